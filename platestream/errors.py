@@ -1,0 +1,33 @@
+"""The project's own errors: each message names the thing at fault and what to do about it."""
+
+
+class PlatestreamError(Exception):
+    """Anything a user can mend; the command line prints its message and no traceback."""
+
+
+class SettingsError(PlatestreamError):
+    """A setting is missing, unknown or out of range."""
+
+
+class SourceError(PlatestreamError):
+    """A video source or picture cannot be opened or read."""
+
+
+class OutputError(PlatestreamError):
+    """A file cannot be written where the user asked for it."""
+
+
+class RedisError(PlatestreamError):
+    """Redis cannot be reached, or refused a command."""
+
+
+class MessageError(PlatestreamError):
+    """A stream entry is not one of ours, or breaks a limit."""
+
+
+class WeightsError(PlatestreamError):
+    """Model weights are missing, damaged or not made by this project."""
+
+
+class DataError(PlatestreamError):
+    """Training or evaluation data is missing or cannot be used."""

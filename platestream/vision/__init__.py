@@ -1,0 +1,1 @@
+"""Vision: numpy arrays in, values out; nothing here knows of Redis."""

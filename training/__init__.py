@@ -1,0 +1,1 @@
+"""Training: datasets, synthesis, transforms, Catalyst runs, evaluation."""
