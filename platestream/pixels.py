@@ -1,0 +1,67 @@
+"""How a frame's pixels travel between processes: ``jpeg`` or ``raw``, one setting for all.
+
+No service knows which: ``pack`` and ``unpack`` are the interface, and what arrives says how it
+was packed.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+import simplejpeg
+
+from platestream.errors import MessageError
+from platestream.messages import Pixels
+
+Image = npt.NDArray[np.uint8]
+Codec = Literal["jpeg", "raw"]
+
+
+def pack(image: Image, codec: Codec, jpeg_quality: int = 90) -> Pixels:
+    """Packs a picture for the way.
+
+    Args:
+        image: HxWx3 uint8 BGR.
+        codec: ``jpeg`` (between hosts; some 150 kB at 720p, a few ms each way) or ``raw``
+            (as it is: 2.8 MB at 720p, no loss, for fast local Redis).
+        jpeg_quality: 1 to 100; 4:2:0 chroma, as the video will have in the end.
+    """
+    if codec == "raw":
+        return Pixels(codec="raw", data=np.ascontiguousarray(image).tobytes())
+    data = simplejpeg.encode_jpeg(
+        np.ascontiguousarray(image), quality=jpeg_quality, colorspace="BGR", colorsubsampling="420"
+    )
+    return Pixels(codec="jpeg", data=data)
+
+
+def unpack(pixels: Pixels, width: int, height: int) -> Image:
+    """Unpacks a picture that must have the size its entry says.
+
+    Returns:
+        HxWx3 uint8 BGR; writable, owned by the caller.
+
+    Raises:
+        MessageError: The bytes are damaged or of another size. A JPEG's size is taken from its
+            header, before a byte of it is decoded.
+    """
+    if pixels.codec == "raw":
+        if len(pixels.data) != width * height * 3:
+            raise MessageError(
+                f"raw picture of {len(pixels.data)} bytes; {width}x{height} needs "
+                f"{width * height * 3}"
+            )
+        return np.frombuffer(pixels.data, np.uint8).reshape(height, width, 3).copy()
+    try:
+        jpeg_height, jpeg_width, _, _ = simplejpeg.decode_jpeg_header(pixels.data, strict=False)
+        if (jpeg_width, jpeg_height) != (width, height):
+            raise MessageError(
+                f"JPEG of {jpeg_width}x{jpeg_height} in an entry that says {width}x{height}"
+            )
+        image: Image = simplejpeg.decode_jpeg(
+            pixels.data, colorspace="BGR", fastdct=True, fastupsample=True, strict=False
+        )
+    except ValueError as error:
+        raise MessageError(f"damaged JPEG in an entry: {error}") from error
+    return image

@@ -1,0 +1,201 @@
+"""Settings: one tree, from flags, then the environment, then a TOML file, then defaults.
+
+``PLATESTREAM_OCR__THREADS=1`` sets ``ocr.threads``; ``REDIS_URL`` sets ``redis.url``. The TOML
+file is ``platestream.toml`` in the working folder, or the one ``PLATESTREAM_CONFIG`` names.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+from platestream.errors import SettingsError
+from platestream.messages import CameraName
+
+CONFIG_VARIABLE = "PLATESTREAM_CONFIG"
+DEFAULT_CONFIG = Path("platestream.toml")
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class RedisSettings(_Section):
+    """Where Redis is, and how long to wait for it."""
+
+    url: str = Field("redis://127.0.0.1:6379/0", description="redis://, rediss:// or unix://")
+    patience_s: float | None = Field(
+        None, ge=0, description="give up when Redis is away for so long; none: wait for ever"
+    )
+
+
+class StreamSettings(_Section):
+    """What may lie in Redis, and how pixels travel."""
+
+    pixels: Literal["jpeg", "raw"] = Field("jpeg", description="how pixels travel")
+    jpeg_quality: int = Field(92, ge=1, le=100)
+    budget_mib: int = Field(128, ge=4, description="most that one stream of frames may hold")
+    window_frames: int = Field(
+        8, ge=1, description="file mode: frames a producer may be ahead of its slowest group"
+    )
+
+
+class CaptureSettings(_Section):
+    """Where frames come from."""
+
+    source: str = Field("", description="file, rtsp:// or http:// URL, or /dev/video0")
+    live: bool | None = Field(
+        None, description="pace and never wait; none: true for URLs and devices, false for files"
+    )
+    wait_for: str = Field(
+        "visualize,ocr",
+        pattern=r"^(|(visualize|ocr)(,(visualize|ocr))?)$",
+        description="file mode: the groups that capture waits for",
+    )
+    rtsp_transport: Literal["tcp", "udp"] = "tcp"
+    timeout_s: float = Field(10.0, gt=0, description="a live source silent for so long is lost")
+    reconnect_max_s: float = Field(30.0, gt=0, description="longest pause between two tries")
+    run_id: str = Field("", max_length=64, description="a restart with the same id goes on")
+
+
+class OcrSettings(_Section):
+    """How plates are found and read."""
+
+    name: str = Field("", max_length=100, description="this replica; default: host and process")
+    policy: Literal["auto", "every", "newest"] = Field(
+        "auto", description="which frames to read; auto: every one of a file, the newest if live"
+    )
+    batch: int = Field(4, ge=1, le=64, description="most frames taken at once")
+    claim_after_ms: int = Field(3000, ge=100, description="take over what was held for so long")
+    max_deliveries: int = Field(3, ge=1, description="then a frame is put aside as dead")
+    device: str = Field("cpu", description="cpu, cuda, cuda:0, …")
+    threads: int = Field(1, ge=0, description="CPU threads of a replica; 0: let torch choose")
+    detector_weights: Path | None = None
+    recognizer_weights: Path | None = None
+    threshold: float | None = Field(
+        None, ge=0, le=1, description="least confidence of a character; none: the model's own"
+    )
+
+
+class VisualizeSettings(_Section):
+    """What is drawn."""
+
+    stale_after_ms: int = Field(1000, ge=0, description="an older reading is no longer drawn")
+    live_backlog_frames: int = Field(
+        12, ge=1, description="live: that far behind, skip to the newest frame"
+    )
+    wait_for_writer: bool = Field(True, description="file mode: do not run ahead of the writer")
+
+
+class WriterSettings(_Section):
+    """What is written, and how."""
+
+    output: str = Field(
+        "out/{camera}-{started}.mp4",
+        description="the video; {camera} and {started} (UTC) are filled in",
+    )
+    readings: str = Field(
+        "", description="a line of JSON per frame; default: beside the video, .readings.jsonl"
+    )
+    force: bool = Field(False, description="overwrite what is there")
+    once: bool = Field(False, description="exit after one recording")
+    codec: Literal["libx264"] = "libx264"
+    preset: Literal["ultrafast", "superfast", "veryfast", "faster", "fast", "medium"] = "superfast"
+    crf: int = Field(23, ge=0, le=51, description="quality; less is better and larger")
+
+
+class LogSettings(_Section):
+    """What is said on stderr."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    format: Literal["auto", "console", "json"] = Field(
+        "auto", description="auto: console on a terminal, else JSON lines"
+    )
+
+
+class Settings(BaseSettings):
+    """All settings of all services."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="PLATESTREAM_",
+        env_nested_delimiter="__",
+        extra="forbid",
+        frozen=True,
+        toml_file=None,
+    )
+
+    camera: CameraName = "camera-1"
+    redis: RedisSettings = RedisSettings()
+    streams: StreamSettings = StreamSettings()
+    capture: CaptureSettings = CaptureSettings()
+    ocr: OcrSettings = OcrSettings()
+    visualize: VisualizeSettings = VisualizeSettings()
+    writer: WriterSettings = WriterSettings()
+    log: LogSettings = LogSettings()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Orders the sources: flags, environment, TOML file."""
+        path = os.environ.get(CONFIG_VARIABLE)
+        toml = Path(path) if path else DEFAULT_CONFIG
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, toml)
+
+
+def load(flags: dict[str, Any] | None = None, assignments: tuple[str, ...] = ()) -> Settings:
+    """Reads the settings from all their places.
+
+    Args:
+        flags: Dotted names to values, as given on the command line; None values do not count.
+        assignments: ``section.name=value`` texts, as given with ``--set``.
+
+    Raises:
+        SettingsError: A name is unknown, a value out of range, or the TOML file unreadable.
+    """
+    tree: dict[str, Any] = {}
+    if "REDIS_URL" in os.environ and "PLATESTREAM_REDIS__URL" not in os.environ:
+        _put(tree, "redis.url", os.environ["REDIS_URL"])
+    for assignment in assignments:
+        name, equals, value = assignment.partition("=")
+        if not equals:
+            raise SettingsError(f"--set {assignment}: write it as section.name=value")
+        _put(tree, name.strip(), value)
+    for name, value in (flags or {}).items():
+        if value is not None:
+            _put(tree, name, value)
+    config = os.environ.get(CONFIG_VARIABLE)
+    if config and not Path(config).is_file():
+        raise SettingsError(f"settings file '{config}' ({CONFIG_VARIABLE}) is not there")
+    try:
+        return Settings(**tree)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise SettingsError(f"setting '{where}': {first['msg']}") from error
+    except tomllib.TOMLDecodeError as error:
+        raise SettingsError(f"settings file '{config or DEFAULT_CONFIG}': {error}") from error
+
+
+def _put(tree: dict[str, Any], name: str, value: Any) -> None:
+    *sections, leaf = name.split(".")
+    for section in sections:
+        tree = tree.setdefault(section, {})
+        if not isinstance(tree, dict):
+            raise SettingsError(f"setting '{name}' is not one: '{section}' is a value")
+    tree[leaf] = value
