@@ -120,12 +120,12 @@ class End(_Message):
     """The end of a file, or of a live camera that was stopped: the last entry of a recording.
 
     Attributes:
-        frame_id: The id after the last frame's, so that it sorts behind every frame.
+        frame_id: The last frame's id; 0 if the camera never had one.
         frames: How many frames the recording has.
         reason: Why it ended, for people.
     """
 
-    frame_id: Annotated[int, Field(ge=1, lt=2**63)]
+    frame_id: Annotated[int, Field(ge=0, lt=2**63)]
     frames: Annotated[int, Field(ge=0)]
     reason: Annotated[str, Field(max_length=500)] = ""
 

@@ -65,6 +65,9 @@ class CaptureSettings(_Section):
     rtsp_transport: Literal["tcp", "udp"] = "tcp"
     timeout_s: float = Field(10.0, gt=0, description="a live source silent for so long is lost")
     reconnect_max_s: float = Field(30.0, gt=0, description="longest pause between two tries")
+    patience_s: float | None = Field(
+        None, ge=0, description="give up on a live source away for so long; none: never"
+    )
     run_id: str = Field("", max_length=64, description="a restart with the same id goes on")
 
 

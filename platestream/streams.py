@@ -1,7 +1,8 @@
 """Redis Streams: keys, producers, consumer groups, back-pressure, claims; nothing else speaks them.
 
 ``frames`` and ``rendered`` have one producer per camera and use the frame id as entry id
-(``<frame_id>-0``): a frame is found by its id, and a producer that repeats itself is refused.
+(``<frame_id>-0``, and ``<last frame_id>-1`` for the end of a recording): a frame is found by its
+id, and a producer that repeats itself is refused.
 ``readings`` come from many replicas, out of order, under automatic ids.
 """
 
@@ -125,6 +126,11 @@ def entry_id(frame_id: int) -> str:
     return f"{frame_id}-0"
 
 
+def end_id(last_frame_id: int) -> str:
+    """The entry id of the end of a recording in ``frames`` and ``rendered``."""
+    return f"{last_frame_id}-1"
+
+
 def frame_id_of(stream_id: str | bytes) -> int:
     """The frame id of an entry id of ``frames`` or ``rendered``."""
     text = stream_id.decode() if isinstance(stream_id, bytes) else stream_id
@@ -137,20 +143,18 @@ def ensure_group(client: redis.Redis, key: str, group: str) -> None:
         client.xgroup_create(key, group, id="0", mkstream=True)
 
 
-def publish_frame(
+def publish(
     client: redis.Redis,
     key: str,
-    frame_id: int,
+    stream_id: str,
     fields: Mapping[str, str | bytes],
     *,
     max_entries: int | None = None,
-    camera: str | None = None,
 ) -> bool:
-    """Adds a frame (or an end) under its own id.
+    """Adds an entry to ``frames`` or ``rendered`` under an id of the producer's.
 
     Args:
         max_entries: Trims the stream to so many entries (live mode's byte budget, in entries).
-        camera: Where given, the camera's ``last_frame_id`` and counter ``frames_in`` follow.
 
     Returns:
         False if the stream has this id or a later one already: it was published before.
@@ -159,7 +163,7 @@ def publish_frame(
         client.xadd(
             key,
             cast("dict[Any, Any]", dict(fields)),
-            id=entry_id(frame_id),
+            id=stream_id,
             maxlen=max_entries,
             approximate=False,
         )
@@ -167,12 +171,15 @@ def publish_frame(
         if "equal or smaller" in str(error):
             return False
         raise
-    if camera is not None:
-        pipeline = client.pipeline(transaction=False)
-        pipeline.hset(camera_key(camera), "last_frame_id", str(frame_id))
-        pipeline.hincrby(counts_key(camera), "frames_in", 1)
-        pipeline.execute()
     return True
+
+
+def note_captured(client: redis.Redis, camera: str, frame_id: int) -> None:
+    """Says that a frame is out: the camera's last one, and one more in its counter."""
+    pipeline = client.pipeline(transaction=False)
+    pipeline.hset(camera_key(camera), "last_frame_id", str(frame_id))
+    pipeline.hincrby(counts_key(camera), "frames_in", 1)
+    pipeline.execute()
 
 
 def publish_readings(
@@ -435,7 +442,8 @@ class Window:
         while self._groups and frame_id - self._lowest >= self._frames:
             lowest = min(first_unfinished(self._client, self._key, g) for g in self._groups)
             if lowest > self._lowest:
-                self._client.xtrim(self._key, minid=entry_id(lowest), approximate=False)
+                # an end may lie between the last frame done and the next: it stays
+                self._client.xtrim(self._key, minid=end_id(lowest - 1), approximate=False)
                 self._lowest = lowest
             elif stopped():
                 return False
@@ -471,10 +479,7 @@ def last_frame_id(client: redis.Redis, camera: str) -> int:
     value = cast("bytes | None", client.hget(camera_key(camera), "last_frame_id"))
     known = int(value) if value else 0
     rows = cast("Any", client.xrevrange(frames_key(camera), count=1))
-    if rows:
-        end = rows[0][1].get(b"end") == b"1"
-        known = max(known, frame_id_of(rows[0][0]) - (1 if end else 0))
-    return known
+    return max(known, frame_id_of(rows[0][0])) if rows else known
 
 
 def register_camera(client: redis.Redis, camera: str, **facts: str) -> None:

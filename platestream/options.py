@@ -1,0 +1,61 @@
+"""Command-line options that every command spells the same, and how a command is run."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any
+
+import typer
+
+from platestream import settings
+from platestream.errors import PlatestreamError
+
+Camera = Annotated[str | None, typer.Option(help="The camera's name; keys in Redis carry it.")]
+Redis = Annotated[
+    str | None, typer.Option(help="Redis URL; default: REDIS_URL, else 127.0.0.1:6379.")
+]
+Config = Annotated[
+    str | None, typer.Option(help="Settings file (TOML); default: platestream.toml.")
+]
+Set = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="SECTION.NAME=VALUE", help="Any setting; may be repeated."),
+]
+LogLevel = Annotated[str | None, typer.Option(help="debug, info, warning or error.")]
+
+
+def load(
+    flags: dict[str, Any], config: str | None, assignments: list[str] | None
+) -> settings.Settings:
+    """Reads the settings with a command's flags on top.
+
+    Raises:
+        SettingsError: A flag, the environment or the settings file is wrong.
+    """
+    if config is not None:
+        os.environ[settings.CONFIG_VARIABLE] = config
+    return settings.load(flags, tuple(assignments or ()))
+
+
+def invoke(command: Callable[..., Any], name: str, argv: Sequence[str] | None = None) -> int:
+    """Runs a function with the options of its signature; returns the exit code.
+
+    An error of ours becomes one line on stderr and exit code 2, never a traceback.
+    """
+    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+    app.command()(command)
+    return invoke_app(app, name, argv)
+
+
+def invoke_app(app: typer.Typer, name: str, argv: Sequence[str] | None = None) -> int:
+    """Runs a typer application; returns the exit code, as ``invoke`` does."""
+    try:
+        app(args=None if argv is None else list(argv), prog_name=name, standalone_mode=True)
+    except SystemExit as done:
+        return int(done.code) if isinstance(done.code, int) else (1 if done.code else 0)
+    except PlatestreamError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0

@@ -1,0 +1,132 @@
+"""Draws a reading on a frame: corners, text, confidence and age; text outside the plate."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from platestream.messages import Plate
+
+Image = npt.NDArray[np.uint8]
+Box = tuple[int, int, int, int]
+
+ACCEPTED = (80, 220, 60)  # BGR
+DOUBTFUL = (40, 180, 255)
+_INK = (255, 255, 255)
+_PANEL = (24, 24, 24)
+_FONT = cv2.FONT_HERSHEY_DUPLEX
+_AGE_SHOWN_MS = 40  # younger than a frame or so, an age says nothing
+_REFERENCE_HEIGHT = 720  # pixels; line widths and letters are made for it and scale from there
+
+
+def draw(image: Image, plates: Sequence[Plate], age_ms: int) -> None:
+    """Draws plates with their texts, in place.
+
+    A label stands above its plate, or below, or beside it, wherever it covers neither a plate
+    nor another label and stays inside the picture; white on a dark panel, it can be read on any
+    background.
+
+    Args:
+        image: HxWx3 uint8 BGR, of any size.
+        plates: Corners in the image's pixels.
+        age_ms: How old the reading is.
+    """
+    scale = max(0.45, image.shape[0] / _REFERENCE_HEIGHT)
+    taken = [_box(plate) for plate in plates]
+    for plate in plates:
+        colour = ACCEPTED if plate.accepted else DOUBTFUL
+        corners = np.asarray(plate.corners, np.float64)
+        corners = np.clip(corners, -2 * image.shape[1], 3 * image.shape[1])
+        points = np.rint(corners * 8).astype(np.int32)
+        cv2.polylines(
+            image, [points], True, colour, max(1, round(2 * scale)), cv2.LINE_AA, shift=3
+        )
+        if plate.text:
+            taken.append(_draw_label(image, _box(plate), _words(plate, age_ms), colour, scale, taken))
+
+
+def _words(plate: Plate, age_ms: int) -> tuple[str, str]:
+    age = f"  {age_ms} ms" if age_ms >= _AGE_SHOWN_MS else ""
+    return plate.text, f"{100 * plate.confidence:.0f}%{age}"
+
+
+def _box(plate: Plate) -> Box:
+    xs = [x for x, _ in plate.corners]
+    ys = [y for _, y in plate.corners]
+    return int(min(xs)), int(min(ys)), int(max(xs)), int(max(ys))
+
+
+def _draw_label(
+    image: Image,
+    plate: Box,
+    words: tuple[str, str],
+    colour: tuple[int, int, int],
+    scale: float,
+    taken: Sequence[Box],
+) -> Box:
+    height, width = image.shape[:2]
+    pad = max(2, round(5 * scale))
+    sizes = (0.85 * scale, 0.5 * scale)
+    extents = [_extent(word, size) for word, size in zip(words, sizes, strict=True)]
+    label_width = extents[0][0] + extents[1][0] + 3 * pad
+    shrink = min(1.0, (width - 2) / label_width)
+    if shrink < 1.0:
+        sizes = (sizes[0] * shrink, sizes[1] * shrink)
+        pad = max(1, int(pad * shrink))
+        extents = [_extent(word, size) for word, size in zip(words, sizes, strict=True)]
+        label_width = min(width, extents[0][0] + extents[1][0] + 3 * pad)
+    label_height = min(height, extents[0][1] + 2 * pad)
+
+    left, top = _place(plate, label_width, label_height, (width, height), pad, taken)
+    right, bottom = left + label_width, top + label_height
+    panel = image[top:bottom, left:right]
+    panel[:] = (0.2 * panel + 0.8 * np.array(_PANEL)).astype(np.uint8)
+    bar = max(1, round(3 * scale))
+    cv2.rectangle(image, (left, top), (left + bar - 1, bottom - 1), colour, cv2.FILLED)
+    base = bottom - pad - 1
+    thick = max(1, round(1.4 * scale))
+    x = left + pad + bar // 2
+    cv2.putText(image, words[0], (x, base), _FONT, sizes[0], _INK, thick, cv2.LINE_AA)
+    x += extents[0][0] + pad
+    cv2.putText(image, words[1], (x, base), _FONT, sizes[1], colour, max(1, thick - 1), cv2.LINE_AA)
+    return left, top, right, bottom
+
+
+def _extent(word: str, size: float) -> tuple[int, int]:
+    (width, height), _ = cv2.getTextSize(word, _FONT, size, 1)
+    return int(width) + 2, int(height) + 1
+
+
+def _place(
+    plate: Box, width: int, height: int, picture: tuple[int, int], gap: int, taken: Sequence[Box]
+) -> tuple[int, int]:
+    """The label's top left: the first place that is free and inside; else the least covered."""
+    x1, y1, x2, y2 = plate
+    middle = (x1 + x2 - width) // 2
+    wishes = [
+        (middle, y1 - gap - height),
+        (middle, y2 + gap),
+        (x2 + gap, (y1 + y2 - height) // 2),
+        (x1 - gap - width, (y1 + y2 - height) // 2),
+        (middle, y1 - 2 * gap - 2 * height),
+        (middle, y2 + 2 * gap + height),
+    ]
+    best, least = (0, 0), float("inf")
+    for x, y in wishes:
+        left = min(max(x, 0), max(0, picture[0] - width))
+        top = min(max(y, 0), max(0, picture[1] - height))
+        covered = sum(_overlap((left, top, left + width, top + height), box) for box in taken)
+        if covered < least:
+            best, least = (left, top), covered
+        if covered == 0:
+            break
+    return best
+
+
+def _overlap(a: Box, b: Box) -> float:
+    width = min(a[2], b[2]) - max(a[0], b[0])
+    height = min(a[3], b[3]) - max(a[1], b[1])
+    return float(max(0, width) * max(0, height))

@@ -1,0 +1,1 @@
+"""ocr: plates found and read on frames, into ``readings:{camera}``."""

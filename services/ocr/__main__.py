@@ -1,0 +1,42 @@
+"""``python -m services.ocr``: runs one OCR replica as a process of its own."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+from platestream import options, runtime
+from services.ocr import service
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the command line; returns the exit code."""
+    return options.invoke(_ocr, "platestream ocr", argv)
+
+
+def _ocr(
+    camera: options.Camera = None,
+    name: Annotated[str | None, typer.Option(help="This replica's name in the group.")] = None,
+    device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:0, …")] = None,
+    redis: options.Redis = None,
+    config: options.Config = None,
+    assignments: options.Set = None,
+    log_level: options.LogLevel = None,
+) -> None:
+    """Finds and reads plates; start as many replicas as there are cores to spare."""
+    flags = {
+        "camera": camera,
+        "ocr.name": name,
+        "ocr.device": device,
+        "redis.url": redis,
+        "log.level": log_level,
+    }
+    settings = options.load(flags, config, assignments)
+    raise typer.Exit(runtime.serve("ocr", settings, service.run))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

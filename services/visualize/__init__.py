@@ -1,0 +1,1 @@
+"""visualize: the latest reading drawn on every frame, into ``rendered:{camera}``."""

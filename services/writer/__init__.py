@@ -1,0 +1,1 @@
+"""writer: rendered frames into an MP4, and a line of JSON each."""
