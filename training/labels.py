@@ -1,0 +1,127 @@
+"""Labels from file names: ``E073EA 102.bmp`` is plate E073EA, then region code and counter in one.
+
+``102`` may be region 102, or region 10 and counter 2. A counter is given to a further picture of
+a plate that is there already, which settles most names: ``A001CC 1720`` beside ``A001CC 172``.
+What stays open is settled by a second reading where there is one; else it is reported.
+"""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from platestream import plates
+from platestream.errors import DataError
+
+_LETTER = f"[{plates.letters()}]"
+_NAME = re.compile(
+    rf"(?P<base>{_LETTER}\d{{3}} ?{_LETTER}{{2}}) ?(?P<tail>\d{{2,}})"  # plate, region and counter
+    r"(?: \(\d+\))?(?:\.jpe?g|\.bmp|\.png)?",  # "(2)" of a copy; an ending left by a converter
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Name:
+    """A file name taken apart: the plate without its region, and the digits after it."""
+
+    base: str
+    tail: str
+
+    def candidates(self) -> list[str]:
+        """The texts that the name may mean, shorter region first."""
+        codes = plates.region_codes()
+        return [self.base + self.tail[:n] for n in (2, 3) if self.tail[:n] in codes and
+                len(self.tail) >= n]  # fmt: skip
+
+
+def parse_name(file: str) -> Name | None:
+    """Takes a file name apart; None if it does not look like a plate of type 1."""
+    match = _NAME.fullmatch(Path(file).stem)
+    if match is None:
+        return None
+    return Name(match["base"].replace(" ", "").upper(), match["tail"])
+
+
+@dataclass
+class Labels:
+    """File names with their texts, and the others with the reason why they have none."""
+
+    texts: dict[str, str] = field(default_factory=dict)
+    unlabelled: dict[str, str] = field(default_factory=dict)
+
+
+def from_names(files: Iterable[str], second: Mapping[str, str] | None = None) -> Labels:
+    """Labels files by their names.
+
+    Args:
+        files: File names, such as ``E073EA 102.bmp``.
+        second: Another reading of some of the files. Where there is one, it must agree with one
+            of the texts the name may mean; a file on which the two differ has no label.
+    """
+    labels = Labels()
+    names = {file: parse_name(file) for file in files}
+    tails: dict[str, set[str]] = defaultdict(set)
+    for name in names.values():
+        if name is not None:
+            tails[name.base].add(name.tail)
+    for file, name in names.items():
+        if name is None:
+            labels.unlabelled[file] = "the name is not that of a type 1 plate"
+            continue
+        candidates = name.candidates()
+        reading = (second or {}).get(file)
+        if not candidates:
+            labels.unlabelled[file] = f"no region code in '{name.tail}'"
+        elif reading is not None:
+            if reading in candidates:
+                labels.texts[file] = reading
+            else:
+                labels.unlabelled[file] = f"the name says {candidates[-1]}, the reading {reading}"
+        else:
+            meant = _settle(name, candidates, tails[name.base])
+            if meant is None:
+                labels.unlabelled[file] = f"may be {' or '.join(candidates)}"
+            else:
+                labels.texts[file] = meant
+    return labels
+
+
+def _settle(name: Name, candidates: list[str], tails: set[str]) -> str | None:
+    if len(candidates) == 1:
+        return candidates[0]
+    # a counter presupposes the plate's first picture, whose tail is the bare region
+    there = [text for text in candidates if text[len(name.base) :] in tails - {name.tail}]
+    if len(there) == 1 and name.tail != candidates[-1][len(name.base) :]:
+        return there[0]
+    followed = any(t != name.tail and t.startswith(name.tail) for t in tails)
+    if not there and followed and name.tail == candidates[-1][len(name.base) :]:
+        return candidates[-1]
+    return None
+
+
+def read_csv(path: Path) -> dict[str, str]:
+    """Reads texts by file name from a CSV with columns ``file,text`` or ``filename,reading``.
+
+    Rows with ``readable`` 0 are left out.
+
+    Raises:
+        DataError: The file is missing, or has no such columns.
+    """
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            rows = list(csv.DictReader(file))
+    except OSError as error:
+        raise DataError(f"cannot read labels '{path}': {error.strerror}") from error
+    texts = {}
+    for row in rows:
+        name, text = row.get("file") or row.get("filename"), row.get("text", row.get("reading"))
+        if name is None or text is None:
+            raise DataError(f"'{path}' needs columns 'file' and 'text' (or 'filename', 'reading')")
+        if row.get("readable", "1") != "0":
+            texts[name] = text.strip().upper()
+    return texts

@@ -1,0 +1,1 @@
+"""Synthesis: plates, scenes and clips drawn by our own code."""
