@@ -1,0 +1,86 @@
+"""How well texts are read, as Catalyst callbacks and as plain functions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from catalyst import dl
+
+from platestream import plates
+from platestream.vision.decoding import greedy
+
+
+def edit_distance(a: str, b: str) -> int:
+    """Levenshtein's distance: least number of insertions, deletions and replacements."""
+    row = list(range(len(b) + 1))
+    for i, x in enumerate(a, 1):
+        before, row[0] = row[0], i
+        for j, y in enumerate(b, 1):
+            before, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, before + (x != y))
+    return row[-1]
+
+
+def read_texts(logits: torch.Tensor) -> list[str]:
+    """Best-path texts of a batch.
+
+    Args:
+        logits: TxNxC.
+    """
+    probabilities = logits.detach().float().softmax(-1).permute(1, 0, 2).cpu().numpy()
+    alphabet = plates.alphabet()
+    return ["".join(c.char for c in greedy(p.astype(np.float32), alphabet)) for p in probabilities]
+
+
+def target_texts(target: torch.Tensor, lengths: torch.Tensor) -> list[str]:
+    """The texts of a batch's targets, as ``dataset.collate`` lays them out."""
+    alphabet = plates.alphabet()
+    parts = target.cpu().split(lengths.tolist())
+    return ["".join(alphabet[int(i) - 1] for i in part) for part in parts]
+
+
+class TextMetrics(dl.Callback):  # type: ignore[misc]  # catalyst has no types
+    """Exact-match accuracy, character error rate and accuracy on pictures without a plate.
+
+    Loader metrics: ``exact`` (of pictures with a plate), ``cer`` (edits per character of the
+    true texts), ``negatives`` (share of pictures without a plate read as empty) and ``score``,
+    the mean of exact and negatives, by which checkpoints are chosen.
+    """
+
+    def __init__(self, loaders: tuple[str, ...] = ("valid",)) -> None:
+        super().__init__(order=dl.CallbackOrder.Metric)
+        self._loaders = loaders
+        self._pairs: list[tuple[str, str]] = []
+
+    def on_loader_start(self, runner: Any) -> None:
+        """Forgets the last loader."""
+        self._pairs = []
+
+    def on_batch_end(self, runner: Any) -> None:
+        """Reads a batch."""
+        if runner.loader_key in self._loaders:
+            batch = runner.batch
+            truth = target_texts(batch["target"], batch["target_length"])
+            self._pairs += zip(truth, read_texts(batch["logits"]), strict=True)
+
+    def on_loader_end(self, runner: Any) -> None:
+        """Sums up."""
+        if runner.loader_key in self._loaders:
+            runner.loader_metrics.update(summarize(self._pairs))
+
+
+def summarize(pairs: list[tuple[str, str]]) -> dict[str, float]:
+    """The metrics of (true, read) texts; what has no example counts as perfect."""
+    plates_ = [(t, r) for t, r in pairs if t]
+    empty = [r for t, r in pairs if not t]
+    characters = sum(len(t) for t, _ in plates_)
+    exact = sum(t == r for t, r in plates_) / len(plates_) if plates_ else 1.0
+    negatives = sum(not r for r in empty) / len(empty) if empty else 1.0
+    edits = sum(edit_distance(t, r) for t, r in plates_)
+    return {
+        "exact": exact,
+        "cer": edits / characters if characters else 0.0,
+        "negatives": negatives,
+        "score": (exact + negatives) / 2,
+    }

@@ -1,0 +1,255 @@
+"""The recognizer's training: a Catalyst run that begins on synthetic plates and adds real ones."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from catalyst import dl, utils
+from torch import nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.utils.data import DataLoader
+
+from platestream import plates
+from platestream.vision import weights
+from platestream.vision.recognition_model import ARCHITECTURE, Crnn, CrnnConfig
+from training.recognition.crops import Crop
+from training.recognition.dataset import (
+    SYNTHETIC_ONLY,
+    WITH_REAL,
+    JudgedCrops,
+    TrainingCrops,
+    collate,
+)
+from training.recognition.metrics import TextMetrics
+
+Image = npt.NDArray[np.uint8]
+
+_EMA_DECAY = 0.998
+_MAX_NORM = 5.0  # of the gradient; CTC's is steep at the beginning
+
+
+@dataclass(frozen=True)
+class Options:
+    """How long and how to train; the defaults made the shipped weights."""
+
+    logs: Path
+    seed: int = 0
+    epochs: int = 30
+    steps: int = 100  # per epoch
+    batch: int = 64
+    synthetic_epochs: int = 8
+    learning_rate: float = 1.5e-3
+    patience: int = 12  # epochs without a better score
+    workers: int = 1
+    threads: int = 2
+    resume: Path | None = None
+    device: str = "cpu"
+
+
+class _Runner(dl.Runner):  # type: ignore[misc]  # catalyst has no types
+    """Trains the net, judges its moving average."""
+
+    def handle_batch(self, batch: dict[str, torch.Tensor]) -> None:
+        """Computes logits and the lengths CTC needs."""
+        model = self.model["net"] if self.is_train_loader else self.model["average"]
+        images = batch["image"].contiguous(memory_format=torch.channels_last)
+        logits = model(images)
+        lengths = torch.full((logits.shape[1],), logits.shape[0], dtype=torch.long)
+        self.batch = {
+            **batch,
+            "logits": logits,
+            "log_probs": logits.float().log_softmax(-1),
+            "input_lengths": lengths,
+        }
+
+
+class _CtcLoss(nn.Module):
+    """CTC loss under the names of the batch."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._loss = nn.CTCLoss(blank=0, zero_infinity=True)
+
+    def forward(
+        self,
+        log_probs: torch.Tensor,
+        input_lengths: torch.Tensor,
+        target: torch.Tensor,
+        target_length: torch.Tensor,
+    ) -> torch.Tensor:
+        loss: torch.Tensor = self._loss(log_probs, target, input_lengths, target_length)
+        return loss
+
+
+class _ClippedBackward(dl.BackwardCallback):  # type: ignore[misc]
+    """Backward pass with the gradient's norm bounded; Catalyst's own knows of one model only."""
+
+    def on_batch_end(self, runner: Any) -> None:
+        """After each forward pass of training."""
+        if runner.is_train_loader:
+            runner.engine.backward(runner.batch_metrics[self.metric_key])
+            runner.engine.unscale_gradients()
+            nn.utils.clip_grad_norm_(runner.model["net"].parameters(), _MAX_NORM)
+
+
+class _Average(dl.Callback):  # type: ignore[misc]
+    """Keeps the moving average of the net's weights up to date."""
+
+    def __init__(self) -> None:
+        super().__init__(order=dl.CallbackOrder.External)
+
+    def on_batch_end(self, runner: Any) -> None:
+        """After each step of the optimizer."""
+        if runner.is_train_loader:
+            runner.model["average"].update_parameters(runner.model["net"])
+
+
+class _Mixture(dl.Callback):  # type: ignore[misc]
+    """Begins on synthetic plates alone: real ones, noisily labelled, come when it can read."""
+
+    def __init__(self, dataset: TrainingCrops, synthetic_epochs: int) -> None:
+        super().__init__(order=dl.CallbackOrder.Internal)
+        self._dataset = dataset
+        self._synthetic_epochs = synthetic_epochs
+
+    def on_epoch_start(self, runner: Any) -> None:
+        """Sets the mixture of the epoch, before the loader's workers start."""
+        early = runner.epoch_step <= self._synthetic_epochs
+        self._dataset.mixture = SYNTHETIC_ONLY if early else WITH_REAL
+        self._dataset.epoch = runner.epoch_step
+
+
+def train(
+    train_crops: Sequence[Crop],
+    valid_crops: Sequence[Crop],
+    grounds: Sequence[Image],
+    output: Path,
+    options: Options,
+) -> float:
+    """Trains a recognizer and saves the averaged weights of its best epoch.
+
+    Args:
+        grounds: Pictures without plates, HxWx3 uint8 BGR.
+        output: A safetensors file.
+
+    Returns:
+        The best epoch's score on ``valid_crops``; see ``TextMetrics``.
+    """
+    utils.set_global_seed(options.seed)
+    torch.set_num_threads(options.threads)
+    config = CrnnConfig(classes=len(plates.alphabet()) + 1)
+    net = Crnn(config).to(memory_format=torch.channels_last)
+    average = AveragedModel(net, multi_avg_fn=get_ema_multi_avg_fn(_EMA_DECAY), use_buffers=True)
+    optimizer = torch.optim.AdamW(net.parameters(), lr=options.learning_rate, weight_decay=1e-3)
+    total = options.epochs * options.steps
+    scheduler = torch.optim.lr_scheduler.LambdaLR(
+        optimizer, lambda step: _warm_up_and_cosine(step, total)
+    )
+    dataset = TrainingCrops(
+        train_crops, grounds, config, length=options.steps * options.batch, seed=options.seed
+    )
+    loaders = {
+        "train": DataLoader(
+            dataset,
+            batch_size=options.batch,
+            num_workers=options.workers,
+            collate_fn=collate,
+            drop_last=True,
+            worker_init_fn=_seed_worker,
+        ),
+        "valid": DataLoader(JudgedCrops(valid_crops, config), batch_size=64, collate_fn=collate),
+    }
+    cuda = options.device.startswith("cuda")
+    engine = dl.GPUEngine(fp16=True) if cuda else dl.CPUEngine()
+    keys = ("log_probs", "input_lengths")
+    checkpoints = options.logs / "checkpoints"
+    runner = _Runner()
+    runner.train(
+        model={"net": net, "average": average},
+        engine=engine,
+        criterion=_CtcLoss(),
+        optimizer=optimizer,
+        scheduler=scheduler,
+        loaders=loaders,
+        num_epochs=options.epochs,
+        callbacks=[
+            _Mixture(dataset, options.synthetic_epochs),
+            dl.CriterionCallback(
+                input_key={key: key for key in keys},
+                target_key={"target": "target", "target_length": "target_length"},
+                metric_key="loss",
+            ),
+            _ClippedBackward(metric_key="loss"),
+            dl.OptimizerCallback(metric_key="loss"),
+            dl.SchedulerCallback(mode="batch", loader_key="train", metric_key="loss"),
+            _Average(),
+            TextMetrics(),
+            dl.CheckpointCallback(
+                logdir=str(checkpoints),
+                loader_key="valid",
+                metric_key="score",
+                minimize=False,
+                topk=3,
+                mode="runner",
+                save_best=False,  # it would save the last epoch's weights under the best one's name
+                resume_runner=str(options.resume) if options.resume else None,
+            ),
+            dl.EarlyStoppingCallback(
+                patience=options.patience, loader_key="valid", metric_key="score", minimize=False
+            ),
+            dl.TimerCallback(),
+        ],
+        loggers={
+            "csv": dl.CSVLogger(logdir=str(options.logs)),
+            "tensorboard": dl.TensorboardLogger(logdir=str(options.logs)),
+        },
+        seed=options.seed,
+        verbose=True,
+    )
+    return save_best(checkpoints, output, config)
+
+
+def save_best(checkpoints: Path, output: Path, config: CrnnConfig) -> float:
+    """Takes the averaged weights of the best checkpoint into a safetensors file.
+
+    Returns:
+        Its score.
+    """
+    stored = json.loads((checkpoints / "runner.storage.json").read_text())["storage"]
+    best = torch.load(stored[0]["logpath"], map_location="cpu", weights_only=True)
+    state = best["model_average_state_dict"]
+    prefix = "module."
+    tensors = {
+        name.removeprefix(prefix): value.contiguous()
+        for name, value in state.items()
+        if name.startswith(prefix)
+    }
+    weights.save_weights(
+        output,
+        tensors,
+        task="recognizer",
+        architecture=ARCHITECTURE,
+        config={"alphabet": plates.alphabet(), "network": config.as_dict()},
+    )
+    return float(stored[0]["metric"])
+
+
+def _warm_up_and_cosine(step: int, total: int) -> float:
+    """Share of the full learning rate: a linear rise, then half a cosine down to a hundredth."""
+    warm = max(1, total // 12)
+    if step < warm:
+        return (step + 1) / warm
+    done = min(1.0, (step - warm) / max(1, total - warm))
+    return 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * done))
+
+
+def _seed_worker(_worker: int) -> None:
+    np.random.seed(torch.initial_seed() % 2**32)

@@ -1,0 +1,109 @@
+"""What the street does to a picture of a plate: Albumentations, and what it has no word for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import albumentations as A  # noqa: N812 - the library's own idiom
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+Image = npt.NDArray[np.uint8]
+
+
+def street(seed: int | None = None) -> Callable[[Image], Image]:
+    """Perspective, rotation, blur, low resolution, compression, glare, night, dirt and shadow.
+
+    Returns:
+        A function from HxWx3 uint8 BGR to the same shape; made for crops 48 to 96 px high.
+    """
+    transform = A.Compose(
+        [
+            A.OneOf(
+                [
+                    A.Perspective(scale=(0.02, 0.07), border_mode=cv2.BORDER_REPLICATE),
+                    A.Affine(rotate=(-9, 9), shear={"x": (-12, 12), "y": (-5, 5)},
+                             border_mode=cv2.BORDER_REPLICATE),
+                ],
+                p=0.5,
+            ),
+            A.Lambda(image=_dirt, p=0.15),
+            A.OneOf([A.Lambda(image=_shadow), A.Lambda(image=_glare)], p=0.3),
+            A.OneOf(
+                [
+                    A.RandomGamma(gamma_limit=(40, 220)),
+                    A.RandomBrightnessContrast(brightness_limit=0.35, contrast_limit=0.5),
+                    A.Lambda(image=_night),
+                    A.CLAHE(clip_limit=3.0),
+                ],
+                p=0.6,
+            ),
+            A.HueSaturationValue(12, 30, 0, p=0.2),
+            A.OneOf(
+                [
+                    A.MotionBlur(blur_limit=(3, 9)),
+                    A.GaussianBlur(sigma_limit=(0.5, 2.2)),
+                    A.Defocus(radius=(1, 3), alias_blur=(0.1, 0.3)),
+                ],
+                p=0.45,
+            ),
+            A.Downscale(scale_range=(0.28, 0.8), p=0.45),
+            A.OneOf(
+                [A.GaussNoise(std_range=(0.01, 0.1)), A.ISONoise(intensity=(0.1, 0.6))], p=0.35
+            ),
+            A.ImageCompression(quality_range=(18, 85), p=0.5),
+            A.ToGray(p=0.3),
+        ],
+        seed=seed,
+    )  # fmt: skip
+
+    def apply(image: Image) -> Image:
+        transformed: Image = transform(image=image)["image"]
+        return transformed
+
+    return apply
+
+
+def _dirt(image: Image, **_: Any) -> Image:
+    """Mud and snow: soft, irregular patches of one colour, thicker towards the bottom."""
+    height, width = image.shape[:2]
+    coarse = np.random.rand(max(2, height // 12), max(2, width // 12)).astype(np.float32)
+    mask = cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC)
+    mask += np.linspace(-0.2, 0.15, height, dtype=np.float32)[:, None]
+    mask = np.clip((mask - np.random.uniform(0.55, 0.8)) * 4, 0, np.random.uniform(0.3, 0.85))
+    colour = np.random.choice([60, 110, 225]) + np.random.uniform(-15, 15, 3)
+    mixed = image * (1 - mask[..., None]) + colour * mask[..., None]
+    return np.clip(mixed, 0, 255).astype(np.uint8)
+
+
+def _shadow(image: Image, **_: Any) -> Image:
+    """The edge of a shadow across the plate."""
+    height, width = image.shape[:2]
+    angle = np.random.uniform(0, 2 * np.pi)
+    ys, xs = np.mgrid[0:height, 0:width].astype(np.float32)
+    distance = (xs / width - np.random.uniform(0.2, 0.8)) * np.cos(angle) + (
+        ys / height - np.random.uniform(0.2, 0.8)
+    ) * np.sin(angle)
+    lit = 1 / (1 + np.exp(-distance * np.random.uniform(15, 80)))
+    factor = np.random.uniform(0.25, 0.7)
+    return (image * (factor + (1 - factor) * lit[..., None])).astype(np.uint8)
+
+
+def _glare(image: Image, **_: Any) -> Image:
+    """A bright, soft spot: the sun or a lamp on the plate."""
+    height, width = image.shape[:2]
+    ys, xs = np.mgrid[0:height, 0:width].astype(np.float32)
+    cx, cy = np.random.uniform(0, width), np.random.uniform(0, height)
+    radius = np.random.uniform(0.25, 1.0) * height
+    spot = np.exp(-(((xs - cx) / (2 * radius)) ** 2 + ((ys - cy) / radius) ** 2))
+    bright = image + np.random.uniform(60, 200) * spot[..., None]
+    return np.clip(bright, 0, 255).astype(np.uint8)
+
+
+def _night(image: Image, **_: Any) -> Image:
+    """Too little light: dark, flat, with the noise of a sensor turned up."""
+    gain, lift = np.random.uniform(0.12, 0.45), np.random.uniform(0, 35)
+    dark = image * gain + lift + np.random.normal(0, np.random.uniform(0.5, 5), image.shape)
+    return np.clip(dark, 0, 255).astype(np.uint8)
