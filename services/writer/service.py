@@ -6,8 +6,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from platestream import messages, streams
-from platestream.errors import MessageError, OutputError
+from platestream.errors import MessageError
 from platestream.messages import End, RenderedFrame
+from platestream.outputs import check_output, readings_path
 from platestream.runtime import Session
 from platestream.streams import Delivery, GroupConsumer
 from services.writer.recording import Recording
