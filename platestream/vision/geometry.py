@@ -1,0 +1,114 @@
+"""Geometry of plates in pictures: corners, boxes, overlaps, and warping flat."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+Image = npt.NDArray[np.uint8]
+Corners = npt.NDArray[np.float32]
+Box = tuple[float, float, float, float]
+
+_LEAST_SIDE = 1.0  # pixels; what is thinner than this has no picture to warp
+
+
+def bounding_box(corners: Corners) -> Box:
+    """The axis-aligned box round four corners: x1, y1, x2, y2 in pixels."""
+    (x1, y1), (x2, y2) = corners.min(0), corners.max(0)
+    return float(x1), float(y1), float(x2), float(y2)
+
+
+def order_corners(corners: Corners) -> Corners:
+    """Puts four corners of a plate that is wider than high, and not upside down, into order.
+
+    Args:
+        corners: 4x2, in any order.
+
+    Returns:
+        4x2 float32: top-left, top-right, bottom-right, bottom-left.
+    """
+    points = np.asarray(corners, np.float32)
+    centre = points.mean(0)
+    angles = np.arctan2(points[:, 1] - centre[1], points[:, 0] - centre[0])
+    ring = points[np.argsort(angles)]  # clockwise on the screen, y down
+    sides = np.linalg.norm(ring - np.roll(ring, -1, 0), axis=1)
+    # of the two long sides, the one whose middle is higher is the top
+    long = 0 if sides[0] + sides[2] >= sides[1] + sides[3] else 1
+    middles = (ring + np.roll(ring, -1, 0)) / 2
+    top = long if middles[long, 1] <= middles[long + 2, 1] else long + 2
+    return np.roll(ring, -top, 0).astype(np.float32)
+
+
+def box_iou(a: npt.NDArray[np.float32], b: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """Intersection over union of every box of one list with every box of another.
+
+    Args:
+        a: Nx4, x1, y1, x2, y2.
+        b: Mx4.
+
+    Returns:
+        NxM float32, 0 to 1.
+    """
+    a, b = a.reshape(-1, 4).astype(np.float32), b.reshape(-1, 4).astype(np.float32)
+    low = np.maximum(a[:, None, :2], b[None, :, :2])
+    high = np.minimum(a[:, None, 2:], b[None, :, 2:])
+    shared = np.prod(np.clip(high - low, 0, None), axis=2)
+    area_a = np.prod(a[:, 2:] - a[:, :2], axis=1)[:, None]
+    area_b = np.prod(b[:, 2:] - b[:, :2], axis=1)[None]
+    union = np.maximum(area_a + area_b - shared, np.float32(1e-9))
+    return (shared / union).astype(np.float32)
+
+
+def suppress(
+    boxes: npt.NDArray[np.float32], scores: npt.NDArray[np.float32], overlap: float
+) -> list[int]:
+    """Non-maximum suppression: which boxes stay when the surest of overlapping ones wins.
+
+    Args:
+        boxes: Nx4.
+        scores: N.
+        overlap: The largest intersection over union that two boxes that stay may have.
+
+    Returns:
+        Indices, the surest first.
+    """
+    left = list(np.argsort(-scores))
+    kept: list[int] = []
+    while left:
+        best = int(left.pop(0))
+        kept.append(best)
+        if left:
+            shared = box_iou(boxes[[best]], boxes[left])[0]
+            left = [i for i, s in zip(left, shared, strict=True) if s <= overlap]
+    return kept
+
+
+def warp_plate(image: Image, corners: Corners, size: tuple[int, int], margin: float = 0.0) -> Image:
+    """Warps a plate flat.
+
+    Args:
+        image: HxWx3 uint8 BGR or HxW uint8 grey.
+        corners: 4x2 pixels: top-left, top-right, bottom-right, bottom-left.
+        size: Width and height of the result, in pixels.
+        margin: Takes so much more on every side, as a share of the plate's width and height.
+
+    Returns:
+        The plate, with as many channels as the image; beyond the image its edge goes on.
+
+    Raises:
+        ValueError: The corners do not span a quadrilateral.
+    """
+    points = np.asarray(corners, np.float32).reshape(4, 2)
+    if not np.isfinite(points).all() or abs(cv2.contourArea(points)) < _LEAST_SIDE**2:
+        raise ValueError(f"corners {points.tolist()} do not span a plate")
+    width, height = size
+    dx, dy = width * margin / (1 + 2 * margin), height * margin / (1 + 2 * margin)
+    target = np.array(
+        [[dx, dy], [width - dx, dy], [width - dx, height - dy], [dx, height - dy]], np.float32
+    )
+    matrix = cv2.getPerspectiveTransform(points, target)
+    # INTER_AREA is no choice for a warp: a plate much larger than the result is first made smaller
+    return cv2.warpPerspective(
+        image, matrix, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+    ).astype(np.uint8)
