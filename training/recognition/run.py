@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,12 +12,13 @@ import numpy.typing as npt
 import torch
 from catalyst import dl, utils
 from torch import nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader
 
 from platestream import plates
 from platestream.vision import weights
 from platestream.vision.recognition_model import ARCHITECTURE, Crnn, CrnnConfig
+from training.averaging import MovingAverage, best_average, moving_average
+from training.optimization import ClippedBackward, warm_up_and_cosine
 from training.recognition.crops import Crop
 from training.recognition.dataset import (
     SYNTHETIC_ONLY,
@@ -31,9 +30,6 @@ from training.recognition.dataset import (
 from training.recognition.metrics import TextMetrics
 
 Image = npt.NDArray[np.uint8]
-
-_EMA_DECAY = 0.998
-_MAX_NORM = 5.0  # of the gradient; CTC's is steep at the beginning
 
 
 @dataclass(frozen=True)
@@ -89,29 +85,6 @@ class _CtcLoss(nn.Module):
         return loss
 
 
-class _ClippedBackward(dl.BackwardCallback):  # type: ignore[misc]
-    """Backward pass with the gradient's norm bounded; Catalyst's own knows of one model only."""
-
-    def on_batch_end(self, runner: Any) -> None:
-        """After each forward pass of training."""
-        if runner.is_train_loader:
-            runner.engine.backward(runner.batch_metrics[self.metric_key])
-            runner.engine.unscale_gradients()
-            nn.utils.clip_grad_norm_(runner.model["net"].parameters(), _MAX_NORM)
-
-
-class _Average(dl.Callback):  # type: ignore[misc]
-    """Keeps the moving average of the net's weights up to date."""
-
-    def __init__(self) -> None:
-        super().__init__(order=dl.CallbackOrder.External)
-
-    def on_batch_end(self, runner: Any) -> None:
-        """After each step of the optimizer."""
-        if runner.is_train_loader:
-            runner.model["average"].update_parameters(runner.model["net"])
-
-
 class _Mixture(dl.Callback):  # type: ignore[misc]
     """Begins on synthetic plates alone: real ones, noisily labelled, come when it can read."""
 
@@ -147,11 +120,11 @@ def train(
     torch.set_num_threads(options.threads)
     config = CrnnConfig(classes=len(plates.alphabet()) + 1)
     net = Crnn(config).to(memory_format=torch.channels_last)
-    average = AveragedModel(net, multi_avg_fn=get_ema_multi_avg_fn(_EMA_DECAY), use_buffers=True)
+    average = moving_average(net)
     optimizer = torch.optim.AdamW(net.parameters(), lr=options.learning_rate, weight_decay=1e-3)
     total = options.epochs * options.steps
     scheduler = torch.optim.lr_scheduler.LambdaLR(
-        optimizer, lambda step: _warm_up_and_cosine(step, total)
+        optimizer, lambda step: warm_up_and_cosine(step, total)
     )
     dataset = TrainingCrops(
         train_crops, grounds, config, length=options.steps * options.batch, seed=options.seed
@@ -187,10 +160,10 @@ def train(
                 target_key={"target": "target", "target_length": "target_length"},
                 metric_key="loss",
             ),
-            _ClippedBackward(metric_key="loss"),
+            ClippedBackward(metric_key="loss"),
             dl.OptimizerCallback(metric_key="loss"),
             dl.SchedulerCallback(mode="batch", loader_key="train", metric_key="loss"),
-            _Average(),
+            MovingAverage(),
             TextMetrics(),
             dl.CheckpointCallback(
                 logdir=str(checkpoints),
@@ -214,24 +187,7 @@ def train(
         seed=options.seed,
         verbose=True,
     )
-    return save_best(checkpoints, output, config)
-
-
-def save_best(checkpoints: Path, output: Path, config: CrnnConfig) -> float:
-    """Takes the averaged weights of the best checkpoint into a safetensors file.
-
-    Returns:
-        Its score.
-    """
-    stored = json.loads((checkpoints / "runner.storage.json").read_text())["storage"]
-    best = torch.load(stored[0]["logpath"], map_location="cpu", weights_only=True)
-    state = best["model_average_state_dict"]
-    prefix = "module."
-    tensors = {
-        name.removeprefix(prefix): value.contiguous()
-        for name, value in state.items()
-        if name.startswith(prefix)
-    }
+    tensors, score = best_average(checkpoints)
     weights.save_weights(
         output,
         tensors,
@@ -239,16 +195,7 @@ def save_best(checkpoints: Path, output: Path, config: CrnnConfig) -> float:
         architecture=ARCHITECTURE,
         config={"alphabet": plates.alphabet(), "network": config.as_dict()},
     )
-    return float(stored[0]["metric"])
-
-
-def _warm_up_and_cosine(step: int, total: int) -> float:
-    """Share of the full learning rate: a linear rise, then half a cosine down to a hundredth."""
-    warm = max(1, total // 12)
-    if step < warm:
-        return (step + 1) / warm
-    done = min(1.0, (step - warm) / max(1, total - warm))
-    return 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * done))
+    return score
 
 
 def _seed_worker(_worker: int) -> None:

@@ -1,0 +1,197 @@
+"""Detector: a picture in, plate detections with four corners out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import overload
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from platestream.errors import WeightsError
+from platestream.vision.detection_model import (
+    ARCHITECTURE,
+    OFFSET_SCALE,
+    STRIDE,
+    PlateCentres,
+    build,
+    fold,
+)
+from platestream.vision.geometry import Box, Corners, bounding_box, suppress
+from platestream.vision.recognizer import check, torch_device
+from platestream.vision.weights import default_path, load_weights
+
+Image = npt.NDArray[np.uint8]
+
+DEFAULT_SCORE_THRESHOLD = 0.4
+LONG_SIDE = 768  # pixels; a picture is brought to it before the network sees it
+MAX_PLATES = 64
+_OVERLAP = 0.3  # real plates do not lie on one another
+_GRID = 32  # the network halves its input five times
+_LEAST_AREA = 4.0  # square pixels of a quadrilateral that can be warped
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Detection:
+    """Where a plate is.
+
+    Attributes:
+        corners: 4x2 float32 pixels of the picture: top-left, top-right, bottom-right,
+            bottom-left of the plate as read; they may lie a little outside.
+        score: 0 to 1.
+    """
+
+    corners: Corners
+    score: float
+
+    @property
+    def box(self) -> Box:
+        """The axis-aligned box round the corners: x1, y1, x2, y2."""
+        return bounding_box(self.corners)
+
+
+class Detector:
+    """Finds plates: scaling, network, peaks of the heatmap, suppression."""
+
+    def __init__(
+        self, model: PlateCentres, device: str, score_threshold: float, long_side: int
+    ) -> None:
+        """Takes a built network; ``load`` is the usual way."""
+        self._device = torch_device(device)
+        self._model = fold(model).to(self._device, memory_format=torch.channels_last)
+        self.score_threshold = score_threshold
+        self.long_side = long_side
+
+    @classmethod
+    def load(
+        cls,
+        path: Path | None = None,
+        *,
+        device: str = "cpu",
+        score_threshold: float | None = None,
+        long_side: int = LONG_SIDE,
+    ) -> Detector:
+        """Loads weights: the shipped ones, or a file of one's own.
+
+        Args:
+            device: ``cpu``, ``cuda`` or ``cuda:0``.
+            score_threshold: The least score, 0 to 1, of a detection.
+            long_side: Pictures are scaled so that their longer side has so many pixels; more
+                finds smaller plates and takes longer.
+
+        Raises:
+            WeightsError: The weights are missing or not ours.
+            SettingsError: The device is not there.
+        """
+        path = path or default_path("detector")
+        weights = load_weights(path, "detector")
+        if weights.architecture != ARCHITECTURE:
+            raise WeightsError(f"'{path}' is for an unknown network '{weights.architecture}'")
+        try:
+            model = build(weights.config["network"])
+            model.load_state_dict(weights.tensors)
+        except (KeyError, TypeError, ValueError, RuntimeError) as error:
+            raise WeightsError(f"'{path}' does not fit its own network: {error}") from error
+        chosen = weights.config.get("score_threshold", DEFAULT_SCORE_THRESHOLD)
+        return cls(
+            model, device, chosen if score_threshold is None else score_threshold, long_side
+        )
+
+    @overload
+    def detect(self, images: Image) -> list[Detection]: ...
+
+    @overload
+    def detect(self, images: Sequence[Image]) -> list[list[Detection]]: ...
+
+    def detect(
+        self, images: Image | Sequence[Image]
+    ) -> list[Detection] | list[list[Detection]]:
+        """Finds the plates of one picture, or of several; the surest first.
+
+        Args:
+            images: One picture or a sequence of them, each of its own size: HxWx3 uint8 BGR, or
+                HxW uint8 grey.
+
+        Raises:
+            ValueError: A picture is empty, or of another shape or type.
+        """
+        if isinstance(images, np.ndarray) and images.ndim in (2, 3):
+            return self._find([images])[0]
+        return self._find(list(images))
+
+    def _find(self, images: list[Image]) -> list[list[Detection]]:
+        scaled = [letterbox(check(image), self.long_side) for image in images]
+        found: list[list[Detection]] = [[] for _ in images]
+        by_shape: dict[tuple[int, ...], list[int]] = {}
+        for index, (picture, _) in enumerate(scaled):
+            by_shape.setdefault(picture.shape, []).append(index)
+        for members in by_shape.values():
+            batch = torch.from_numpy(np.stack([scaled[i][0] for i in members]))
+            inputs = batch.to(self._device).permute(0, 3, 1, 2).float().div_(255)
+            with torch.inference_mode():
+                maps = self._model(inputs.contiguous(memory_format=torch.channels_last))
+            for index, one in zip(members, maps, strict=True):
+                found[index] = self._peaks(one, scaled[index][1])
+        return found
+
+    def _peaks(self, found: Tensor, scale: float) -> list[Detection]:
+        corners, scores = decode_map(found, self.score_threshold, MAX_PLATES)
+        corners /= scale
+        whole = np.array([abs(cv2.contourArea(c)) >= _LEAST_AREA for c in corners], bool)
+        corners, scores = corners[whole], scores[whole]
+        if not len(scores):
+            return []
+        boxes = np.array([bounding_box(c) for c in corners], np.float32)
+        kept = suppress(boxes, scores, _OVERLAP)
+        return [Detection(corners[i], float(scores[i])) for i in kept]
+
+
+def letterbox(image: Image, long_side: int) -> tuple[Image, float]:
+    """Scales a picture to the network's size and fills up to its grid at the right and below.
+
+    Returns:
+        HxWx3 uint8 BGR with H and W multiples of 32, and the scale that was applied.
+    """
+    if image.ndim == 2:
+        image = cv2.cvtColor(image, cv2.COLOR_GRAY2BGR).astype(np.uint8)
+    height, width = image.shape[:2]
+    scale = long_side / max(height, width)
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    method = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+    if size != (width, height):
+        image = cv2.resize(image, size, interpolation=method).astype(np.uint8)
+    right, below = -size[0] % _GRID, -size[1] % _GRID
+    if right or below:
+        image = np.pad(image, ((0, below), (0, right), (0, 0)), constant_values=114)
+    return image, scale
+
+
+def decode_map(
+    found: Tensor, score_threshold: float, most: int
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    """Reads the peaks of one output map.
+
+    Args:
+        found: 9xHxW, as ``PlateCentres`` gives it.
+        score_threshold: The least score of a peak.
+        most: How many peaks at most, the surest first.
+
+    Returns:
+        Corners Nx4x2 in pixels of the network's input, and scores N.
+    """
+    heat = found[:1].float().sigmoid()
+    peaks = (heat == F.max_pool2d(heat, 3, 1, 1)) & (heat >= score_threshold)
+    rows, columns = torch.nonzero(peaks[0], as_tuple=True)
+    scores = heat[0, rows, columns]
+    order = scores.argsort(descending=True)[:most]
+    rows, columns, scores = rows[order], columns[order], scores[order]
+    centres = torch.stack([columns, rows], -1).float().add(0.5).mul(STRIDE)
+    offsets = found[1:, rows, columns].float().T.reshape(-1, 4, 2) * OFFSET_SCALE
+    corners = centres[:, None] + offsets
+    return corners.cpu().numpy().astype(np.float32), scores.cpu().numpy().astype(np.float32)

@@ -1,0 +1,48 @@
+"""The moving average of a net's weights: it is what is judged, kept and shipped."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from catalyst import dl
+from torch import nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+_DECAY = 0.998
+
+
+def moving_average(net: nn.Module) -> AveragedModel:
+    """A copy of a net that follows its weights slowly, batch normalisation's included."""
+    return AveragedModel(net, multi_avg_fn=get_ema_multi_avg_fn(_DECAY), use_buffers=True)
+
+
+class MovingAverage(dl.Callback):  # type: ignore[misc]
+    """Keeps the moving average of the net's weights up to date."""
+
+    def __init__(self) -> None:
+        super().__init__(order=dl.CallbackOrder.External)
+
+    def on_batch_end(self, runner: Any) -> None:
+        """After each step of the optimizer."""
+        if runner.is_train_loader:
+            runner.model["average"].update_parameters(runner.model["net"])
+
+
+def best_average(checkpoints: Path) -> tuple[dict[str, torch.Tensor], float]:
+    """The averaged weights of a run's best checkpoint, and its score.
+
+    Args:
+        checkpoints: The folder of Catalyst's ``CheckpointCallback`` in mode ``runner``.
+    """
+    stored = json.loads((checkpoints / "runner.storage.json").read_text())["storage"][0]
+    best = torch.load(stored["logpath"], map_location="cpu", weights_only=True)
+    prefix = "module."
+    tensors = {
+        name.removeprefix(prefix): value.contiguous()
+        for name, value in best["model_average_state_dict"].items()
+        if name.startswith(prefix)
+    }
+    return tensors, float(stored["metric"])
