@@ -1,0 +1,80 @@
+"""The detector's loss: where centres are, and where corners are from there."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+_CORNER_WEIGHT = 2.0
+_OVERLAP_WEIGHT = 1.0
+_SHAPE_WEIGHT = 0.1
+
+
+class DetectionLoss(nn.Module):
+    """Focal loss of the heatmap (CenterNet's, arXiv:1904.07850) plus the corners' errors.
+
+    Where corners are exact, each counts. Where only a box is known, the box round the predicted
+    corners counts instead, and a mild wish that they span a parallelogram.
+    """
+
+    def forward(
+        self,
+        found: Tensor,
+        heat: Tensor,
+        ignore: Tensor,
+        offsets: Tensor,
+        weight: Tensor,
+        exact: Tensor,
+    ) -> Tensor:
+        """Sums the parts.
+
+        Args:
+            found: Nx9xHxW, the network's output.
+            heat, ignore, offsets, weight, exact: As ``dataset.to_sample`` gives them, batched.
+        """
+        centres = focal(found[:, 0].float(), heat, ignore)
+        at = weight > 0
+        if not at.any():
+            return centres
+        which = torch.nonzero(at, as_tuple=True)
+        predicted = found[:, 1:].float().permute(0, 2, 3, 1)[which].reshape(-1, 4, 2)
+        wanted = offsets.permute(0, 2, 3, 1)[which].reshape(-1, 4, 2)
+        share = weight[which][:, None]
+        known = exact[which[0]][:, None]
+        corner = F.smooth_l1_loss(
+            predicted * share[..., None], wanted * share[..., None], beta=0.02, reduction="none"
+        ).mean((1, 2))[:, None]
+        low, high = predicted.amin(1), predicted.amax(1)
+        true_low, true_high = wanted.amin(1), wanted.amax(1)
+        edges = torch.cat([low - true_low, high - true_high], 1) * share
+        box = F.smooth_l1_loss(edges, torch.zeros_like(edges), beta=0.02, reduction="none").mean(
+            1, keepdim=True
+        )
+        overlap = 1 - giou(low, high, true_low, true_high)[:, None]
+        bent = (predicted[:, 0] + predicted[:, 2] - predicted[:, 1] - predicted[:, 3]) * share
+        shape = bent.abs().mean(1, keepdim=True)
+        geometry = (
+            _CORNER_WEIGHT * (known * corner + (1 - known) * box)
+            + _OVERLAP_WEIGHT * overlap
+            + _SHAPE_WEIGHT * (1 - known) * shape
+        )
+        return centres + geometry.mean()
+
+
+def focal(logits: Tensor, heat: Tensor, ignore: Tensor) -> Tensor:
+    """Penalty-reduced focal loss of a heatmap, per plate."""
+    p = logits.sigmoid().clamp(1e-5, 1 - 1e-5)
+    positive = heat == 1
+    gain = torch.log(p) * (1 - p) ** 2 * positive
+    loss = torch.log(1 - p) * p**2 * (1 - heat) ** 4 * (~positive) * (1 - ignore)
+    return -(gain.sum() + loss.sum()) / max(1, int(positive.sum()))
+
+
+def giou(low: Tensor, high: Tensor, true_low: Tensor, true_high: Tensor) -> Tensor:
+    """Generalized intersection over union (arXiv:1902.09630) of Nx2 box corners."""
+    shared = (torch.minimum(high, true_high) - torch.maximum(low, true_low)).clamp(min=0).prod(1)
+    area = (high - low).clamp(min=0).prod(1) + (true_high - true_low).prod(1)
+    union = area - shared + 1e-6
+    hull = (torch.maximum(high, true_high) - torch.minimum(low, true_low)).prod(1) + 1e-6
+    return shared / union - (hull - union) / hull

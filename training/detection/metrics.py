@@ -1,0 +1,107 @@
+"""How well plates are found: recall and precision at an overlap, as functions and as a callback."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from catalyst import dl
+
+from platestream.vision.detector import decode_map, letterbox
+from platestream.vision.geometry import bounding_box, box_iou, suppress
+from training.detection.photos import Photo
+
+Boxes = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Judged:
+    """One picture's detections, the surest first, and which of them hit a plate of their own."""
+
+    scores: list[float]
+    hits: list[bool]
+    plates: int
+
+
+def judge(found: Boxes, scores: Sequence[float], true: Boxes, overlap: float = 0.5) -> Judged:
+    """Matches detections to plates, the surest first; each plate can be hit once.
+
+    Args:
+        found: Nx4, sorted by falling score.
+        true: Mx4.
+        overlap: The least intersection over union of a hit.
+    """
+    free = set(range(len(true)))
+    hits = []
+    shared = box_iou(found, true)
+    for row in shared:
+        best = max(free, key=lambda j, row=row: row[j], default=None)  # type: ignore[misc]
+        hit = best is not None and bool(row[best] >= overlap)
+        if hit:
+            free.discard(best)  # type: ignore[arg-type]
+        hits.append(hit)
+    return Judged(list(scores), hits, len(true))
+
+
+def recall_and_precision(judged: Sequence[Judged], threshold: float) -> tuple[int, int, int]:
+    """Hits, detections and plates at a score threshold."""
+    kept = [(s, h) for one in judged for s, h in zip(one.scores, one.hits, strict=True)
+            if s >= threshold]  # fmt: skip
+    return sum(h for _, h in kept), len(kept), sum(one.plates for one in judged)
+
+
+def f1(hits: int, detections: int, plates: int) -> float:
+    """The harmonic mean of recall and precision."""
+    return 2 * hits / max(1, detections + plates)
+
+
+def best_threshold(judged: Sequence[Judged]) -> tuple[float, float]:
+    """The score threshold, in steps of 0.02, with the best F1, and that F1."""
+    thresholds = np.arange(0.1, 0.9, 0.02)
+    scores = [f1(*recall_and_precision(judged, float(t))) for t in thresholds]
+    best = max(scores)
+    # the middle of the plateau is the safest of equals
+    plateau = [t for t, s in zip(thresholds, scores, strict=True) if s >= best - 1e-9]
+    return float(plateau[len(plateau) // 2]), best
+
+
+class FindPlates(dl.Callback):  # type: ignore[misc]  # catalyst has no types
+    """Judges the moving average on whole photographs at the end of each epoch.
+
+    Epoch metrics of loader ``valid``: ``recall``, ``precision`` and ``f1`` at an overlap of 0.5,
+    at the best ``threshold``.
+    """
+
+    def __init__(self, photos: Sequence[Photo], long_side: int) -> None:
+        super().__init__(order=dl.CallbackOrder.Metric)
+        self._photos = photos
+        self._long_side = long_side
+
+    def on_loader_end(self, runner: Any) -> None:
+        """Judges when the valid loader is through."""
+        if runner.loader_key != "valid":
+            return
+        judged = [self._judge(runner.model["average"], photo) for photo in self._photos]
+        threshold, score = best_threshold(judged)
+        hits, detections, plates = recall_and_precision(judged, threshold)
+        runner.loader_metrics.update(
+            f1=score,
+            recall=hits / max(1, plates),
+            precision=hits / max(1, detections),
+            threshold=threshold,
+        )
+
+    def _judge(self, model: torch.nn.Module, photo: Photo) -> Judged:
+        picture, scale = letterbox(photo.image, self._long_side)
+        tensor = torch.from_numpy(picture).permute(2, 0, 1)[None].float() / 255
+        device = next(model.parameters()).device
+        with torch.inference_mode():
+            found = model(tensor.to(device).contiguous(memory_format=torch.channels_last))[0]
+        corners, scores = decode_map(found, 0.1, 32)
+        boxes = np.array([bounding_box(c / scale) for c in corners], np.float32).reshape(-1, 4)
+        kept = suppress(boxes, scores, 0.3)
+        return judge(boxes[kept], [float(scores[i]) for i in kept], photo.boxes)

@@ -1,0 +1,176 @@
+"""The detector's training: a Catalyst run on photographs with real and pasted plates."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from catalyst import dl, utils
+from torch.utils.data import DataLoader
+
+from platestream.vision import weights
+from platestream.vision.detection_model import ARCHITECTURE, CentresConfig, PlateCentres
+from platestream.vision.detector import LONG_SIDE
+from training.averaging import MovingAverage, best_average, moving_average
+from training.detection.dataset import TrainingPhotos
+from training.detection.loss import DetectionLoss
+from training.detection.metrics import FindPlates
+from training.detection.photos import Photo
+from training.optimization import ClippedBackward, warm_up_and_cosine
+
+Image = npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Options:
+    """How long and how to train; the defaults made the shipped weights."""
+
+    logs: Path
+    seed: int = 0
+    epochs: int = 30
+    steps: int = 60  # per epoch
+    batch: int = 16
+    side: int = 448  # pixels of a cut
+    learning_rate: float = 2e-3
+    patience: int = 15  # epochs without a better F1
+    workers: int = 1
+    threads: int = 2
+    resume: Path | None = None
+    device: str = "cpu"
+
+
+_TARGETS = ("heat", "ignore", "offsets", "weight", "exact")
+
+
+class _Runner(dl.Runner):  # type: ignore[misc]  # catalyst has no types
+    """Trains the net, judges its moving average."""
+
+    def handle_batch(self, batch: dict[str, torch.Tensor]) -> None:
+        """Computes the map."""
+        model = self.model["net"] if self.is_train_loader else self.model["average"]
+        images = batch["image"].float() / 255
+        found = model(images.contiguous(memory_format=torch.channels_last))
+        self.batch = {**batch, "found": found}
+
+
+class _Epoch(dl.Callback):  # type: ignore[misc]
+    """Tells the data which epoch it is, so that each makes other cuts."""
+
+    def __init__(self, dataset: TrainingPhotos) -> None:
+        super().__init__(order=dl.CallbackOrder.Internal)
+        self._dataset = dataset
+
+    def on_epoch_start(self, runner: Any) -> None:
+        """Before the loader's workers start."""
+        self._dataset.epoch = runner.epoch_step
+
+
+def train(
+    train_photos: Sequence[Photo],
+    valid_photos: Sequence[Photo],
+    grounds: Sequence[Image],
+    output: Path,
+    options: Options,
+) -> float:
+    """Trains a detector and saves the averaged weights of its best epoch.
+
+    Args:
+        grounds: Pictures without plates, HxWx3 uint8 BGR.
+        output: A safetensors file.
+
+    Returns:
+        The best epoch's F1 on ``valid_photos``; see ``FindPlates``.
+    """
+    utils.set_global_seed(options.seed)
+    torch.set_num_threads(options.threads)
+    config = CentresConfig()
+    net = PlateCentres(config).to(memory_format=torch.channels_last)
+    average = moving_average(net)
+    optimizer = torch.optim.AdamW(net.parameters(), lr=options.learning_rate, weight_decay=1e-3)
+    total = options.epochs * options.steps
+    scheduler = torch.optim.lr_scheduler.LambdaLR(
+        optimizer, lambda step: warm_up_and_cosine(step, total)
+    )
+    dataset = TrainingPhotos(
+        train_photos,
+        grounds,
+        side=options.side,
+        length=options.steps * options.batch,
+        seed=options.seed,
+    )
+    watched = TrainingPhotos(
+        valid_photos, grounds, side=options.side, length=2 * options.batch, seed=options.seed + 1
+    )
+    loaders = {
+        "train": DataLoader(
+            dataset,
+            batch_size=options.batch,
+            num_workers=options.workers,
+            drop_last=True,
+            worker_init_fn=_seed_worker,
+        ),
+        "valid": DataLoader(watched, batch_size=options.batch),
+    }
+    cuda = options.device.startswith("cuda")
+    checkpoints = options.logs / "checkpoints"
+    _Runner().train(
+        model={"net": net, "average": average},
+        engine=dl.GPUEngine(fp16=True) if cuda else dl.CPUEngine(),
+        criterion=DetectionLoss(),
+        optimizer=optimizer,
+        scheduler=scheduler,
+        loaders=loaders,
+        num_epochs=options.epochs,
+        callbacks=[
+            _Epoch(dataset),
+            dl.CriterionCallback(
+                input_key={"found": "found"},
+                target_key={key: key for key in _TARGETS},
+                metric_key="loss",
+            ),
+            ClippedBackward(metric_key="loss"),
+            dl.OptimizerCallback(metric_key="loss"),
+            dl.SchedulerCallback(mode="batch", loader_key="train", metric_key="loss"),
+            MovingAverage(),
+            FindPlates(valid_photos, LONG_SIDE),
+            dl.CheckpointCallback(
+                logdir=str(checkpoints),
+                loader_key="valid",
+                metric_key="f1",
+                minimize=False,
+                topk=3,
+                mode="runner",
+                save_last=True,
+                save_best=False,  # it would save the last epoch's weights under the best one's name
+                resume_runner=str(options.resume) if options.resume else None,
+            ),
+            dl.EarlyStoppingCallback(
+                patience=options.patience, loader_key="valid", metric_key="f1", minimize=False
+            ),
+            dl.TimerCallback(),
+        ],
+        loggers={
+            "csv": dl.CSVLogger(logdir=str(options.logs)),
+            "tensorboard": dl.TensorboardLogger(logdir=str(options.logs)),
+        },
+        seed=options.seed,
+        verbose=True,
+    )
+    tensors, score = best_average(checkpoints)
+    weights.save_weights(
+        output,
+        tensors,
+        task="detector",
+        architecture=ARCHITECTURE,
+        config={"network": config.as_dict()},
+    )
+    return score
+
+
+def _seed_worker(_worker: int) -> None:
+    np.random.seed(torch.initial_seed() % 2**32)
