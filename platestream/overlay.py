@@ -45,7 +45,8 @@ def draw(image: Image, plates: Sequence[Plate], age_ms: int) -> None:
             image, [points], True, colour, max(1, round(2 * scale)), cv2.LINE_AA, shift=3
         )
         if plate.text:
-            taken.append(_draw_label(image, _box(plate), _words(plate, age_ms), colour, scale, taken))
+            words = _words(plate, age_ms)
+            taken.append(_draw_label(image, _box(plate), words, colour, scale, taken))
 
 
 def _words(plate: Plate, age_ms: int) -> tuple[str, str]:

@@ -54,3 +54,13 @@ def format_of(text: str) -> str | None:
         if match and match["region"] in region_codes():
             return name
     return None
+
+
+def edit_distance(a: str, b: str) -> int:
+    """Levenshtein's distance: least number of insertions, deletions and replacements."""
+    row = list(range(len(b) + 1))
+    for i, x in enumerate(a, 1):
+        before, row[0] = row[0], i
+        for j, y in enumerate(b, 1):
+            before, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, before + (x != y))
+    return row[-1]

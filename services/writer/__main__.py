@@ -41,7 +41,10 @@ def _writer(
         "log.level": log_level,
     }
     settings = options.load(flags, config, assignments)
-    raise typer.Exit(runtime.serve("writer", settings, service.Writer().run))
+    writer = service.Writer()
+    code = runtime.serve("writer", settings, writer.run)
+    writer.close()
+    raise typer.Exit(code)
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ import cv2
 from platestream import pixels
 from platestream.errors import OutputError
 from platestream.messages import RenderedFrame
+from platestream.reading_lines import reading_line
 from platestream.settings import WriterSettings
 from platestream.video import VideoEncoder, count_frames
 
@@ -69,7 +70,7 @@ class Recording:
         if (frame.width, frame.height) != size:  # a camera changed its mind; the file cannot
             image = cv2.resize(image, size, interpolation=cv2.INTER_AREA).astype(image.dtype)
         try:
-            self._file.write(_line(frame) + "\n")
+            self._file.write(reading_line(frame))
             self._file.flush()
         except OSError as error:
             raise OutputError(f"cannot write '{self.lines}': {error.strerror}") from error
@@ -91,29 +92,6 @@ class Recording:
         self._file.close()
         if self._encoder is not None:
             self._encoder.abandon()
-
-
-def _line(frame: RenderedFrame) -> str:
-    plates = [
-        {
-            "corners": [[round(x, 1), round(y, 1)] for x, y in plate.corners],
-            "score": round(plate.score, 4),
-            "text": plate.text,
-            "confidence": round(plate.confidence, 4),
-            "accepted": plate.accepted,
-        }
-        for plate in frame.plates
-    ]
-    return json.dumps(
-        {
-            "frame_id": frame.frame_id,
-            "pts_s": round(frame.pts_s, 6),
-            "reading_frame_id": frame.reading_frame_id,
-            "overlay_age_ms": frame.overlay_age_ms,
-            "plates": plates,
-        },
-        ensure_ascii=False,
-    )
 
 
 def _take_stock(video: Path, lines: Path) -> tuple[int, int]:

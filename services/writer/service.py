@@ -46,10 +46,15 @@ class Writer:
             for delivery in consumer.read(_BATCH, _BLOCK_MS):
                 self._handle(session, consumer, delivery)
         if self._recording is not None:
-            self._recording.abandon()
+            self.close()
             if self._unsafe is not None:
                 consumer.ack(self._unsafe)
-            session.log.info(f"stopped; {self._recording.video} can be played, and resumed")
+
+    def close(self) -> None:
+        """Lets go of an unfinished recording; it can be played, and resumed."""
+        if self._recording is not None:
+            self._recording.abandon()
+            self._recording = None
 
     def _handle(self, session: Session, consumer: GroupConsumer, delivery: Delivery) -> None:
         camera = session.settings.camera

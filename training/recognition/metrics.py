@@ -12,16 +12,6 @@ from platestream import plates
 from platestream.vision.decoding import greedy
 
 
-def edit_distance(a: str, b: str) -> int:
-    """Levenshtein's distance: least number of insertions, deletions and replacements."""
-    row = list(range(len(b) + 1))
-    for i, x in enumerate(a, 1):
-        before, row[0] = row[0], i
-        for j, y in enumerate(b, 1):
-            before, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, before + (x != y))
-    return row[-1]
-
-
 def read_texts(logits: torch.Tensor) -> list[str]:
     """Best-path texts of a batch.
 
@@ -72,12 +62,12 @@ class TextMetrics(dl.Callback):  # type: ignore[misc]  # catalyst has no types
 
 def summarize(pairs: list[tuple[str, str]]) -> dict[str, float]:
     """The metrics of (true, read) texts; what has no example counts as perfect."""
-    plates_ = [(t, r) for t, r in pairs if t]
+    shown = [(t, r) for t, r in pairs if t]
     empty = [r for t, r in pairs if not t]
-    characters = sum(len(t) for t, _ in plates_)
-    exact = sum(t == r for t, r in plates_) / len(plates_) if plates_ else 1.0
+    characters = sum(len(t) for t, _ in shown)
+    exact = sum(t == r for t, r in shown) / len(shown) if shown else 1.0
     negatives = sum(not r for r in empty) / len(empty) if empty else 1.0
-    edits = sum(edit_distance(t, r) for t, r in plates_)
+    edits = sum(plates.edit_distance(t, r) for t, r in shown)
     return {
         "exact": exact,
         "cer": edits / characters if characters else 0.0,

@@ -1,0 +1,119 @@
+"""Services as child processes: started, listened to, started again when they die."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import IO
+
+from platestream.embedded_redis import die_with_parent
+from platestream.errors import PlatestreamError
+from platestream.runtime import EXIT_OK, EXIT_REFUSED
+
+_MOST_RESTARTS = 5  # within the window: a service that cannot live is not started for ever
+_RESTART_WINDOW_S = 30.0
+
+
+class ServiceError(PlatestreamError):
+    """A service ended for a reason that starting it again would not mend."""
+
+
+@dataclass
+class Child:
+    """One service's process.
+
+    Attributes:
+        name: As shown to people: ``capture``, ``ocr-2``.
+        last_error: The last error it logged.
+        restarts: When it was started again, by the monotonic clock.
+    """
+
+    name: str
+    arguments: Sequence[str]
+    environment: Mapping[str, str]
+    on_log: Callable[[str, str, str], None]
+    process: subprocess.Popen[bytes] | None = None
+    last_error: str = ""
+    restarts: list[float] = field(default_factory=list)
+
+    def start(self) -> None:
+        """Starts the process, in a session of its own: Ctrl-C is for the parent to deal with."""
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", *self.arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            env={**os.environ, **self.environment},
+            start_new_session=True,
+            preexec_fn=die_with_parent,
+        )
+        assert self.process.stderr is not None
+        listener = threading.Thread(target=self._listen, args=(self.process.stderr,), daemon=True)
+        listener.start()
+        self._listener = listener
+
+    def check(self) -> bool:
+        """Looks after the process; starts it again if it died.
+
+        Returns:
+            True once it has ended well.
+
+        Raises:
+            ServiceError: It refused to work, or dies again and again.
+        """
+        assert self.process is not None
+        code = self.process.poll()
+        if code is None:
+            return False
+        if code == EXIT_OK:
+            return True
+        self._listener.join(2)
+        if code == EXIT_REFUSED:
+            raise ServiceError(self.last_error or f"{self.name} refused to start")
+        now = time.monotonic()
+        self.restarts = [at for at in self.restarts if now - at < _RESTART_WINDOW_S] + [now]
+        how = f"was killed by signal {-code}" if code < 0 else f"failed with exit code {code}"
+        if len(self.restarts) > _MOST_RESTARTS:
+            raise ServiceError(
+                f"{self.name} {how} {len(self.restarts)} times within {_RESTART_WINDOW_S:.0f} s"
+                + (f": {self.last_error}" if self.last_error else "")
+            )
+        self.on_log(self.name, "warning", f"{how}; starting it again")
+        self.start()
+        return False
+
+    def terminate(self) -> None:
+        """Asks it to stop."""
+        if self.process is not None and self.process.poll() is None:
+            self.process.terminate()
+
+    def wait(self, timeout_s: float) -> None:
+        """Waits for its end, and kills it when that takes too long."""
+        if self.process is None:
+            return
+        try:
+            self.process.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+
+    def _listen(self, stderr: IO[bytes]) -> None:
+        for raw in stderr:
+            line = raw.decode("utf-8", "replace").rstrip()
+            try:
+                said = json.loads(line)
+                level, event = str(said["level"]), str(said["event"])
+            except (ValueError, KeyError, TypeError):
+                level, event = "debug", line
+            else:
+                if said.get("exception"):
+                    event += "\n" + str(said["exception"])
+            if level == "error":
+                self.last_error = event.splitlines()[0]
+            self.on_log(self.name, level, event)

@@ -1,0 +1,349 @@
+"""``platestream run``: Redis and the services as processes, from a source to files on disk."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import threading
+import time
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+
+import numpy as np
+import redis
+
+from platestream import messages, streams
+from platestream.children import Child, ServiceError
+from platestream.embedded_redis import EmbeddedRedis
+from platestream.errors import MessageError, RedisError, SourceError
+from platestream.outputs import check_output, readings_path
+from platestream.settings import Settings
+from platestream.tally import Sighting, Tally
+from platestream.video import VideoSource, is_live
+
+_POLL_S = 0.05
+_DRAIN_S = 30.0
+REDIS_PATIENCE_S = 30.0
+SOURCE_PATIENCE_S = 15.0
+
+
+@dataclass(frozen=True)
+class Job:
+    """What to run.
+
+    Attributes:
+        output, readings: The video and its JSON lines.
+        live: Pace a file as a camera would, and never wait.
+        redis_url: A Redis to use; None starts a private one.
+    """
+
+    source: str
+    output: Path
+    readings: Path
+    camera: str
+    replicas: int = 1
+    live: bool | None = None
+    redis_url: str | None = None
+    force: bool = False
+    settings: Settings | None = None
+    assignments: tuple[str, ...] = ()
+
+
+@dataclass
+class Progress:
+    """How far a run is, for people to watch."""
+
+    frames_in: int = 0
+    frames_written: int = 0
+    readings: int = 0
+    plates: int = 0
+    ocr_behind: int = 0
+    promised: int = 0
+    fps: float = 0.0
+
+
+@dataclass
+class Result:
+    """What a run did."""
+
+    frames_in: int
+    frames_written: int
+    wall_s: float
+    ages_ms: list[int]
+    plates: list[Sighting]
+    warnings: list[str]
+
+    def as_dict(self) -> dict[str, object]:
+        """As ``run --json`` prints it."""
+        p50, p95 = (
+            (round(float(np.percentile(self.ages_ms, q))) if self.ages_ms else None)
+            for q in (50, 95)
+        )
+        return {
+            "frames_in": self.frames_in,
+            "frames_written": self.frames_written,
+            "frames_lost": self.frames_in - self.frames_written,
+            "fps": round(self.frames_written / self.wall_s, 2) if self.wall_s else 0.0,
+            "wall_s": round(self.wall_s, 3),
+            "overlay_age_ms": {"p50": p50, "p95": p95},
+            "plates": [
+                {
+                    "text": s.text,
+                    "confidence": round(s.confidence, 4),
+                    "first_frame": s.first_frame,
+                    "last_frame": s.last_frame,
+                }
+                for s in self.plates
+            ],
+            "warnings": self.warnings,
+        }
+
+
+def camera_name(source: str) -> str:
+    """A camera's name made from its source: ``Gate 1.mp4`` is ``gate-1``."""
+    stem = source.rstrip("/").rsplit("/", 1)[-1].rsplit(".", 1)[0]
+    return re.sub(r"[^a-z0-9._-]+", "-", stem.lower()).strip("-._")[:64] or "camera-1"
+
+
+def default_job(source: str, **given: object) -> Job:
+    """A job whose camera and outputs, where not given, are named after the source."""
+    camera = str(given.pop("camera", None) or camera_name(source))
+    output = given.pop("output", None)
+    if output is None:
+        video = Path("out") / f"{camera}.mp4"
+        video.parent.mkdir(exist_ok=True)
+    else:
+        video = Path(str(output))
+    readings = given.pop("readings", None)
+    lines = Path(str(readings)) if readings else readings_path(video)
+    return Job(source, video, lines, camera, **given)  # type: ignore[arg-type]
+
+
+class Pipeline:
+    """A run: processes started, watched, drained and ended."""
+
+    def __init__(self, job: Job, on_log: Callable[[str, str, str], None]) -> None:
+        """Checks what can be checked before anything is started.
+
+        Args:
+            on_log: Takes a service's name, a level and a message.
+
+        Raises:
+            OutputError: An output cannot or must not be written.
+            SourceError: A file cannot be read.
+        """
+        self.job = job
+        self.progress = Progress()
+        self._on_log = on_log
+        self._stop = threading.Event()
+        self._tally = Tally()
+        for path in (job.output, job.readings):
+            check_output(path, force=job.force)
+        if not is_live(job.source):
+            with VideoSource(job.source) as video:
+                self.progress.promised = video.promised
+
+    def stop(self) -> None:
+        """Asks for an end: capture stops, what it has published is finished."""
+        self._stop.set()
+
+    def run(self, on_progress: Callable[[Progress], None]) -> Result:
+        """Runs to the end of the source, or until ``stop``.
+
+        Raises:
+            ServiceError: A service gave up; what was written can be played.
+            RedisError: Redis was away too long, or could not be started.
+        """
+        if self.job.redis_url is not None:
+            return self._run(self.job.redis_url, None, on_progress)
+        with EmbeddedRedis() as server:
+            return self._run(server.url, server, on_progress)
+
+    def _run(
+        self, url: str, server: EmbeddedRedis | None, on_progress: Callable[[Progress], None]
+    ) -> Result:
+        client = streams.connect(url)
+        camera = self.job.camera
+        try:
+            client.ping()
+            _take_camera(client, camera)
+        except redis.RedisError as error:
+            raise RedisError(f"cannot reach Redis at {url}: {error}; is it running?") from error
+        children = self._children(url)
+        capture, writer = children[0], children[1]
+        began = time.monotonic()
+        try:
+            for child in children:
+                child.start()
+            self._watch(client, children, server, on_progress)
+            wall_s = time.monotonic() - began
+            return self._result(client, wall_s)
+        except (ServiceError, RedisError) as error:
+            raise type(error)(f"{error}{self._left_over()}") from error
+        finally:
+            capture.terminate()
+            for child in children[2:]:
+                child.terminate()
+            for child in children[2:]:
+                child.wait(10)
+            writer.terminate()  # last, so that it takes what is still under way
+            for child in (capture, writer):
+                child.wait(10)
+
+    def _children(self, url: str) -> list[Child]:
+        job = self.job
+        common = ["--camera", job.camera, "--redis", url]
+        for assignment in job.assignments:
+            common += ["--set", assignment]
+        wait_for = "visualize,ocr" if job.replicas else "visualize"
+        own = {
+            "PLATESTREAM_LOG__FORMAT": "json",
+            "PLATESTREAM_REDIS__PATIENCE_S": str(REDIS_PATIENCE_S),
+            "PLATESTREAM_CAPTURE__PATIENCE_S": str(SOURCE_PATIENCE_S),
+            "PLATESTREAM_CAPTURE__RUN_ID": uuid.uuid4().hex,
+            "PLATESTREAM_CAPTURE__WAIT_FOR": wait_for,
+        }
+        pace = [] if job.live is None else ["--live" if job.live else "--file"]
+        force = ["--force"]  # checked already; a writer that is started again must go on
+        table = [
+            ("capture", ["services.capture", job.source, *pace]),
+            (
+                "writer",
+                ["services.writer", str(job.output), "--readings", str(job.readings), "--once"]
+                + force,
+            ),
+            ("visualize", ["services.visualize"]),
+        ]
+        for number in range(1, job.replicas + 1):
+            table.append((f"ocr-{number}", ["services.ocr", "--name", f"ocr-{number}"]))
+        return [Child(name, [*words, *common], own, self._on_log) for name, words in table]
+
+    def _watch(
+        self,
+        client: redis.Redis,
+        children: list[Child],
+        server: EmbeddedRedis | None,
+        on_progress: Callable[[Progress], None],
+    ) -> None:
+        """Looks after the processes until the writer has acknowledged the end."""
+        follower: streams.ReadingFollower | None = None
+        stopping_since: float | None = None
+        away_since: float | None = None
+        capture, writer = children[0], children[1]
+        while True:
+            done = {child.name for child in children if child.check()}
+            if server is not None and not server.alive():
+                raise RedisError("the private redis-server died")
+            if self._stop.is_set() and stopping_since is None:
+                stopping_since = time.monotonic()
+                capture.terminate()
+            try:
+                if follower is None:
+                    follower = streams.ReadingFollower(client, self.job.camera)
+                self._take_readings(follower)
+                self._measure(client)
+                if capture.name in done and self._finished(client, writer.name in done):
+                    self._take_readings(follower)
+                    on_progress(self.progress)
+                    return
+                away_since = None
+            except streams.OUTAGE as error:
+                away_since = away_since or time.monotonic()
+                if time.monotonic() - away_since > REDIS_PATIENCE_S:
+                    raise RedisError(f"Redis has not answered for {REDIS_PATIENCE_S:.0f} s") from error
+            on_progress(self.progress)
+            if stopping_since and time.monotonic() - stopping_since > _DRAIN_S:
+                raise ServiceError(f"what was under way took longer than {_DRAIN_S:.0f} s to finish")
+            time.sleep(_POLL_S)
+
+    def _finished(self, client: redis.Redis, writer_done: bool) -> bool:
+        """Whether the writer has acknowledged the end, and OCR is through where it must be."""
+        known = streams.read_hash(client, streams.camera_key(self.job.camera))
+        if not writer_done or known.get("ended") != "1":
+            return False
+        if known.get("mode") == "live" or not self.job.replicas or self._stop.is_set():
+            return True
+        through = streams.first_unfinished(
+            client, streams.frames_key(self.job.camera), streams.OCR
+        )
+        return through > int(known.get("last_frame_id", "0"))
+
+    def _take_readings(self, follower: streams.ReadingFollower) -> None:
+        while entries := follower.read():
+            for fields in entries:
+                try:
+                    reading = messages.parse_reading(fields)
+                except MessageError as error:
+                    self._on_log("run", "error", f"a reading was refused: {error}")
+                else:
+                    self._tally.add(reading.frame_id, reading.plates)
+
+    def _measure(self, client: redis.Redis) -> None:
+        camera, progress = self.job.camera, self.progress
+        counts = streams.read_hash(client, streams.counts_key(camera))
+        progress.frames_in = int(counts.get("frames_in", 0))
+        progress.frames_written = int(counts.get("frames_written", 0))
+        progress.readings = int(counts.get("readings", 0))
+        progress.plates = len(self._tally.sightings())
+        if self.job.replicas and progress.frames_in:
+            head = streams.last_frame_id(client, camera)
+            through = streams.first_unfinished(client, streams.frames_key(camera), streams.OCR)
+            progress.ocr_behind = max(0, head + 1 - through)
+
+    def _result(self, client: redis.Redis, wall_s: float) -> Result:
+        known = streams.read_hash(client, streams.camera_key(self.job.camera))
+        frames_in = int(known.get("frames", 0))
+        warnings = [known["warning"]] if known.get("warning") else []
+        if not frames_in:
+            raise SourceError(f"'{self.job.source}' gave no frame that can be decoded")
+        written, ages = _read_lines(self.job.readings)
+        return Result(frames_in, written, wall_s, ages, self._tally.sightings(), warnings)
+
+    def _left_over(self) -> str:
+        written = _read_lines(self.job.readings)[0] if self.job.readings.exists() else 0
+        if not written:
+            return ""
+        return f"; '{self.job.output}' holds what was written until then and can be played"
+
+
+def stop_on_signals(pipeline: Pipeline) -> None:
+    """Makes SIGINT and SIGTERM end a run in good order."""
+
+    def stop(_number: int, _frame: FrameType | None) -> None:
+        pipeline.stop()
+
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, stop)
+
+
+def _take_camera(client: redis.Redis, camera: str) -> None:
+    """Clears what an earlier run left of a camera; refuses one that is in use.
+
+    Raises:
+        RedisError: Another process serves this camera.
+    """
+    alive = next(client.scan_iter(match=f"alive:{{{camera}}}:*", count=1000), None)
+    if alive is not None:
+        raise RedisError(
+            f"camera '{camera}' is in use in this Redis ({alive.decode()}); "
+            "stop that, or choose another name with --camera"
+        )
+    streams.forget_camera(client, camera)
+
+
+def _read_lines(path: Path) -> tuple[int, list[int]]:
+    """How many lines there are, and the overlay ages in them."""
+    ages, count = [], 0
+    with path.open(encoding="utf-8") as file:
+        for line in file:
+            if not line.endswith("\n"):
+                break
+            count += 1
+            age = json.loads(line)["overlay_age_ms"]
+            if age is not None:
+                ages.append(int(age))
+    return count, ages

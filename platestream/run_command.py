@@ -1,0 +1,156 @@
+"""The command ``run``: its options, its progress line, its table at the end."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from platestream import options, pipeline
+from platestream.errors import PlatestreamError
+from platestream.pipeline import Job, Pipeline, Progress, Result
+
+_LEVELS_SHOWN = {"warning", "error"}
+
+
+def run(
+    source: Annotated[str, typer.Argument(help="A file, an rtsp:// or http:// URL, or a device.")],
+    output: Annotated[
+        Path | None, typer.Option(help="The video; default: out/CAMERA.mp4.")
+    ] = None,
+    readings: Annotated[
+        Path | None, typer.Option(help="A line of JSON per frame; default: beside the video.")
+    ] = None,
+    ocr_replicas: Annotated[int, typer.Option(min=0, max=64, help="OCR processes.")] = 1,
+    live: Annotated[
+        bool | None,
+        typer.Option("--live/--file", help="Pace a file as a camera would, and never wait."),
+    ] = None,
+    sequential: Annotated[
+        bool, typer.Option("--sequential", help="One process, frame by frame: the slow way.")
+    ] = False,
+    camera: options.Camera = None,
+    redis: options.Redis = None,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite what is there.")] = False,
+    config: options.Config = None,
+    assignments: options.Set = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="One JSON object on stdout, and nothing else there.")
+    ] = False,
+) -> None:
+    """Reads plates on a video, start to end: Redis, the services, the files."""
+    console = Console(stderr=True, highlight=False)
+    try:
+        settings = options.load({"camera": camera}, config, assignments)
+        url = redis or os.environ.get("PLATESTREAM_REDIS__URL") or os.environ.get("REDIS_URL")
+        job = pipeline.default_job(
+            source,
+            output=output,
+            readings=readings,
+            camera=camera,
+            replicas=ocr_replicas,
+            live=live,
+            redis_url=url,
+            force=force,
+            assignments=tuple(assignments or ()),
+        )
+        if sequential:
+            from platestream import sequential as slow
+
+            with Watch(console) as watch:
+                result = slow.run(job, settings, watch.update)
+        else:
+            result = run_job(job, console)
+    except PlatestreamError as error:
+        if as_json:
+            print(json.dumps({"error": str(error)}, ensure_ascii=False))
+        raise
+    if as_json:
+        print(json.dumps(result.as_dict(), ensure_ascii=False))
+    else:
+        show_result(console, job, result)
+
+
+def run_job(job: Job, console: Console) -> Result:
+    """Runs a job through the services, with its progress on the console."""
+
+    def on_log(service: str, level: str, event: str) -> None:
+        if level in _LEVELS_SHOWN:
+            console.print(Text(f"{level}: {service}: {event}"), soft_wrap=True)
+
+    process = Pipeline(job, on_log)
+    pipeline.stop_on_signals(process)
+    with Watch(console) as watch:
+        return process.run(watch.update)
+
+
+def show_result(console: Console, job: Job, result: Result) -> None:
+    """Prints the plates as a table, and what was written where."""
+    facts = result.as_dict()
+    table = Table("plate", "confidence", "first frame", "last frame")
+    for seen in result.plates:
+        table.add_row(
+            seen.text, f"{100 * seen.confidence:.0f}%", str(seen.first_frame), str(seen.last_frame)
+        )
+    if result.plates:
+        Console().print(table)
+    else:
+        print("no plate was read and accepted")
+    age = facts["overlay_age_ms"]
+    assert isinstance(age, dict)
+    console.print(
+        f"{result.frames_written} of {result.frames_in} frames in {result.wall_s:.1f} s "
+        f"({facts['fps']} fps); overlay age p50 {age['p50']} ms, p95 {age['p95']} ms"
+    )
+    console.print(f"video: {job.output}\nreadings: {job.readings}", soft_wrap=True)
+
+
+class Watch:
+    """The progress of a run on the console: a living line, or now and then one in a log."""
+
+    _LOG_EVERY = 200  # updates of a run's watch loop: some ten seconds
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._live = Live(console=console, refresh_per_second=5) if console.is_terminal else None
+        self._updates = 0
+        self._times: list[tuple[float, int]] = []
+
+    def __enter__(self) -> Watch:
+        if self._live:
+            self._live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._live:
+            self._live.stop()
+
+    def update(self, progress: Progress) -> None:
+        """Shows where the run is."""
+        now = self._console.get_time()
+        self._times = [*self._times[-40:], (now, progress.frames_written)]
+        (t0, f0), (t1, f1) = self._times[0], self._times[-1]
+        line = describe(replace(progress, fps=(f1 - f0) / (t1 - t0) if t1 > t0 else 0.0))
+        self._updates += 1
+        if self._live:
+            self._live.update(Text(line))
+        elif self._updates % self._LOG_EVERY == 0:
+            print(line, file=sys.stderr)
+
+
+def describe(progress: Progress) -> str:
+    """A run's progress in one line."""
+    total = f" of {progress.promised}" if progress.promised else ""
+    return (
+        f"frames {progress.frames_written}{total}  {progress.fps:.1f} fps  "
+        f"plates {progress.plates}  OCR {progress.ocr_behind} frames behind"
+    )
