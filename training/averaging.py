@@ -8,15 +8,23 @@ from typing import Any
 
 import torch
 from catalyst import dl
-from torch import nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
 
 _DECAY = 0.998
 
 
 def moving_average(net: nn.Module) -> AveragedModel:
-    """A copy of a net that follows its weights slowly, batch normalisation's included."""
-    return AveragedModel(net, multi_avg_fn=get_ema_multi_avg_fn(_DECAY), use_buffers=True)
+    """A copy of a net that follows its weights slowly, batch normalisation's included.
+
+    It begins by following fast: an average that still holds the untrained weights is worthless.
+    """
+    return AveragedModel(net, avg_fn=_follow, use_buffers=True)
+
+
+def _follow(average: Tensor, current: Tensor, steps: Tensor | int) -> Tensor:
+    decay = min(_DECAY, (1 + int(steps)) / (10 + int(steps)))
+    return average + (1 - decay) * (current - average)
 
 
 class MovingAverage(dl.Callback):  # type: ignore[misc]
