@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,7 +28,8 @@ class PlateText:
         confidence: The least of the characters' confidences: one wrong character is a wrong
             plate. For the empty text, how sure the recognizer is that nothing is there.
         characters: Each with its best guess, below the threshold too.
-        accepted: Whether there is a text and every character reaches the threshold.
+        accepted: Whether every character reaches the threshold and the text is one that a plate
+            may carry.
     """
 
     text: str
@@ -68,12 +70,18 @@ def greedy(probabilities: npt.NDArray[np.float32], alphabet: str) -> list[Charac
     return characters
 
 
-def decode(probabilities: npt.NDArray[np.float32], alphabet: str, threshold: float) -> PlateText:
+def decode(
+    probabilities: npt.NDArray[np.float32],
+    alphabet: str,
+    threshold: float,
+    fits: Callable[[str], bool] = bool,
+) -> PlateText:
     """Turns one plate's probabilities into its text.
 
     Args:
         probabilities: TxC, as ``greedy`` takes them.
         threshold: The least confidence, 0 to 1, of a character that is believed.
+        fits: Whether a plate may carry a text; it decides on acceptance and never changes a text.
     """
     characters = tuple(greedy(probabilities, alphabet))
     if not characters:
@@ -81,4 +89,5 @@ def decode(probabilities: npt.NDArray[np.float32], alphabet: str, threshold: flo
         return PlateText("", nothing, (), False)
     confidence = min(character.confidence for character in characters)
     text = "".join(c.char if c.confidence >= threshold else "?" for c in characters)
-    return PlateText(text, min(1.0, confidence), characters, confidence >= threshold)
+    accepted = confidence >= threshold and fits(text)
+    return PlateText(text, min(1.0, confidence), characters, accepted)

@@ -194,4 +194,4 @@ def decode_map(
     centres = torch.stack([columns, rows], -1).float().add(0.5).mul(STRIDE)
     offsets = found[1:, rows, columns].float().T.reshape(-1, 4, 2) * OFFSET_SCALE
     corners = centres[:, None] + offsets
-    return corners.cpu().numpy().astype(np.float32), scores.cpu().numpy().astype(np.float32)
+    return corners.contiguous().cpu().numpy(), scores.cpu().numpy()

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from platestream import plates
 from platestream.errors import SettingsError, WeightsError
 from platestream.vision.decoding import PlateText, decode
 from platestream.vision.plate_image import network_input
@@ -82,7 +83,9 @@ class Recognizer:
         if not images:
             return []
         probabilities = self.probabilities(images)
-        return [decode(rows, self._alphabet, self.threshold) for rows in probabilities]
+        return [
+            decode(rows, self._alphabet, self.threshold, _fits_a_format) for rows in probabilities
+        ]
 
     def probabilities(self, images: Sequence[Image]) -> npt.NDArray[np.float32]:
         """What CTC decoding starts from: NxTxC float32, class 0 the blank.
@@ -97,6 +100,10 @@ class Recognizer:
             logits = self._model(inputs.contiguous(memory_format=torch.channels_last))
             rows: npt.NDArray[np.float32] = logits.softmax(-1).permute(1, 0, 2).cpu().numpy()
         return rows
+
+
+def _fits_a_format(text: str) -> bool:
+    return plates.format_of(text) is not None
 
 
 def check(image: Image) -> Image:

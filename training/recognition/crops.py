@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -90,6 +90,7 @@ def gather(
     held_out: Iterable[str],
     held_out_negatives: Iterable[str],
     *,
+    confirmed: Mapping[str, str] | None = None,
     valid_share: float = 0.08,
     seed: int = 0,
 ) -> CropData:
@@ -100,18 +101,21 @@ def gather(
         second: Another reading of some files; only those on which it agrees are trained on.
         held_out: Files kept for judging; every file of their groups is left out altogether.
         held_out_negatives: The same for ``Negative``.
+        confirmed: Texts that take the place of all others (see ``confirmation``); empty ones
+            leave a file out.
         valid_share: How much of the rest watches over the training.
     """
     folder = plate_folder(root)
     files = list_pictures(folder)
     named = labels.from_names(files, second)
+    texts = named.texts if confirmed is None else {f: t for f, t in confirmed.items() if t}
     apart = set(held_out)
     groups = [g for g in grouped(folder, files, second) if not apart.intersection(g)]
     kept = sum(map(len, groups))
     train, valid = splits.split(groups, valid_share, seed)
 
     def crops(part: list[str]) -> list[Crop]:
-        return [Crop(folder / file, named.texts[file]) for file in part if file in named.texts]
+        return [Crop(folder / file, texts[file]) for file in part if file in texts]
 
     train_crops, valid_crops = crops(train), crops(valid)
     negatives = root / "Negative"

@@ -85,7 +85,7 @@ class TrainingCrops(Dataset[Sample]):
         self._street = street(seed)
         self._loosen = A.Compose(
             [
-                A.CropAndPad(percent=(-0.04, 0.12), border_mode=cv2.BORDER_REPLICATE,
+                A.CropAndPad(percent=(-0.05, 0.22), border_mode=cv2.BORDER_REPLICATE,
                              sample_independently=True, keep_size=False, p=0.5),
             ],
             seed=seed,

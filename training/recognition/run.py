@@ -47,6 +47,7 @@ class Options:
     workers: int = 1
     threads: int = 2
     resume: Path | None = None
+    start: Path | None = None  # weights to begin from, instead of none
     device: str = "cpu"
 
 
@@ -119,7 +120,10 @@ def train(
     utils.set_global_seed(options.seed)
     torch.set_num_threads(options.threads)
     config = CrnnConfig(classes=len(plates.alphabet()) + 1)
-    net = Crnn(config).to(memory_format=torch.channels_last)
+    net = Crnn(config)
+    if options.start is not None:
+        net.load_state_dict(weights.load_weights(options.start, "recognizer").tensors)
+    net.to(memory_format=torch.channels_last)
     average = moving_average(net)
     optimizer = torch.optim.AdamW(net.parameters(), lr=options.learning_rate, weight_decay=1e-3)
     total = options.epochs * options.steps
