@@ -1,0 +1,293 @@
+"""``platestream train|evaluate recognizer|detector``, contact sheets and confirmed labels."""
+
+from __future__ import annotations
+
+import csv
+import json
+import sys
+from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from platestream import options
+from platestream.errors import DataError, PlatestreamError
+
+_FOLDER = Path(__file__).parent / "data"
+_PLAIN = {"add_completion": False, "pretty_exceptions_enable": False, "no_args_is_help": True}
+
+app = typer.Typer(**_PLAIN)  # type: ignore[arg-type]
+train = typer.Typer(**_PLAIN, help="Trains a model; it can be resumed.")  # type: ignore[arg-type]
+evaluate = typer.Typer(**_PLAIN, help="Judges a model on data it has not seen.")  # type: ignore[arg-type]
+app.add_typer(train, name="train")
+app.add_typer(evaluate, name="evaluate")
+
+Data = Annotated[Path, typer.Option(help="The folder with the pictures.")]
+Seed = Annotated[int, typer.Option()]
+Logs = Annotated[Path, typer.Option(help="Checkpoints, TensorBoard and CSV logs.")]
+Resume = Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint in --logs.")]
+Json = Annotated[bool, typer.Option("--json", help="One JSON object on stdout, nothing else there.")]
+Weights = Annotated[Path | None, typer.Option(help="Default: the shipped ones.")]
+Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:0, …")]
+Threads = Annotated[int, typer.Option(min=1, help="CPU threads of the network.")]
+
+
+@train.command("recognizer")
+def _train_recognizer(
+    data: Data,
+    output: Annotated[Path, typer.Option(help="The weights.")],
+    labels: Annotated[
+        Path | None, typer.Option(help="Another reading of some files: filename,reading.")
+    ] = None,
+    confirmed: Annotated[
+        Path | None, typer.Option(help="Texts that take the place of all others: file,text.")
+    ] = None,
+    photos: Annotated[
+        Path | None, typer.Option(help="Street photographs (images, labels) for backgrounds.")
+    ] = None,
+    start: Annotated[Path | None, typer.Option(help="Weights to begin from.")] = None,
+    logs: Logs = Path("runs/recognizer"),
+    epochs: Annotated[int, typer.Option(min=1)] = 36,
+    steps: Annotated[int, typer.Option(min=1, help="Batches an epoch.")] = 100,
+    synthetic_epochs: Annotated[int, typer.Option(min=0, help="Without real crops.")] = 8,
+    learning_rate: Annotated[float, typer.Option()] = 1.5e-3,
+    patience: Annotated[int, typer.Option(help="Epochs without a better score.")] = 12,
+    threads: Threads = 2,
+    device: Device = "cpu",
+    seed: Seed = 0,
+    resume: Resume = False,
+) -> None:
+    """Trains the recognizer on plate crops and synthetic plates."""
+    _need_training()
+    from training import labels as label_files
+    from training.recognition.crops import gather
+    from training.recognition.grounds import plate_free
+    from training.recognition.run import Options, train
+
+    crops = gather(
+        data,
+        label_files.read_csv(labels) if labels else {},
+        _column(_FOLDER / "crops_validation.csv"),
+        _column(_FOLDER / "negative_validation.csv"),
+        confirmed=label_files.read_csv(confirmed) if confirmed else None,
+        seed=0,
+    )
+    _say(
+        f"{len(crops.train)} crops to train on, {len(crops.valid)} to watch, {crops.held_out} held "
+        f"out, {len(crops.unlabelled)} without a label"
+    )
+    for file, reason in sorted(crops.unlabelled.items()) if confirmed is None else ():
+        _say(f"  no label: {file}: {reason}")
+    grounds = plate_free(photos, _column(_FOLDER / "photos_validation.csv"), 400, 0) if photos else []
+    last = logs / "checkpoints" / "runner.last.pth"
+    score = train(
+        crops.train,
+        crops.valid,
+        grounds,
+        output,
+        Options(
+            logs=logs,
+            seed=seed,
+            epochs=epochs,
+            steps=steps,
+            synthetic_epochs=synthetic_epochs,
+            learning_rate=learning_rate,
+            patience=patience,
+            threads=threads,
+            device=device,
+            start=start,
+            resume=_last(last) if resume else None,
+        ),
+    )
+    _say(f"best score {score:.4f}; weights: {output}")
+
+
+@train.command("detector")
+def _train_detector(
+    data: Data,
+    output: Annotated[Path, typer.Option(help="The weights.")],
+    logs: Logs = Path("runs/detector"),
+    epochs: Annotated[int, typer.Option(min=1)] = 32,
+    steps: Annotated[int, typer.Option(min=1, help="Batches an epoch.")] = 60,
+    learning_rate: Annotated[float, typer.Option()] = 2e-3,
+    threads: Threads = 2,
+    device: Device = "cpu",
+    seed: Seed = 0,
+    resume: Resume = False,
+) -> None:
+    """Trains the detector on street photographs and plates pasted into them."""
+    _need_training()
+    from training import splits
+    from training.detection.photos import list_photos, read_photo, without_near
+    from training.detection.run import Options, train
+    from training.recognition.grounds import plate_free
+
+    apart = _column(_FOLDER / "photos_validation.csv")
+    files = without_near(data, list_photos(data), apart)
+    sides = splits.split([[file] for file in files], 0.08, 0)
+    train_photos, valid_photos = (
+        [photo for file in side if (photo := read_photo(data, file, 1280))] for side in sides
+    )
+    _say(f"{len(train_photos)} photographs to train on, {len(valid_photos)} to watch")
+    last = logs / "checkpoints" / "runner.last.pth"
+    score = train(
+        train_photos,
+        valid_photos,
+        plate_free(data, apart, 300, 0),
+        output,
+        Options(
+            logs=logs,
+            seed=seed,
+            epochs=epochs,
+            steps=steps,
+            learning_rate=learning_rate,
+            threads=threads,
+            device=device,
+            resume=_last(last) if resume else None,
+        ),
+    )
+    _say(f"best F1 {score:.4f}; weights: {output}")
+
+
+@evaluate.command("recognizer")
+def _evaluate_recognizer(
+    data: Data,
+    labels: Annotated[
+        Path | None, typer.Option(help="Checked texts: file,text. Default: the file names.")
+    ] = None,
+    negatives: Annotated[
+        Path | None, typer.Option(help="Which of Negative to take: file. Default: all.")
+    ] = None,
+    weights: Weights = None,
+    threshold: Annotated[float | None, typer.Option(min=0, max=1)] = None,
+    device: Device = "cpu",
+    latency: Annotated[bool, typer.Option("--latency", help="Measure it too.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Judges the recognizer on plate crops."""
+    from platestream.vision.recognizer import Recognizer
+    from training.recognition.evaluation import evaluate
+
+    recognizer = Recognizer.load(weights, device=device, threshold=threshold)
+    _report(evaluate(recognizer, data, labels, negatives, latency=latency), as_json)
+
+
+@evaluate.command("detector")
+def _evaluate_detector(
+    data: Data,
+    labels: Annotated[
+        Path | None, typer.Option(help="Checked boxes: file,x1,y1,x2,y2. Default: data/labels.")
+    ] = None,
+    weights: Weights = None,
+    threshold: Annotated[float | None, typer.Option(min=0, max=1)] = None,
+    device: Device = "cpu",
+    latency: Annotated[bool, typer.Option("--latency", help="Measure it too.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Judges the detector on street photographs."""
+    from platestream.vision.detector import Detector
+    from training.detection.evaluation import evaluate
+
+    detector = Detector.load(weights, device=device, score_threshold=threshold)
+    _report(evaluate(detector, data, labels, latency=latency), as_json)
+
+
+@app.command("confirm-labels")
+def _confirm_labels(
+    data: Data,
+    labels: Annotated[Path, typer.Option(help="Another reading of the files.")],
+    weights: Annotated[Path, typer.Option(help="A first recognizer.")],
+    output: Annotated[Path, typer.Option(help="A CSV: file,text.")],
+) -> None:
+    """Lets a first model decide between file names and another reading."""
+    from platestream.vision.recognizer import Recognizer
+    from training import labels as label_files
+    from training.recognition.confirmation import confirm
+    from training.recognition.crops import list_pictures, plate_folder
+
+    folder = plate_folder(data)
+    texts = confirm(
+        Recognizer.load(weights), folder, list_pictures(folder), label_files.read_csv(labels)
+    )
+    with output.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["file", "text"])
+        writer.writerows((name, text) for name, text in sorted(texts.items()) if text)
+    _say(f"{sum(map(bool, texts.values()))} of {len(texts)} files have a confirmed text")
+
+
+@app.command("contact-sheet")
+def _contact_sheet(
+    output: Annotated[Path, typer.Argument(help="A PNG or JPEG.")],
+    data: Annotated[Path | None, typer.Option(help="Crops; without them synthetic only.")] = None,
+    labels: Annotated[Path | None, typer.Option(help="Another reading of the files.")] = None,
+    count: Annotated[int, typer.Option(min=1, max=600)] = 96,
+    seed: Seed = 0,
+) -> None:
+    """Shows training samples as the recognizer gets them, augmentation and all."""
+    _need_training()
+    from platestream import plates
+    from platestream.vision.recognition_model import CrnnConfig
+    from training import labels as label_files
+    from training.contact_sheet import unnormalize, write_sheet
+    from training.recognition.crops import gather
+    from training.recognition.dataset import SYNTHETIC_ONLY, TrainingCrops
+    from training.recognition.metrics import target_texts
+
+    second = label_files.read_csv(labels) if labels else {}
+    crops = gather(data, second, [], []).train if data else []
+    config = CrnnConfig(classes=len(plates.alphabet()) + 1)
+    dataset = TrainingCrops(crops, [], config, length=count, seed=seed)
+    if not crops:
+        dataset.mixture = SYNTHETIC_ONLY
+    samples = [dataset[index] for index in range(count)]
+    texts = [target_texts(s["target"], s["target"].new_tensor([len(s["target"])]))[0]
+             for s in samples]  # fmt: skip
+    write_sheet(output, [unnormalize(s["image"][0].numpy()) for s in samples], texts, columns=8)
+    _say(f"{count} samples: {output}")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the command line; returns the exit code."""
+    return options.invoke_app(app, "platestream", argv)
+
+
+def _need_training() -> None:
+    missing = [name for name in ("catalyst", "albumentations") if find_spec(name) is None]
+    if missing:
+        raise PlatestreamError(
+            f"training needs {' and '.join(missing)}: pip install 'platestream[train]'"
+        )
+
+
+def _last(path: Path) -> Path:
+    if not path.is_file():
+        raise DataError(f"nothing to resume: '{path}' is not there")
+    return path
+
+
+def _column(path: Path) -> list[str]:
+    with path.open(newline="", encoding="utf-8") as file:
+        return [row["file"] for row in csv.DictReader(file)]
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr)
+
+
+def _report(result: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        print(json.dumps(result, ensure_ascii=False))
+        return
+    for key, value in result.items():
+        if isinstance(value, dict) and "share" in value:
+            low, high = value["interval_95"]
+            share = "none" if value["share"] is None else f"{100 * value['share']:.2f}%"
+            print(f"{key}: {share} ({value['hits']} of {value['of']}; 95% {low:.4f}–{high:.4f})")
+        elif key == "mistakes":
+            for mistake in value:
+                print("  " + "  ".join(f"{k}={v}" for k, v in mistake.items()))
+        else:
+            print(f"{key}: {value}")
