@@ -289,7 +289,7 @@ class GroupConsumer:
         if not deliveries:
             return []
         times = self._times_delivered(deliveries[0].id, deliveries[-1].id, len(deliveries))
-        return [Delivery(d.id, d.fields, times.get(d.id, 1) + 1) for d in deliveries]
+        return [Delivery(d.id, d.fields, times.get(d.id, 2)) for d in deliveries]
 
     def claim(self, min_idle_ms: int, count: int) -> tuple[list[Delivery], int]:
         """Takes over entries that another consumer has held for too long.

