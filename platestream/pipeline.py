@@ -21,6 +21,7 @@ from platestream.children import Child, ServiceError
 from platestream.embedded_redis import EmbeddedRedis
 from platestream.errors import MessageError, RedisError, SourceError
 from platestream.outputs import check_output, readings_path
+from platestream.runtime import HEARTBEAT_LIFE_S
 from platestream.settings import Settings
 from platestream.tally import Sighting, Tally
 from platestream.video import VideoSource, is_live
@@ -326,8 +327,11 @@ def _take_camera(client: redis.Redis, camera: str) -> None:
     Raises:
         RedisError: Another process serves this camera.
     """
-    alive = next(client.scan_iter(match=f"alive:{{{camera}}}:*", count=1000), None)
-    if alive is not None:
+    until = time.monotonic() + HEARTBEAT_LIFE_S + 1  # what was killed is forgotten by then
+    while alive := next(client.scan_iter(match=f"alive:{{{camera}}}:*", count=1000), None):
+        if time.monotonic() < until:
+            time.sleep(_POLL_S)
+            continue
         raise RedisError(
             f"camera '{camera}' is in use in this Redis ({alive.decode()}); "
             "stop that, or choose another name with --camera"

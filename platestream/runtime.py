@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import socket
@@ -24,6 +25,7 @@ EXIT_FAILED = 1  # worth starting again
 EXIT_REFUSED = 2  # the same again will fail the same way
 
 HEARTBEAT_S = 2.0
+HEARTBEAT_LIFE_S = 6.0  # then a process that was killed is forgotten
 _BACKOFF_S = (0.1, 2.0)
 _REMIND_S = 60.0
 
@@ -98,7 +100,8 @@ def serve(service: str, settings: Settings, body: Callable[[Session], None]) -> 
         client = streams.connect(settings.redis.url)
         session = Session(service, settings, client)
         _stop_on_signals(session)
-        threading.Thread(target=_beat, args=(session,), daemon=True).start()
+        beat = threading.Thread(target=_beat, args=(session,), daemon=True)
+        beat.start()
         while not session.stopped():
             try:
                 body(session)
@@ -111,6 +114,8 @@ def serve(service: str, settings: Settings, body: Callable[[Session], None]) -> 
                 log.warning("Redis has lost this camera's streams; beginning anew")
             else:
                 break
+        session.stopping.set()
+        beat.join(HEARTBEAT_S)
     except PlatestreamError as error:
         log.error(str(error), fatal=True)
         return EXIT_REFUSED
@@ -128,13 +133,15 @@ def heartbeat_key(service: str, camera: str, pid: int) -> str:
 def _beat(session: Session) -> None:
     client = streams.connect(session.settings.redis.url)
     key = heartbeat_key(session.service, session.settings.camera, os.getpid())
-    while True:
+    stopping = False
+    while not stopping:
         try:
-            client.set(key, str(int(time.time())), px=int(3000 * HEARTBEAT_S))
+            client.set(key, str(int(time.time())), px=int(1000 * HEARTBEAT_LIFE_S))
         except redis.RedisError as error:
             session.log.debug(f"no heartbeat: {error}")
-        if session.stopping.wait(HEARTBEAT_S):
-            break
+        stopping = session.stopping.wait(HEARTBEAT_S)
+    with contextlib.suppress(redis.RedisError):
+        client.delete(key)
 
 
 def _stop_on_signals(session: Session) -> None:

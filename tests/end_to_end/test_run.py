@@ -1,0 +1,239 @@
+"""``platestream run`` through real processes: what it writes, and what it says of bad input."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
+
+import cv2
+import pytest
+from tests.conftest import number_of
+
+from platestream.demo import built_in_clip
+from platestream.video import VideoSource
+
+
+def platestream(
+    *arguments: str | Path, cwd: Path, **environment: str
+) -> subprocess.CompletedProcess[str]:
+    """Runs the command line as a user does."""
+    env = {k: v for k, v in os.environ.items() if not k.startswith(("PLATESTREAM", "REDIS"))}
+    return subprocess.run(
+        [sys.executable, "-c", "from platestream.cli import main; main()", *map(str, arguments)],
+        cwd=cwd,
+        env={**env, **environment},
+        capture_output=True,
+        text=True,
+        timeout=110,
+    )
+
+
+def said(done: subprocess.CompletedProcess[str]) -> dict[str, object]:
+    """The one object that --json prints."""
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert len(lines) == 1, done.stdout
+    return json.loads(lines[0])
+
+
+@pytest.mark.parametrize("rate", [Fraction(25), Fraction(30_000, 1001)])
+def test_every_frame_once_in_order_at_the_same_rate(
+    make_video: Callable[..., Path], tmp_path: Path, rate: Fraction
+) -> None:
+    source = make_video(tmp_path / "in.mp4", frames=90, rate=rate)
+    out, lines = tmp_path / "out.mp4", tmp_path / "lines.jsonl"
+    result = said(
+        platestream("run", source, "--output", out, "--readings", lines, "--json", cwd=tmp_path)
+    )
+    assert result["frames_in"] == result["frames_written"] == 90
+    assert result["frames_lost"] == 0
+    with VideoSource(str(out)) as video:
+        assert (video.width, video.height, video.rate) == (320, 180, rate)
+        assert [number_of(f.image) for f in video.frames()] == list(range(90))
+    written = [json.loads(line) for line in lines.read_text().splitlines()]
+    assert [line["frame_id"] for line in written] == list(range(1, 91))
+    assert all(line["overlay_age_ms"] >= 0 for line in written if line["overlay_age_ms"] is not None)
+    assert written[-1]["reading_frame_id"] is not None
+
+
+def test_the_demo_reads_its_plates(tmp_path: Path) -> None:
+    result = said(platestream("demo", "--json", cwd=tmp_path))
+    assert result["frames_written"] == 300
+    assert len(result["right"]) >= 5  # type: ignore[arg-type]
+    assert len(result["wrong"]) <= 1  # type: ignore[arg-type]
+    reader = cv2.VideoCapture(str(tmp_path / "out" / "demo.mp4"))
+    assert int(reader.get(cv2.CAP_PROP_FRAME_COUNT)) == 300
+    assert reader.get(cv2.CAP_PROP_FPS) == pytest.approx(30)
+
+
+def test_the_overlay_is_drawn(tmp_path: Path) -> None:
+    clip, truth = built_in_clip()
+    out = tmp_path / "o.mp4"
+    done = platestream("run", clip, "--output", out, "--json", cwd=tmp_path)
+    assert {p["text"] for p in said(done)["plates"]} & {  # type: ignore[attr-defined]
+        p["text"] for p in truth["plates"]
+    }
+    with VideoSource(str(clip)) as before, VideoSource(str(out)) as after:
+        pairs = zip(before.frames(), after.frames(), strict=True)
+        changed = [int((cv2.absdiff(a.image, b.image).max(2) > 90).sum()) for a, b in pairs]
+    assert changed[0] < 200  # nothing has been read yet, so nothing is drawn
+    assert max(changed) > 1500
+
+
+def test_without_ocr_the_video_still_comes(
+    make_video: Callable[..., Path], tmp_path: Path
+) -> None:
+    source = make_video(tmp_path / "in.mp4", frames=50)
+    out = tmp_path / "out.mp4"
+    result = said(
+        platestream("run", source, "--output", out, "--ocr-replicas", "0", "--json", cwd=tmp_path)
+    )
+    assert result["frames_written"] == 50
+    assert result["overlay_age_ms"] == {"p50": None, "p95": None}
+
+
+def test_two_replicas_and_a_named_redis(
+    make_video: Callable[..., Path], tmp_path: Path, server: object
+) -> None:
+    source = make_video(tmp_path / "in.mp4", frames=40)
+    url = server.url  # type: ignore[attr-defined]
+    for turn in range(2):  # the second run finds what the first left, and is not confused by it
+        result = said(
+            platestream(
+                "run", source, "--output", tmp_path / f"{turn}.mp4", "--ocr-replicas", "2",
+                "--camera", "gate-1", "--redis", url, "--json", cwd=tmp_path,
+            )  # fmt: skip
+        )
+        assert result["frames_written"] == 40
+    status = platestream("status", "--redis", url, "--json", cwd=tmp_path)
+    (camera,) = [json.loads(line) for line in status.stdout.splitlines()]
+    assert camera["camera"] == "gate-1"
+    assert camera["counts"]["frames_written"] == 40
+    assert camera["facts"]["last_frame_id"] == "80"  # frame ids go on for ever
+    assert camera["streams"]["frames"]["groups"]["ocr"]["lag"] == 0
+
+
+def test_sequential_does_the_same_one_after_the_other(tmp_path: Path) -> None:
+    clip, _ = built_in_clip()
+    out = tmp_path / "o.mp4"
+    result = said(
+        platestream("run", clip, "--sequential", "--output", out, "--json", cwd=tmp_path)
+    )
+    assert result["frames_written"] == 300
+    assert result["overlay_age_ms"] == {"p50": 0, "p95": 0}
+    assert len(result["plates"]) >= 5  # type: ignore[arg-type]
+
+
+def test_live_mode_paces_a_file(make_video: Callable[..., Path], tmp_path: Path) -> None:
+    source = make_video(tmp_path / "in.mp4", frames=75)
+    result = said(
+        platestream("run", source, "--live", "--output", tmp_path / "o.mp4", "--json", cwd=tmp_path)
+    )
+    assert result["frames_in"] == 75
+    assert result["wall_s"] >= 74 / 25  # type: ignore[operator]
+
+
+def test_an_odd_sized_video_is_written_whole(
+    make_video: Callable[..., Path], tmp_path: Path
+) -> None:
+    source = tmp_path / "odd.avi"
+    writer = cv2.VideoWriter(str(source), cv2.VideoWriter.fourcc(*"MJPG"), 25, (481, 271))
+    for number in range(12):
+        writer.write(cv2.resize(cv2.UMat(271, 481, cv2.CV_8UC3).get() * 0 + number, (481, 271)))
+    writer.release()
+    done = platestream("run", source, "--output", tmp_path / "o.mp4", "--json", cwd=tmp_path)
+    assert said(done)["frames_written"] == 12
+    assert "even sides" in done.stderr
+
+
+def cut(make_video: Callable[..., Path], folder: Path) -> Path:
+    whole = make_video(folder / "whole.mp4", frames=60).read_bytes()
+    path = folder / "cut.mp4"
+    path.write_bytes(whole[: whole.index(b"mdat") + (len(whole) - whole.index(b"mdat")) // 2])
+    return path
+
+
+def test_a_truncated_video_gives_what_it_holds_and_says_so(
+    make_video: Callable[..., Path], tmp_path: Path
+) -> None:
+    source = cut(make_video, tmp_path)
+    out = tmp_path / "o.mp4"
+    done = platestream("run", source, "--output", out, "--json", cwd=tmp_path)
+    result = said(done)
+    assert 5 < result["frames_written"] < 60  # type: ignore[operator]
+    assert result["frames_lost"] == 0
+    assert "promises 60 frames" in str(result["warnings"])
+    assert "promises 60 frames" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "sentence"),
+    [
+        ("missing.mp4", None, "no such file"),
+        ("text.mp4", b"only words\n" * 99, "not a video"),
+        ("empty.mp4", b"", "empty"),
+    ],
+)
+def test_bad_sources_are_one_clear_sentence(
+    tmp_path: Path, name: str, content: bytes | None, sentence: str
+) -> None:
+    if content is not None:
+        (tmp_path / name).write_bytes(content)
+    done = platestream("run", name, "--output", "o.mp4", "--json", cwd=tmp_path)
+    assert done.returncode == 2
+    assert sentence in json.loads(done.stdout)["error"]
+    assert name in json.loads(done.stdout)["error"]
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "o.mp4").exists()
+
+
+def test_outputs_are_refused_before_anything_starts(
+    make_video: Callable[..., Path], tmp_path: Path
+) -> None:
+    source = make_video(tmp_path / "in.mp4", frames=5)
+    missing = platestream("run", source, "--output", "no/where.mp4", "--json", cwd=tmp_path)
+    assert missing.returncode == 2
+    assert "does not exist" in json.loads(missing.stdout)["error"]
+    (tmp_path / "there.mp4").write_text("precious")
+    there = platestream("run", source, "--output", "there.mp4", "--json", cwd=tmp_path)
+    assert there.returncode == 2
+    assert "--force" in json.loads(there.stdout)["error"]
+    assert (tmp_path / "there.mp4").read_text() == "precious"
+    forced = platestream("run", source, "--output", "there.mp4", "--force", "--json", cwd=tmp_path)
+    assert said(forced)["frames_written"] == 5
+
+
+def test_an_unreachable_redis_is_one_clear_sentence(
+    make_video: Callable[..., Path], tmp_path: Path
+) -> None:
+    source = make_video(tmp_path / "in.mp4", frames=5)
+    url = "redis://127.0.0.1:1/0"
+    done = platestream("run", source, "--output", "o.mp4", "--redis", url, "--json", cwd=tmp_path)
+    assert done.returncode == 2
+    assert url in json.loads(done.stdout)["error"]
+    assert "Traceback" not in done.stderr
+    status = platestream("status", "--redis", url, cwd=tmp_path)
+    assert status.returncode == 2
+    assert "cannot reach Redis" in status.stderr
+
+
+@pytest.mark.parametrize("content", [None, b"", b"rubbish" * 100])
+def test_weights_that_are_missing_or_not_ours(
+    make_video: Callable[..., Path], tmp_path: Path, content: bytes | None
+) -> None:
+    source = make_video(tmp_path / "in.mp4", frames=5)
+    weights = tmp_path / "w.safetensors"
+    if content is not None:
+        weights.write_bytes(content)
+    done = platestream(
+        "run", source, "--output", "o.mp4", "--json", cwd=tmp_path,
+        PLATESTREAM_OCR__RECOGNIZER_WEIGHTS=str(weights),
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert "w.safetensors" in json.loads(done.stdout)["error"]
+    assert "Traceback" not in done.stderr
