@@ -53,7 +53,9 @@ class EmbeddedRedis:
         Raises:
             RedisError: It does not start.
         """
-        self._folder = tempfile.TemporaryDirectory(prefix="platestream-", ignore_cleanup_errors=True)
+        self._folder = tempfile.TemporaryDirectory(
+            prefix="platestream-", ignore_cleanup_errors=True
+        )
         socket = Path(self._folder.name) / "redis.sock"
         log = Path(self._folder.name) / "redis.log"
         self.url = f"unix://{socket}"

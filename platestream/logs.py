@@ -17,9 +17,7 @@ def configure(settings: LogSettings, **always: str) -> None:
         always: Added to every line, such as ``service`` and ``camera``.
     """
     level = getattr(logging, settings.level.upper())
-    as_json = settings.format == "json" or (
-        settings.format == "auto" and not sys.stderr.isatty()
-    )
+    as_json = settings.format == "json" or (settings.format == "auto" and not sys.stderr.isatty())
     renderer: structlog.typing.Processor = (
         structlog.processors.JSONRenderer(ensure_ascii=False)
         if as_json

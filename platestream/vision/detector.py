@@ -23,7 +23,7 @@ from platestream.vision.detection_model import (
     build,
     fold,
 )
-from platestream.vision.geometry import Box, Corners, bounding_box, suppress
+from platestream.vision.geometry import Box, Corners, bounding_box, box_iou, suppress
 from platestream.vision.recognizer import check, torch_device
 from platestream.vision.weights import default_path, load_weights
 
@@ -34,6 +34,11 @@ LONG_SIDE = 768  # pixels; a picture is brought to it before the network sees it
 MAX_PLATES = 64
 _OVERLAP = 0.3  # real plates do not lie on one another
 _GRID = 32  # the network halves its input five times
+_CLOSE_UP = (256, 128)  # pixels of the second look, multiples of 32
+_CLOSE_UP_SHARE = 0.5  # of its width that the plate takes
+_REFINED_AT_ONCE = 16
+_REFINED_SCORE = 0.3
+_REFINED_OVERLAP = 0.3  # less, and the second look has seen something else
 _LEAST_AREA = 4.0  # square pixels of a quadrilateral that can be warped
 
 
@@ -60,13 +65,20 @@ class Detector:
     """Finds plates: scaling, network, peaks of the heatmap, suppression."""
 
     def __init__(
-        self, model: PlateCentres, device: str, score_threshold: float, long_side: int
+        self,
+        model: PlateCentres,
+        device: str,
+        score_threshold: float,
+        long_side: int = LONG_SIDE,
+        refine: bool = True,
     ) -> None:
         """Takes a built network; ``load`` is the usual way."""
         self._device = torch_device(device)
-        self._model = fold(model).to(self._device, memory_format=torch.channels_last)
+        self._model = fold(model).to(self._device)
+        self._model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.score_threshold = score_threshold
         self.long_side = long_side
+        self.refine = refine
 
     @classmethod
     def load(
@@ -76,6 +88,7 @@ class Detector:
         device: str = "cpu",
         score_threshold: float | None = None,
         long_side: int = LONG_SIDE,
+        refine: bool = True,
     ) -> Detector:
         """Loads weights: the shipped ones, or a file of one's own.
 
@@ -84,6 +97,7 @@ class Detector:
             score_threshold: The least score, 0 to 1, of a detection.
             long_side: Pictures are scaled so that their longer side has so many pixels; more
                 finds smaller plates and takes longer.
+            refine: Looks at each plate a second time, enlarged, for better corners.
 
         Raises:
             WeightsError: The weights are missing or not ours.
@@ -100,7 +114,11 @@ class Detector:
             raise WeightsError(f"'{path}' does not fit its own network: {error}") from error
         chosen = weights.config.get("score_threshold", DEFAULT_SCORE_THRESHOLD)
         return cls(
-            model, device, chosen if score_threshold is None else score_threshold, long_side
+            model,
+            device,
+            chosen if score_threshold is None else score_threshold,
+            long_side,
+            refine,
         )
 
     @overload
@@ -109,9 +127,7 @@ class Detector:
     @overload
     def detect(self, images: Sequence[Image]) -> list[list[Detection]]: ...
 
-    def detect(
-        self, images: Image | Sequence[Image]
-    ) -> list[Detection] | list[list[Detection]]:
+    def detect(self, images: Image | Sequence[Image]) -> list[Detection] | list[list[Detection]]:
         """Finds the plates of one picture, or of several; the surest first.
 
         Args:
@@ -126,16 +142,44 @@ class Detector:
         return self._find(list(images))
 
     def _find(self, images: list[Image]) -> list[list[Detection]]:
+        found = self._search(images)
+        if self.refine:
+            self._refine(images, found)
+        return found
+
+    def _refine(self, images: list[Image], found: list[list[Detection]]) -> None:
+        """Looks at each plate again, enlarged: its corners are then found much more exactly.
+
+        The second look only moves corners; it neither adds a plate nor takes one away.
+        """
+        places = [(i, j) for i, detections in enumerate(found) for j in range(len(detections))]
+        for start in range(0, len(places), _REFINED_AT_ONCE):
+            part = places[start : start + _REFINED_AT_ONCE]
+            views = [close_up(images[i], found[i][j].box) for i, j in part]
+            maps = self._network(np.stack([view for view, _ in views]))
+            for (i, j), one, (_, matrix) in zip(part, maps, views, strict=True):
+                corners, _ = decode_map(one, _REFINED_SCORE, 1)
+                if not len(corners):
+                    continue
+                before = found[i][j]
+                moved = cv2.transform(corners, matrix)[0].astype(np.float32)
+                if _overlap_of(before.corners, moved) >= _REFINED_OVERLAP:
+                    found[i][j] = Detection(moved, before.score)
+
+    def _network(self, batch: Image) -> Tensor:
+        inputs = torch.from_numpy(batch).to(self._device).permute(0, 3, 1, 2).float().div_(255)
+        with torch.inference_mode():
+            maps: Tensor = self._model(inputs.contiguous(memory_format=torch.channels_last))
+        return maps
+
+    def _search(self, images: list[Image]) -> list[list[Detection]]:
         scaled = [letterbox(check(image), self.long_side) for image in images]
         found: list[list[Detection]] = [[] for _ in images]
         by_shape: dict[tuple[int, ...], list[int]] = {}
         for index, (picture, _) in enumerate(scaled):
             by_shape.setdefault(picture.shape, []).append(index)
         for members in by_shape.values():
-            batch = torch.from_numpy(np.stack([scaled[i][0] for i in members]))
-            inputs = batch.to(self._device).permute(0, 3, 1, 2).float().div_(255)
-            with torch.inference_mode():
-                maps = self._model(inputs.contiguous(memory_format=torch.channels_last))
+            maps = self._network(np.stack([scaled[i][0] for i in members]))
             for index, one in zip(members, maps, strict=True):
                 found[index] = self._peaks(one, scaled[index][1])
         return found
@@ -150,6 +194,52 @@ class Detector:
         boxes = np.array([bounding_box(c) for c in corners], np.float32)
         kept = suppress(boxes, scores, _OVERLAP)
         return [Detection(corners[i], float(scores[i])) for i in kept]
+
+
+def close_up(image: Image, box: Box) -> tuple[Image, npt.NDArray[np.float64]]:
+    """A plate and what lies round it, at the size at which corners are found best.
+
+    Args:
+        image: HxWx3 uint8 BGR or HxW uint8 grey.
+        box: x1, y1, x2, y2 of the plate in the image.
+
+    Returns:
+        128x256x3 uint8 BGR with the plate about 128 px wide in its middle, and the 2x3 matrix
+        that takes its pixels back to the image's.
+    """
+    if image.ndim == 2:
+        image = cv2.cvtColor(image, cv2.COLOR_GRAY2BGR).astype(np.uint8)
+    width, height = _CLOSE_UP
+    x1, y1, x2, y2 = box
+    scale = max(1.0, x2 - x1, 2.2 * (y2 - y1)) / (width * _CLOSE_UP_SHARE)
+    back = np.array(
+        [
+            [scale, 0, (x1 + x2) / 2 - scale * width / 2],
+            [0, scale, (y1 + y2) / 2 - scale * height / 2],
+        ]
+    )
+    shift = np.zeros((2, 3))
+    if scale > 1.5:  # a warp alone would leave jagged edges; only what is seen is smoothed
+        left, top = np.maximum(0, np.floor(back[:, 2])).astype(int)
+        right, bottom = np.ceil(back @ [width, height, 1]).astype(int)
+        part = image[top : max(bottom, top + 1), left : max(right, left + 1)]
+        if part.size:
+            image = cv2.GaussianBlur(part, (0, 0), 0.4 * scale).astype(np.uint8)
+            shift = np.array([[0.0, 0.0, left], [0.0, 0.0, top]])
+            back = back - shift
+    view = cv2.warpAffine(
+        image,
+        back,
+        _CLOSE_UP,
+        flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+        borderMode=cv2.BORDER_REPLICATE,
+    )
+    return view.astype(np.uint8), back + shift
+
+
+def _overlap_of(a: Corners, b: Corners) -> float:
+    boxes = np.array([bounding_box(a), bounding_box(b)], np.float32)
+    return float(box_iou(boxes[:1], boxes[1:])[0, 0])
 
 
 def letterbox(image: Image, long_side: int) -> tuple[Image, float]:

@@ -57,7 +57,8 @@ def box_iou(a: npt.NDArray[np.float32], b: npt.NDArray[np.float32]) -> npt.NDArr
     area_a = np.prod(a[:, 2:] - a[:, :2], axis=1)[:, None]
     area_b = np.prod(b[:, 2:] - b[:, :2], axis=1)[None]
     union = np.maximum(area_a + area_b - shared, np.float32(1e-9))
-    return (shared / union).astype(np.float32)
+    overlap: npt.NDArray[np.float32] = (shared / union).astype(np.float32)
+    return overlap
 
 
 def suppress(

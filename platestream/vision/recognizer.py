@@ -28,7 +28,8 @@ class Recognizer:
     def __init__(self, model: Crnn, alphabet: str, device: str, threshold: float) -> None:
         """Takes a built network; ``load`` is the usual way."""
         self._device = torch_device(device)
-        self._model = fold(model).to(self._device, memory_format=torch.channels_last)
+        self._model = fold(model).to(self._device)
+        self._model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._alphabet = alphabet
         self.threshold = threshold
 

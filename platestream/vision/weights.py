@@ -72,7 +72,9 @@ def load_weights(path: Path, task: str) -> Weights:
             metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError, ValueError) as error:
-        raise WeightsError(f"'{path}' is not a whole safetensors file ({error}); {remedy}") from error
+        raise WeightsError(
+            f"'{path}' is not a whole safetensors file ({error}); {remedy}"
+        ) from error
     if metadata.get("project") != PROJECT:
         raise WeightsError(f"'{path}' was not made by {PROJECT}; {remedy}")
     if metadata.get("task") != task:

@@ -64,9 +64,9 @@ class _Replica:
         self._reader = reader
         self._consumer = consumer
         self._name = name
-        known = streams.read_hash(
-            session.client, streams.camera_key(session.settings.camera)
-        ).get("mode")
+        known = streams.read_hash(session.client, streams.camera_key(session.settings.camera)).get(
+            "mode"
+        )
         self.newest_only = self._newest_only(known)
 
     def handle(self, deliveries: list[Delivery]) -> None:
@@ -141,6 +141,4 @@ class _Replica:
 
     def _bury(self, delivery: Delivery, error: str) -> None:
         self._session.log.error(f"frame {delivery.frame_id} is put aside as dead: {error}")
-        streams.publish_dead(
-            self._session.client, self._session.settings.camera, delivery, error
-        )
+        streams.publish_dead(self._session.client, self._session.settings.camera, delivery, error)

@@ -13,20 +13,18 @@ from pathlib import Path
 
 import pytest
 import redis
-from tests.conftest import number_of, wait_until
 
 from platestream import messages, streams
 from platestream.embedded_redis import EmbeddedRedis
 from platestream.video import VideoSource
+from tests.conftest import number_of, wait_until
 
 CAMERA = "gate-1"
 FRAMES = 150
 
 
 @contextmanager
-def running(
-    source: Path, out: Path, url: str, *extra: str
-) -> Iterator[subprocess.Popen[str]]:
+def running(source: Path, out: Path, url: str, *extra: str) -> Iterator[subprocess.Popen[str]]:
     """``platestream run`` under way."""
     command = [sys.executable, "-c", "from platestream.cli import main; main()", "run", str(source)]
     command += ["--output", str(out), "--camera", CAMERA, "--redis", url, "--json", *extra]

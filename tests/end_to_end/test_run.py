@@ -10,12 +10,13 @@ from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 
+import av
 import cv2
 import pytest
-from tests.conftest import number_of
 
 from platestream.demo import built_in_clip
 from platestream.video import VideoSource
+from tests.conftest import number_of, numbered_picture
 
 
 def platestream(
@@ -57,7 +58,9 @@ def test_every_frame_once_in_order_at_the_same_rate(
         assert [number_of(f.image) for f in video.frames()] == list(range(90))
     written = [json.loads(line) for line in lines.read_text().splitlines()]
     assert [line["frame_id"] for line in written] == list(range(1, 91))
-    assert all(line["overlay_age_ms"] >= 0 for line in written if line["overlay_age_ms"] is not None)
+    assert all(
+        line["overlay_age_ms"] >= 0 for line in written if line["overlay_age_ms"] is not None
+    )
     assert written[-1]["reading_frame_id"] is not None
 
 
@@ -85,9 +88,7 @@ def test_the_overlay_is_drawn(tmp_path: Path) -> None:
     assert max(changed) > 1500
 
 
-def test_without_ocr_the_video_still_comes(
-    make_video: Callable[..., Path], tmp_path: Path
-) -> None:
+def test_without_ocr_the_video_still_comes(make_video: Callable[..., Path], tmp_path: Path) -> None:
     source = make_video(tmp_path / "in.mp4", frames=50)
     out = tmp_path / "out.mp4"
     result = said(
@@ -105,9 +106,19 @@ def test_two_replicas_and_a_named_redis(
     for turn in range(2):  # the second run finds what the first left, and is not confused by it
         result = said(
             platestream(
-                "run", source, "--output", tmp_path / f"{turn}.mp4", "--ocr-replicas", "2",
-                "--camera", "gate-1", "--redis", url, "--json", cwd=tmp_path,
-            )  # fmt: skip
+                "run",
+                source,
+                "--output",
+                tmp_path / f"{turn}.mp4",
+                "--ocr-replicas",
+                "2",
+                "--camera",
+                "gate-1",
+                "--redis",
+                url,
+                "--json",
+                cwd=tmp_path,
+            )
         )
         assert result["frames_written"] == 40
     status = platestream("status", "--redis", url, "--json", cwd=tmp_path)
@@ -121,9 +132,7 @@ def test_two_replicas_and_a_named_redis(
 def test_sequential_does_the_same_one_after_the_other(tmp_path: Path) -> None:
     clip, _ = built_in_clip()
     out = tmp_path / "o.mp4"
-    result = said(
-        platestream("run", clip, "--sequential", "--output", out, "--json", cwd=tmp_path)
-    )
+    result = said(platestream("run", clip, "--sequential", "--output", out, "--json", cwd=tmp_path))
     assert result["frames_written"] == 300
     assert result["overlay_age_ms"] == {"p50": 0, "p95": 0}
     assert len(result["plates"]) >= 5  # type: ignore[arg-type]
@@ -141,11 +150,14 @@ def test_live_mode_paces_a_file(make_video: Callable[..., Path], tmp_path: Path)
 def test_an_odd_sized_video_is_written_whole(
     make_video: Callable[..., Path], tmp_path: Path
 ) -> None:
-    source = tmp_path / "odd.avi"
-    writer = cv2.VideoWriter(str(source), cv2.VideoWriter.fourcc(*"MJPG"), 25, (481, 271))
-    for number in range(12):
-        writer.write(cv2.resize(cv2.UMat(271, 481, cv2.CV_8UC3).get() * 0 + number, (481, 271)))
-    writer.release()
+    source = tmp_path / "odd.mkv"
+    with av.open(str(source), "w") as file:
+        stream = file.add_stream("ffv1", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 481, 271, "bgr0"
+        for number in range(12):
+            picture = numbered_picture(number, 481, 271)
+            file.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="bgr24")))
+        file.mux(stream.encode(None))
     done = platestream("run", source, "--output", tmp_path / "o.mp4", "--json", cwd=tmp_path)
     assert said(done)["frames_written"] == 12
     assert "even sides" in done.stderr

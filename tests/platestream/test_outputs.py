@@ -16,7 +16,7 @@ def test_a_free_place_is_fine(tmp_path: Path) -> None:
 
 
 def test_a_missing_folder_is_named(tmp_path: Path) -> None:
-    with pytest.raises(OutputError, match="nowhere.*does not exist"):
+    with pytest.raises(OutputError, match=r"nowhere.*does not exist"):
         check_output(tmp_path / "nowhere" / "a.mp4", force=False)
 
 

@@ -6,11 +6,11 @@ import threading
 
 import pytest
 import redis
-from tests.conftest import wait_until
 
 from platestream import streams
 from platestream.errors import RedisError
 from platestream.streams import GroupConsumer, ReadingFollower, Window
+from tests.conftest import wait_until
 
 CAMERA = "gate-1"
 KEY = streams.frames_key(CAMERA)

@@ -10,10 +10,10 @@ import av
 import cv2
 import numpy as np
 import pytest
-from tests.conftest import number_of, numbered_picture
 
 from platestream.errors import OutputError, SourceError
 from platestream.video import Pacer, VideoEncoder, VideoSource, count_frames
+from tests.conftest import number_of, numbered_picture
 
 
 def numbers(path: Path) -> list[int]:

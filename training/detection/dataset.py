@@ -110,7 +110,12 @@ def _cut(
     )
     x1, y1, x2, y2 = (photo.boxes[:, i] for i in range(4))
     corners = np.stack(
-        [np.stack([x1, y1], 1), np.stack([x2, y1], 1), np.stack([x2, y2], 1), np.stack([x1, y2], 1)],
+        [
+            np.stack([x1, y1], 1),
+            np.stack([x2, y1], 1),
+            np.stack([x2, y2], 1),
+            np.stack([x1, y2], 1),
+        ],
         1,
     )
     moved = corners @ matrix[:, :2].T + matrix[:, 2]
@@ -200,7 +205,9 @@ def _look(seed: int) -> Any:
             A.OneOf([A.RandomGamma((45, 200)), A.RandomBrightnessContrast(0.35, 0.4)], p=0.6),
             A.HueSaturationValue(12, 35, 0, p=0.3),
             A.ToGray(p=0.12),
-            A.OneOf([A.MotionBlur(blur_limit=(3, 7)), A.GaussianBlur(sigma_limit=(0.4, 1.5))], p=0.3),
+            A.OneOf(
+                [A.MotionBlur(blur_limit=(3, 7)), A.GaussianBlur(sigma_limit=(0.4, 1.5))], p=0.3
+            ),
             A.OneOf([A.GaussNoise(std_range=(0.01, 0.07)), A.ISONoise()], p=0.25),
             A.OneOf([A.RandomRain(p=1), A.RandomFog(p=1, fog_coef_range=(0.1, 0.4))], p=0.04),
             A.ImageCompression(quality_range=(25, 90), p=0.4),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import albumentations as A  # noqa: N812
+import albumentations as A
 import cv2
 import numpy as np
 import numpy.typing as npt

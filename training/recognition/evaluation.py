@@ -52,9 +52,7 @@ def evaluate(
     pairs = [(file, texts[file], read[folder / file]) for file in files if folder / file in read]
     exact = [(t, r) for _, t, r in pairs if "".join(c.char for c in r.characters) == t]
     accepted = [(t, r) for _, t, r in pairs if r.accepted]
-    edits = sum(
-        plates.edit_distance(t, "".join(c.char for c in r.characters)) for _, t, r in pairs
-    )
+    edits = sum(plates.edit_distance(t, "".join(c.char for c in r.characters)) for _, t, r in pairs)
     result: dict[str, Any] = {
         "exact": share(len(exact), len(pairs)),
         "character_error_rate": round(edits / sum(len(t) for _, t, _ in pairs), 5),

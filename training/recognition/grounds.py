@@ -26,7 +26,7 @@ def plate_free(root: Path, left_out: Iterable[str], limit: int, seed: int) -> li
     Returns:
         HxWx3 uint8 BGR pictures, none wider than 640 px.
     """
-    files = sorted(set(f.name for f in (root / "images").glob("*.jpg")) - set(left_out))
+    files = sorted({f.name for f in (root / "images").glob("*.jpg")} - set(left_out))
     order = np.random.default_rng(seed).permutation(len(files))[:limit]
     grounds = []
     for index in order:

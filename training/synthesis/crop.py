@@ -75,7 +75,9 @@ def emboss(plate: Image, rng: np.random.Generator) -> Image:
             cv2.circle(plate, centre, max(1, round(rng.uniform(3, 6) * mm)), (colour,) * 3, -1)
     if rng.random() < 0.35:
         border = round(rng.uniform(4, 16) * mm)
-        frame = np.full((height + 3 * border, width + 2 * border, 3), rng.integers(10, 70), np.uint8)
+        frame = np.full(
+            (height + 3 * border, width + 2 * border, 3), rng.integers(10, 70), np.uint8
+        )
         frame[border : border + height, border : border + width] = plate
         size = border / 14
         word = _word(rng, 18)

@@ -95,11 +95,17 @@ def strokes(char: str, pen: float) -> list[Stroke]:
         case "H":
             return [[(l, t), (l, b)], [(r, t), (r, b)], [(l, my), (r, my)]]
         case "K":
-            return [[(l, t), (l, b)], [(r, t), (l + 0.04, my + 0.06)], [(l + 0.16, my - 0.06), (r, b)]]
+            return [
+                [(l, t), (l, b)],
+                [(r, t), (l + 0.04, my + 0.06)],
+                [(l + 0.16, my - 0.06), (r, b)],
+            ]
         case "M":
             return [[(l, b), (l, t), (mx, b - 0.3), (r, t), (r, b)]]
         case "P":
-            return [[(l, b), (l, t), *_arc(r - 0.24, t + 0.26, 0.24, 0.26, 270, 450), (l, t + 0.52)]]
+            return [
+                [(l, b), (l, t), *_arc(r - 0.24, t + 0.26, 0.24, 0.26, 270, 450), (l, t + 0.52)]
+            ]
         case "R":
             return [*strokes("P", pen), [(mx, t + 0.52), (r, b)]]
         case "S":

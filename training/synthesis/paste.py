@@ -42,7 +42,9 @@ def random_corners(rng: np.random.Generator, width: float) -> Corners:
 def into_box(corners: Corners, box: npt.NDArray[np.float32]) -> Corners:
     """Moves and stretches corners so that their axis-aligned box is the one given."""
     x1, y1, x2, y2 = bounding_box(corners)
-    scale = np.array([(box[2] - box[0]) / max(1e-3, x2 - x1), (box[3] - box[1]) / max(1e-3, y2 - y1)])
+    scale = np.array(
+        [(box[2] - box[0]) / max(1e-3, x2 - x1), (box[3] - box[1]) / max(1e-3, y2 - y1)]
+    )
     return ((corners - [x1, y1]) * scale + box[:2]).astype(np.float32)
 
 

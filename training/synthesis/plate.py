@@ -105,7 +105,9 @@ def render_plate(
     left = 451 + shift_x / 2 - step * len(region) / 2
     for index, char in enumerate(region):
         x = left + step * index + (step - width) / 2 + jitter(0.4)
-        _write(canvas, scale, ink, char, x, 14 + shift_y, width, _LETTER_MM, _LETTER_PEN * pen_share)
+        _write(
+            canvas, scale, ink, char, x, 14 + shift_y, width, _LETTER_MM, _LETTER_PEN * pen_share
+        )
     country = 408.0 + shift_x / 2
     for index, char in enumerate("RUS"):
         _write(canvas, scale, ink, char, country + 18 * index, 82 + shift_y, 13.5, _COUNTRY_MM,

@@ -102,9 +102,7 @@ def _plate_corners(car: Car, z: float) -> Corners:
     w, h = _PLATE_M
     y = 0.46
     left, right = car.x - w / 2, car.x + w / 2
-    world = np.array(
-        [[left, y + h, z], [right, y + h, z], [right, y, z], [left, y, z]], np.float64
-    )
+    world = np.array([[left, y + h, z], [right, y + h, z], [right, y, z], [left, y, z]], np.float64)
     return project(world - [0, 0, 0.03]).astype(np.float32)
 
 
@@ -128,8 +126,9 @@ def _draw_car(image: Image, car: Car, z: float) -> None:
     _fill(veil, shadow, (28, 28, 30))
     cv2.addWeighted(veil, 0.7, image, 0.3, 0, image)
     for wheel in (near + 0.75, far - 0.8):
-        _fill(image, [[side, 0, wheel - 0.33], [side, 0.62, wheel - 0.33],
-                      [side, 0.62, wheel + 0.33], [side, 0, wheel + 0.33]], (20, 20, 22))  # fmt: skip
+        back, front = wheel - 0.33, wheel + 0.33
+        tyre = [[side, 0, back], [side, 0.62, back], [side, 0.62, front], [side, 0, front]]
+        _fill(image, tyre, (20, 20, 22))
     # cabin, then body: far things first
     roof_a, roof_b = a + 0.2, b - 0.2
     roof_side = roof_b if car.x < 0 else roof_a

@@ -6,7 +6,6 @@ import json
 from pathlib import Path
 
 import pytest
-from tests.conftest import number_of, numbered_picture
 
 from platestream import pixels
 from platestream.errors import OutputError
@@ -14,6 +13,7 @@ from platestream.messages import RenderedFrame
 from platestream.settings import WriterSettings
 from platestream.video import VideoSource
 from services.writer.recording import Recording
+from tests.conftest import number_of, numbered_picture
 
 
 def frame(frame_id: int, width: int = 320, height: int = 180) -> RenderedFrame:
