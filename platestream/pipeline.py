@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import signal
-import threading
 import time
 import uuid
 from collections.abc import Callable
@@ -140,7 +139,7 @@ class Pipeline:
         self.job = job
         self.progress = Progress()
         self._on_log = on_log
-        self._stop = threading.Event()
+        self._stopping = False
         self._tally = Tally()
         for path in (job.output, job.readings):
             check_output(path, force=job.force)
@@ -150,7 +149,7 @@ class Pipeline:
 
     def stop(self) -> None:
         """Asks for an end: capture stops, what it has published is finished."""
-        self._stop.set()
+        self._stopping = True  # no lock: this is called from a signal handler
 
     def run(self, on_progress: Callable[[Progress], None]) -> Result:
         """Runs to the end of the source, or until ``stop``.
@@ -236,7 +235,7 @@ class Pipeline:
             done = {child.name for child in children if child.check()}
             if server is not None and not server.alive():
                 raise RedisError("the private redis-server died")
-            if self._stop.is_set() and stopping_since is None:
+            if self._stopping and stopping_since is None:
                 stopping_since = time.monotonic()
                 capture.terminate()
             try:
@@ -267,7 +266,7 @@ class Pipeline:
         known = streams.read_hash(client, streams.camera_key(self.job.camera))
         if not writer_done or known.get("ended") != "1":
             return False
-        if known.get("mode") == "live" or not self.job.replicas or self._stop.is_set():
+        if known.get("mode") == "live" or not self.job.replicas or self._stopping:
             return True
         through = streams.first_unfinished(client, streams.frames_key(self.job.camera), streams.OCR)
         return through > int(known.get("last_frame_id", "0"))

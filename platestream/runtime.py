@@ -10,7 +10,6 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from types import FrameType
 from typing import Any
 
 import redis
@@ -145,8 +144,20 @@ def _beat(session: Session) -> None:
 
 
 def _stop_on_signals(session: Session) -> None:
-    def stop(_number: int, _frame: FrameType | None) -> None:
-        session.stopping.set()
+    """Sets ``session.stopping`` on SIGTERM and SIGINT, by way of a thread of its own.
 
-    signal.signal(signal.SIGTERM, stop)
-    signal.signal(signal.SIGINT, stop)
+    A handler runs in the main thread between two of its steps; an event's lock may be held there,
+    and to set the event from the handler would then wait for itself, for ever.
+    """
+    reader, writer = socket.socketpair()
+    writer.setblocking(False)
+
+    def listen() -> None:
+        reader.recv(1)
+        session.stopping.set()
+        writer.detach()  # stays open for further signals, whoever lets go of this object
+
+    signal.set_wakeup_fd(writer.fileno())
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda _number, _frame: None)
+    threading.Thread(target=listen, daemon=True).start()

@@ -147,7 +147,7 @@ def publish(
     client: redis.Redis,
     key: str,
     stream_id: str,
-    fields: Mapping[str, str | bytes],
+    fields: Mapping[Any, Any],
     *,
     max_entries: int | None = None,
 ) -> bool:
@@ -162,7 +162,7 @@ def publish(
     try:
         client.xadd(
             key,
-            cast("dict[Any, Any]", dict(fields)),
+            dict(fields),
             id=stream_id,
             maxlen=max_entries,
             approximate=False,
@@ -185,7 +185,7 @@ def note_captured(client: redis.Redis, camera: str, frame_id: int) -> None:
 def publish_readings(
     client: redis.Redis,
     camera: str,
-    readings: Sequence[Mapping[str, str | bytes]],
+    readings: Sequence[Mapping[Any, Any]],
     done_ids: Sequence[str],
 ) -> None:
     """Publishes a batch's readings and acknowledges their frames, in one transaction."""
@@ -193,7 +193,7 @@ def publish_readings(
     for fields in readings:
         pipeline.xadd(
             readings_key(camera),
-            cast("dict[Any, Any]", dict(fields)),
+            dict(fields),
             maxlen=READINGS_KEPT,
             approximate=True,
         )
@@ -299,11 +299,8 @@ class GroupConsumer:
             the lost in its reply and drops them itself; 6.2 answers nil in their place and
             leaves them pending, so they are looked up and acknowledged here.
         """
-        reply = cast(
-            "list[Any]",
-            self._client.xautoclaim(
-                self.key, self.group, self.name, min_idle_ms, start_id="0-0", count=count
-            ),
+        reply = self._client.xautoclaim(
+            self.key, self.group, self.name, min_idle_ms, start_id="0-0", count=count
         )
         claimed = [(i, f) for i, f in reply[1] if i is not None and f is not None]
         lost = len(reply[2]) if len(reply) > 2 and reply[2] else 0
@@ -468,7 +465,7 @@ def first_unfinished(client: redis.Redis, key: str, group: str) -> int:
 def group_facts(client: redis.Redis, key: str) -> dict[str, dict[str, Any]]:
     """``XINFO GROUPS`` by group name; empty if the stream is not there."""
     try:
-        rows = cast("list[dict[str, Any]]", client.xinfo_groups(key))
+        rows = client.xinfo_groups(key)
     except redis.ResponseError:
         return {}
     return {cast("bytes", row["name"]).decode(): row for row in rows}
@@ -485,7 +482,7 @@ def last_frame_id(client: redis.Redis, camera: str) -> int:
 def register_camera(client: redis.Redis, camera: str, **facts: str) -> None:
     """Notes what is known of a camera, for the other services and for ``status``."""
     client.sadd(CAMERAS_KEY, camera)
-    client.hset(camera_key(camera), mapping=cast("dict[Any, Any]", dict(facts)))
+    client.hset(camera_key(camera), mapping=dict[Any, Any](facts))
 
 
 def forget_camera(client: redis.Redis, camera: str) -> None:

@@ -151,9 +151,9 @@ def test_services_end_with_their_run(source: Path, tmp_path: Path, server: Embed
     client = streams.connect(server.url)
     with running(source, tmp_path / "out.mp4", server.url, "--live") as process:
         wait_until(lambda: written(client) >= 5, what="frames written")
-        alive = [pid for name in ("capture", "ocr", "visualize", "writer")
-                 for pid in pids(client, name)]  # fmt: skip
-        assert len(alive) == 4
+        names = ("capture", "ocr", "visualize", "writer")
+        wait_until(lambda: all(pids(client, name) for name in names), what="four services")
+        alive = [pid for name in names for pid in pids(client, name)]
         process.kill()
         wait_until(lambda: not any(map(_runs, alive)), 20, "services gone")
 
@@ -186,8 +186,9 @@ def test_a_redis_that_dies_is_said_and_the_video_can_be_played(
 
 
 def test_a_camera_in_use_is_not_taken_over(
-    source: Path, tmp_path: Path, server: EmbeddedRedis
+    make_video: Callable[..., Path], tmp_path: Path, server: EmbeddedRedis
 ) -> None:
+    source = make_video(tmp_path / "long.mp4", frames=1500)
     client = streams.connect(server.url)
     with running(source, tmp_path / "out.mp4", server.url, "--live") as first:
         wait_until(lambda: written(client) >= 5, what="frames written")
