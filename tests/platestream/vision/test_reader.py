@@ -1,0 +1,97 @@
+"""The shipped models on synthetic plates, and on pictures of every shape."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from platestream import plates
+from platestream.demo import built_in_clip
+from platestream.video import VideoSource
+from platestream.vision.detector import Detector
+from platestream.vision.geometry import box_iou
+from platestream.vision.reader import PlateReader
+from platestream.vision.recognizer import Recognizer
+from training.synthesis.plate import random_text, render_plate
+
+
+@pytest.fixture(scope="module")
+def recognizer() -> Recognizer:
+    return Recognizer.load()
+
+
+@pytest.fixture(scope="module")
+def detector() -> Detector:
+    return Detector.load()
+
+
+def test_clean_plates_are_read(recognizer: Recognizer) -> None:
+    rng = np.random.default_rng(5)
+    texts = [random_text(rng) for _ in range(40)]
+    read = recognizer.predict([render_plate(text, rng=rng) for text in texts])
+    assert sum(r.text == t for r, t in zip(read, texts, strict=True)) >= 38
+    assert all(plates.format_of(r.text) for r in read if r.accepted)
+
+
+def test_one_and_many_and_grey_come_to_the_same(recognizer: Recognizer) -> None:
+    plate = render_plate("A301PO174", px_per_mm=0.4)
+    alone = recognizer.predict(plate)
+    assert alone.text == "A301PO174"
+    assert alone.accepted
+    assert alone.confidence == pytest.approx(min(c.confidence for c in alone.characters))
+    grey = plate.mean(2).astype(np.uint8)
+    assert [r.text for r in recognizer.predict([plate, grey, plate])] == ["A301PO174"] * 3
+    assert recognizer.predict([]) == []
+
+
+def test_nothing_is_read_where_nothing_is(recognizer: Recognizer) -> None:
+    for shade in (0, 128, 255):
+        read = recognizer.predict(np.full((40, 160, 3), shade, np.uint8))
+        assert not read.accepted
+
+
+@pytest.mark.parametrize("size", [(1, 1), (3, 300), (271, 481), (40, 60), (720, 1280)])
+def test_any_size_will_do(
+    recognizer: Recognizer, detector: Detector, size: tuple[int, int]
+) -> None:
+    for shape in (size, (*size, 3)):
+        picture = np.full(shape, 90, np.uint8)
+        recognizer.predict(picture)
+        assert isinstance(detector.detect(picture), list)
+
+
+@pytest.mark.parametrize(
+    "bad", [np.zeros((0, 5, 3), np.uint8), np.zeros((5, 5, 4), np.uint8), np.zeros((5, 5))]
+)
+def test_what_is_no_picture_is_refused(
+    recognizer: Recognizer, detector: Detector, bad: np.ndarray
+) -> None:
+    for predict in (recognizer.predict, detector.detect):
+        with pytest.raises(ValueError, match="picture of shape"):
+            predict(bad)
+
+
+def test_plates_of_the_built_in_clip_are_found_and_read(
+    recognizer: Recognizer, detector: Detector
+) -> None:
+    clip, truth = built_in_clip()
+    reader = PlateReader(detector, recognizer)
+    found = wide = right = 0
+    with VideoSource(str(clip)) as video:
+        for number, frame in enumerate(video.frames()):
+            if number % 15:
+                continue
+            read = reader.read([frame.image])[0]
+            boxes = np.array([p.detection.box for p in read], np.float32).reshape(-1, 4)
+            for text, flat in truth["corners"][number].items():
+                quad = np.array(flat, np.float32).reshape(4, 2)
+                if np.ptp(quad[:, 0]) < 60:
+                    continue
+                wide += 1
+                shared = box_iou(np.array([[*quad.min(0), *quad.max(0)]], np.float32), boxes)[0]
+                if len(shared) and shared.max() > 0.5:
+                    found += 1
+                    right += read[int(shared.argmax())].text.text == text
+    assert wide >= 10
+    assert found / wide > 0.9
+    assert right / wide > 0.7

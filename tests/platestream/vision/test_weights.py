@@ -1,0 +1,56 @@
+"""Weights on disk: only whole ones of our own are loaded."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from platestream.errors import WeightsError
+from platestream.vision import weights
+
+TENSORS = {"a": torch.arange(6.0).reshape(2, 3)}
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    made = tmp_path / "w.safetensors"
+    weights.save_weights(
+        made, TENSORS, task="recognizer", architecture="crnn", config={"alphabet": "AB"}
+    )
+    return made
+
+
+def test_a_round_trip(path: Path) -> None:
+    loaded = weights.load_weights(path, "recognizer")
+    assert (loaded.architecture, loaded.config) == ("crnn", {"alphabet": "AB"})
+    assert torch.equal(loaded.tensors["a"], TENSORS["a"])
+
+
+def refused(path: Path, task: str, sentence: str) -> None:
+    with pytest.raises(WeightsError, match=sentence) as caught:
+        weights.load_weights(path, task)
+    assert str(path) in str(caught.value)
+
+
+def test_missing_empty_rubbish_and_truncated_ones(path: Path, tmp_path: Path) -> None:
+    refused(tmp_path / "none.safetensors", "recognizer", "no recognizer weights")
+    whole = path.read_bytes()
+    for content in (b"", b"rubbish" * 50, whole[:-4], whole[:20]):
+        path.write_bytes(content)
+        refused(path, "recognizer", "not a whole safetensors file")
+
+
+def test_those_of_others_or_for_another_task(path: Path, tmp_path: Path) -> None:
+    refused(path, "detector", "not detector")
+    foreign = tmp_path / "foreign.safetensors"
+    save_file(TENSORS, foreign)
+    refused(foreign, "recognizer", "not made by platestream")
+
+
+def test_size_is_bounded_before_reading(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(weights, "MAX_BYTES", 10)
+    monkeypatch.setattr(weights, "safe_open", lambda *a, **k: pytest.fail("opened"))
+    refused(path, "recognizer", "at most 10")

@@ -1,0 +1,62 @@
+"""Labels from file names."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from platestream.errors import DataError
+from training import labels
+
+
+@pytest.mark.parametrize(
+    ("file", "base", "tail"),
+    [
+        ("E073EA 102.bmp", "E073EA", "102"),
+        ("A001AA 17 (2).bmp", "A001AA", "17"),
+        ("M114 XH 71.jpg", "M114XH", "71"),
+        ("K725OY 971.jpg.bmp", "K725OY", "971"),
+    ],
+)
+def test_names_are_taken_apart(file: str, base: str, tail: str) -> None:
+    name = labels.parse_name(file)
+    assert name is not None
+    assert (name.base, name.tail) == (base, tail)
+
+
+@pytest.mark.parametrize("file", ["973MM 190.bmp", "K9014YT 64.bmp", "1.bmp", "wall.jpg", ""])
+def test_names_without_a_plate_are_reported(file: str) -> None:
+    found = labels.from_names([file])
+    assert not found.texts
+    assert file in found.unlabelled
+
+
+def test_a_counter_needs_a_first_picture() -> None:
+    files = [f"A001CC {tail}.bmp" for tail in ("172", "1720", "1721")]
+    assert set(labels.from_names(files).texts.values()) == {"A001CC172"}
+
+
+def test_what_may_be_either_is_reported_not_guessed() -> None:
+    found = labels.from_names(["E073EA 102.bmp"])
+    assert not found.texts
+    assert "E073EA10 or E073EA102" in found.unlabelled["E073EA 102.bmp"]
+
+
+def test_a_second_reading_settles_it_or_disputes_it() -> None:
+    file = "E073EA 102.bmp"
+    assert labels.from_names([file], {file: "E073EA10"}).texts == {file: "E073EA10"}
+    disputed = labels.from_names([file], {file: "H002OP199"})
+    assert not disputed.texts
+    assert "H002OP199" in disputed.unlabelled[file]
+
+
+def test_a_csv_of_labels(tmp_path: Path) -> None:
+    path = tmp_path / "l.csv"
+    path.write_text("file,text,readable\na.bmp,a001aa77,1\nb.bmp,,0\n")
+    assert labels.read_csv(path) == {"a.bmp": "A001AA77"}
+    path.write_text("x,y\n1,2\n")
+    with pytest.raises(DataError, match="columns"):
+        labels.read_csv(path)
+    with pytest.raises(DataError, match="none"):
+        labels.read_csv(tmp_path / "none.csv")

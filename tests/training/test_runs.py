@@ -1,0 +1,59 @@
+"""Short training runs: they run, resume, and leave weights that load."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+pytest.importorskip("catalyst", reason="the train extra is not installed")
+
+from platestream.vision.detector import Detector
+from platestream.vision.recognizer import Recognizer
+from training.detection import run as detection
+from training.detection.photos import Photo
+from training.recognition import run as recognition
+from training.recognition.crops import Crop
+from training.recognition.metrics import summarize
+from training.synthesis.crop import plate_crop
+
+
+def test_a_recognizer_run_resumes_and_its_weights_load(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    crops = []
+    for number in range(6):
+        picture, text = plate_crop(rng)
+        path = tmp_path / f"{number}.png"
+        cv2.imwrite(str(path), picture)
+        crops.append(Crop(path, text))
+
+    def go(epochs: int, resume: Path | None) -> None:
+        options = recognition.Options(
+            logs=tmp_path / "logs", epochs=epochs, steps=1, batch=4, synthetic_epochs=1,
+            workers=0, resume=resume,
+        )  # fmt: skip
+        recognition.train(crops, crops, [], tmp_path / "w.safetensors", options)
+
+    go(1, None)
+    go(2, tmp_path / "logs" / "checkpoints" / "runner.last.pth")
+    assert Recognizer.load(tmp_path / "w.safetensors").predict([picture])
+    assert (tmp_path / "logs" / "valid.csv").read_text().count("\n") >= 2
+
+
+def test_a_detector_run_and_its_weights_load(tmp_path: Path) -> None:
+    image = np.random.default_rng(0).integers(0, 255, (240, 320, 3), dtype=np.uint8)
+    photo = Photo(tmp_path / "a.jpg", image, np.array([[100, 100, 180, 120]], np.float32))
+    options = detection.Options(
+        logs=tmp_path / "logs", epochs=1, steps=1, batch=2, side=128, workers=0
+    )
+    detection.train([photo], [photo], [], tmp_path / "w.safetensors", options)
+    assert isinstance(Detector.load(tmp_path / "w.safetensors").detect(image), list)
+
+
+def test_metrics_tell_plates_from_negatives() -> None:
+    pairs = [("A001AA77", "A001AA77"), ("B002BB77", "B003BB77"), ("", ""), ("", "A")]
+    assert summarize(pairs) == {
+        "exact": 0.5, "cer": 1 / 16, "negatives": 0.5, "score": 0.5,
+    }  # fmt: skip
