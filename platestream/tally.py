@@ -48,25 +48,34 @@ class Tally:
     def sightings(self) -> list[Sighting]:
         """The plates, in the order in which they appeared.
 
-        A text that differs by one or two edits from one read more often at about the same time
-        is taken for a misreading of it.
+        Texts that differ by one or two edits and were read at about the same time are taken for
+        readings of one plate; of them the one stays that most agrees, sign by sign, with all.
         """
         ranked = sorted(self._by_text.values(), key=lambda s: (-s.readings, -s.confidence))
-        kept: list[Sighting] = []
+        groups: list[list[Sighting]] = []
         for one in ranked:
-            owner = next((other for other in kept if _misread(one, other)), None)
-            if owner is None:
-                kept.append(one)
+            group = next((g for g in groups if _alike(one, g[0])), None)
+            if group is None:
+                groups.append([one])
+            else:
+                group.append(one)
+        kept = [max(group, key=lambda one, group=group: _support(one, group)) for group in groups]  # type: ignore[misc]
         return sorted(kept, key=lambda s: (s.first_frame, s.text))
 
 
-def _misread(one: Sighting, other: Sighting) -> bool:
+def _support(one: Sighting, group: list[Sighting]) -> float:
+    """How many signs of the group's readings, surer ones counting more, this text has in place."""
+    return sum(
+        other.readings
+        * other.confidence
+        * sum(a == b for a, b in zip(one.text, other.text, strict=False))
+        for other in group
+    )
+
+
+def _alike(one: Sighting, other: Sighting) -> bool:
     near = (
         one.first_frame >= other.first_frame - _NEAR_FRAMES
         and one.last_frame <= other.last_frame + _NEAR_FRAMES
     )
-    return (
-        near
-        and one.readings < other.readings
-        and edit_distance(one.text, other.text) <= _NEAR_EDITS
-    )
+    return near and edit_distance(one.text, other.text) <= _NEAR_EDITS
