@@ -10,6 +10,7 @@ from platestream.plates import edit_distance
 
 _NEAR_FRAMES = 45  # a misreading lies among the right readings, or this close to them
 _NEAR_EDITS = 2
+_LEAST_READINGS = 2
 
 
 @dataclass
@@ -50,6 +51,7 @@ class Tally:
 
         Texts that differ by one or two edits and were read at about the same time are taken for
         readings of one plate; of them the one stays that most agrees, sign by sign, with all.
+        What was read on one frame only is left out: most of that is misread from far away.
         """
         ranked = sorted(self._by_text.values(), key=lambda s: (-s.readings, -s.confidence))
         groups: list[list[Sighting]] = []
@@ -59,7 +61,8 @@ class Tally:
                 groups.append([one])
             else:
                 group.append(one)
-        kept = [max(group, key=lambda one, group=group: _support(one, group)) for group in groups]  # type: ignore[misc]
+        seen = [g for g in groups if sum(one.readings for one in g) >= _LEAST_READINGS]
+        kept = [max(g, key=lambda one, g=g: _support(one, g)) for g in seen]  # type: ignore[misc]
         return sorted(kept, key=lambda s: (s.first_frame, s.text))
 
 

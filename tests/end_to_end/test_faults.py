@@ -20,7 +20,7 @@ from platestream.video import VideoSource
 from tests.conftest import number_of, wait_until
 
 CAMERA = "gate-1"
-FRAMES = 150
+FRAMES = 100
 
 
 @contextmanager

@@ -68,7 +68,7 @@ def test_the_demo_reads_its_plates(tmp_path: Path) -> None:
     result = said(platestream("demo", "--json", cwd=tmp_path))
     assert result["frames_written"] == 300
     assert len(result["right"]) >= 5  # type: ignore[arg-type]
-    assert len(result["wrong"]) <= 1  # type: ignore[arg-type]
+    assert len(result["wrong"]) <= 2  # type: ignore[arg-type]
     reader = cv2.VideoCapture(str(tmp_path / "out" / "demo.mp4"))
     assert int(reader.get(cv2.CAP_PROP_FRAME_COUNT)) == 300
     assert reader.get(cv2.CAP_PROP_FPS) == pytest.approx(30)

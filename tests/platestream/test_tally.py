@@ -30,8 +30,9 @@ def test_misreadings_fold_into_what_most_agrees() -> None:
 
 def test_different_plates_and_far_times_stay_apart() -> None:
     tally = Tally()
-    tally.add(1, [plate("A301PO174"), plate("E049OT174")])
-    tally.add(900, [plate("A301PO177")])
+    for frame_id in (1, 2):
+        tally.add(frame_id, [plate("A301PO174"), plate("E049OT174")])
+        tally.add(900 + frame_id, [plate("A301PO177")])
     assert [s.text for s in tally.sightings()] == ["A301PO174", "E049OT174", "A301PO177"]
 
 
@@ -39,3 +40,11 @@ def test_what_was_not_accepted_does_not_count() -> None:
     tally = Tally()
     tally.add(1, [plate("A30?PO174", 0.3, accepted=False)])
     assert tally.sightings() == []
+
+
+def test_a_single_reading_is_no_plate_yet() -> None:
+    tally = Tally()
+    tally.add(1, [plate("A301PO174")])
+    assert tally.sightings() == []
+    tally.add(2, [plate("A301PO174")])
+    assert len(tally.sightings()) == 1
