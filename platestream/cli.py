@@ -160,7 +160,7 @@ def _text_fields(text: PlateText, *, characters: bool) -> dict[str, Any]:
         fields["characters"] = [
             {"char": c.char, "confidence": round(c.confidence, 4)} for c in text.characters
         ]
-    return {**fields, "accepted": text.accepted}
+    return {**fields, "accepted": text.accepted, "format": text.format, "raw": text.raw}
 
 
 def _each_picture(

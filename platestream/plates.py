@@ -47,7 +47,7 @@ def formats() -> dict[str, str]:
     return dict(_data()["formats"])
 
 
-def format_of(text: str) -> str | None:
+def format_of(text: str, lines: int = 1) -> str | None:
     """The first format that a text fits, its region code included, as ``ru-1``; None if none."""
     for name, pattern in _patterns().items():
         match = pattern.fullmatch(text)

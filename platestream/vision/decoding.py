@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
+
+from platestream.vision.probabilities import check_classes, sequence_log_probability
 
 BLANK = 0
 
@@ -30,12 +32,20 @@ class PlateText:
         characters: Each with its best guess, below the threshold too.
         accepted: Whether every character reaches the threshold and the text is one that a plate
             may carry.
+        raw: The likeliest text of all, whether a plate may carry it or not; never with ``?``.
+        format: The plate format that the characters fit, as ``ru-1``; None if they fit none.
+        probabilities: What was decoded: TxC float32, rows sum to 1, class 0 the blank.
+        candidates: The likeliest texts with the logarithms of their probabilities, best first.
     """
 
     text: str
     confidence: float
     characters: tuple[Character, ...]
     accepted: bool
+    raw: str = ""
+    format: str | None = None
+    probabilities: npt.NDArray[np.float32] | None = field(default=None, compare=False, repr=False)
+    candidates: tuple[tuple[str, float], ...] = ()
 
 
 def greedy(probabilities: npt.NDArray[np.float32], alphabet: str) -> list[Character]:
@@ -51,10 +61,7 @@ def greedy(probabilities: npt.NDArray[np.float32], alphabet: str) -> list[Charac
     Raises:
         ValueError: The number of classes is not the alphabet's plus one.
     """
-    if probabilities.ndim != 2 or probabilities.shape[1] != len(alphabet) + 1:
-        raise ValueError(
-            f"probabilities of shape {probabilities.shape} for an alphabet of {len(alphabet)}"
-        )
+    check_classes(probabilities, alphabet)
     characters: list[Character] = []
     previous = BLANK
     for row, best in zip(probabilities, probabilities.argmax(1), strict=True):
@@ -74,7 +81,8 @@ def decode(
     probabilities: npt.NDArray[np.float32],
     alphabet: str,
     threshold: float,
-    fits: Callable[[str], bool] = bool,
+    format_of: Callable[[str, int], str | None] = lambda text, lines: None,
+    lines: int = 1,
 ) -> PlateText:
     """Turns one plate's probabilities into its text.
 
@@ -86,8 +94,13 @@ def decode(
     characters = tuple(greedy(probabilities, alphabet))
     if not characters:
         nothing = float(probabilities[:, BLANK].min()) if len(probabilities) else 0.0
-        return PlateText("", nothing, (), False)
+        return PlateText("", nothing, (), False, probabilities=probabilities)
     confidence = min(character.confidence for character in characters)
     text = "".join(c.char if c.confidence >= threshold else "?" for c in characters)
-    accepted = confidence >= threshold and fits(text)
-    return PlateText(text, min(1.0, confidence), characters, accepted)
+    accepted = confidence >= threshold and format_of(text, lines) is not None
+    raw = "".join(c.char for c in characters)
+    likelihood = sequence_log_probability(probabilities, raw, alphabet)
+    return PlateText(
+        text, min(1.0, confidence), characters, accepted, raw, format_of(raw, lines),
+        probabilities, ((raw, likelihood),),
+    )  # fmt: skip

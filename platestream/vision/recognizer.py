@@ -85,7 +85,7 @@ class Recognizer:
             return []
         probabilities = self.probabilities(images)
         return [
-            decode(rows, self._alphabet, self.threshold, _fits_a_format) for rows in probabilities
+            decode(rows, self._alphabet, self.threshold, plates.format_of) for rows in probabilities
         ]
 
     def probabilities(self, images: Sequence[Image]) -> npt.NDArray[np.float32]:
@@ -101,10 +101,6 @@ class Recognizer:
             logits = self._model(inputs.contiguous(memory_format=torch.channels_last))
             rows: npt.NDArray[np.float32] = logits.softmax(-1).permute(1, 0, 2).cpu().numpy()
         return rows
-
-
-def _fits_a_format(text: str) -> bool:
-    return plates.format_of(text) is not None
 
 
 def check(image: Image) -> Image:
