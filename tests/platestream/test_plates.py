@@ -14,7 +14,7 @@ from platestream import plates
         ("A301PO77", "ru-1"),
         ("AB12377", "ru-1b"),
         ("AB123477", "ru-2"),
-        ("1234AB77", "ru-motorcycle"),
+        ("1234AB77", "ru-military"),
         ("A123477", "ru-police"),
         ("A301PO00", None),  # no such region
         ("A301PO888", None),

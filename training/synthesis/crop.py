@@ -13,7 +13,7 @@ from training.synthesis.plate import PLATE_MM, random_text, render_plate
 Image = npt.NDArray[np.uint8]
 
 CROP_SIZE = (256, 64)  # width, height
-_KINDS = ("ru-1", "ru-1b", "ru-2", "ru-motorcycle", "ru-police")
+_KINDS = ("ru-1", "ru-1b", "ru-2", "ru-military", "ru-police")
 _SHARES = (0.84, 0.05, 0.05, 0.03, 0.03)
 _FONTS = (cv2.FONT_HERSHEY_SIMPLEX, cv2.FONT_HERSHEY_DUPLEX, cv2.FONT_HERSHEY_TRIPLEX,
           cv2.FONT_HERSHEY_PLAIN)  # fmt: skip
