@@ -147,6 +147,7 @@ def _pass_on(name: str, module: str, help_text: str, *, named: bool = False) -> 
 
 _pass_on("capture", "services.capture.__main__", "One service: a source's frames into Redis.")
 _pass_on("ocr", "services.ocr.__main__", "One service: finds and reads plates.")
+_pass_on("track", "services.track.__main__", "One service: tracks and passages of plates.")
 _pass_on("visualize", "services.visualize.__main__", "One service: draws the latest reading.")
 _pass_on("writer", "services.writer.__main__", "One service: the video and the JSON lines.")
 _pass_on("train", "training.cli", "Trains the recognizer or the detector.", named=True)

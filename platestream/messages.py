@@ -23,12 +23,22 @@ MAX_SIDE = 16384  # pixels; the limit of H.264 and of most cameras lies below
 MAX_PIXELS = 2**26
 MAX_PLATES = 256
 MAX_CHARACTERS = 32
+MAX_CANDIDATES = 16
+MAX_CROP_BYTES = 8192
 MAX_PROBABILITIES = 2**17  # bytes; ``platestream.vision.probabilities`` packs into fewer
 
 CameraName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 Unit = Annotated[float, Field(ge=0.0, le=1.0)]
 Coordinate = Annotated[float, Field(ge=-MAX_SIDE, le=2 * MAX_SIDE)]
 Point = tuple[Coordinate, Coordinate]
+Corners = tuple[Point, Point, Point, Point]
+PlateString = Annotated[str, Field(max_length=MAX_CHARACTERS)]
+Candidate = tuple[PlateString, Annotated[float, Field(le=0.0)]]
+Ordinal = Annotated[int, Field(ge=1, lt=2**63)]
+Milliseconds = Annotated[int, Field(ge=0, lt=2**63)]
+Speed = Annotated[float, Field(ge=-1e6, le=1e6)]
+
+_OF_READINGS_ONLY = {"probabilities", "candidates", "crop"}
 
 M = TypeVar("M", bound=BaseModel)
 F = TypeVar("F", bound="Frame")
@@ -59,17 +69,23 @@ class Plate(_Message):
         format: The plate format that the text fits, as ``ru-1``; empty if none.
         probabilities: Of characters by position, as ``platestream.vision.probabilities`` packs
             them; empty where they are not known.
+        candidates: The likeliest texts with the logarithms of their probabilities, best first.
+        crop: The plate warped flat, as JPEG; empty if there is none.
+        track: The id of the track that the text is fused over; None where it is one reading's.
     """
 
-    corners: tuple[Point, Point, Point, Point]
+    corners: Corners
     score: Unit
-    text: Annotated[str, Field(max_length=MAX_CHARACTERS)]
+    text: PlateString
     confidence: Unit
     characters: Annotated[tuple[Character, ...], Field(max_length=MAX_CHARACTERS)] = ()
     accepted: bool = False
-    raw: Annotated[str, Field(max_length=MAX_CHARACTERS)] = ""
-    format: Annotated[str, Field(max_length=MAX_CHARACTERS)] = ""
+    raw: PlateString = ""
+    format: PlateString = ""
     probabilities: Annotated[bytes, Field(max_length=MAX_PROBABILITIES)] = b""
+    candidates: Annotated[tuple[Candidate, ...], Field(max_length=MAX_CANDIDATES)] = ()
+    crop: Annotated[bytes, Field(max_length=MAX_CROP_BYTES)] = b""
+    track: Ordinal | None = None
 
 
 class Pixels(_Message):
@@ -92,8 +108,8 @@ class Frame(_Message):
         mode: ``file`` (nothing is ever dropped) or ``live`` (the newest counts).
     """
 
-    frame_id: Annotated[int, Field(ge=1, lt=2**63)]
-    captured_at_ms: Annotated[int, Field(ge=0)]
+    frame_id: Ordinal
+    captured_at_ms: Milliseconds
     pts_s: Annotated[float, Field(ge=0)]
     width: Annotated[int, Field(ge=1, le=MAX_SIDE)]
     height: Annotated[int, Field(ge=1, le=MAX_SIDE)]
@@ -103,11 +119,17 @@ class Frame(_Message):
 
 
 class Reading(_Message):
-    """What OCR says of one frame: its plates, each with corners and text."""
+    """What OCR says of one frame: its plates, each with corners and text.
 
-    frame_id: Annotated[int, Field(ge=1, lt=2**63)]
-    captured_at_ms: Annotated[int, Field(ge=0)]
+    Attributes:
+        alphabet: The recognizer's: what the classes of the plates' probabilities stand for, from
+            the second on.
+    """
+
+    frame_id: Ordinal
+    captured_at_ms: Milliseconds
     replica: Annotated[str, Field(max_length=128)] = ""
+    alphabet: Annotated[str, Field(max_length=255)] = ""
     plates: Annotated[tuple[Plate, ...], Field(max_length=MAX_PLATES)] = ()
 
 
@@ -122,6 +144,69 @@ class RenderedFrame(Frame):
     reading_frame_id: int | None = None
     overlay_age_ms: Annotated[int, Field(ge=0)] | None = None
     plates: Annotated[tuple[Plate, ...], Field(max_length=MAX_PLATES)] = ()
+
+
+class TrackState(_Message):
+    """A track as it stands after a frame.
+
+    Attributes:
+        track_id: Counts up by one within a camera.
+        corners: As last seen, in pixels.
+        velocity: Of the plate's centre, in pixels a second.
+        text, confidence, format, accepted: Of all its readings together.
+        first_frame_id, last_frame_id: The first and last frame on which it was seen; with the
+            last before this frame, it was not seen on this one.
+        frames_seen: On how many frames.
+    """
+
+    track_id: Ordinal
+    corners: Corners
+    velocity: tuple[Speed, Speed]
+    text: PlateString
+    confidence: Unit
+    format: PlateString = ""
+    accepted: bool = False
+    first_frame_id: Ordinal
+    last_frame_id: Ordinal
+    frames_seen: Annotated[int, Field(ge=1)]
+
+
+class Tracks(_Message):
+    """All of a camera's tracks after one frame."""
+
+    frame_id: Ordinal
+    captured_at_ms: Milliseconds
+    tracks: Annotated[tuple[TrackState, ...], Field(max_length=MAX_PLATES)] = ()
+
+
+class Passage(_Message):
+    """A plate that came, was read, and has gone.
+
+    Attributes:
+        passage_id: Counts up within a camera.
+        text, confidence, format, accepted: Of all its readings together.
+        first_frame_id, last_frame_id: The first and last frame on which it was seen.
+        first_captured_at_ms, last_captured_at_ms: When these were captured, ms since the epoch.
+        frames_seen: On how many frames.
+        readings: How many of them the text is fused from.
+        crop: The best picture of it, flat, as JPEG; empty if there is none.
+        crop_frame_id: The frame that the picture is of.
+    """
+
+    passage_id: Ordinal
+    track_id: Ordinal
+    text: PlateString
+    confidence: Unit
+    format: PlateString = ""
+    accepted: bool = False
+    first_frame_id: Ordinal
+    last_frame_id: Ordinal
+    first_captured_at_ms: Milliseconds
+    last_captured_at_ms: Milliseconds
+    frames_seen: Annotated[int, Field(ge=1)]
+    readings: Annotated[int, Field(ge=0)]
+    crop: Annotated[bytes, Field(max_length=MAX_CROP_BYTES)] = b""
+    crop_frame_id: Ordinal | None = None
 
 
 class End(_Message):
@@ -155,7 +240,7 @@ def frame_fields(frame: Frame) -> dict[str, str | bytes]:
             fields["reading_frame_id"] = str(frame.reading_frame_id)
             fields["overlay_age_ms"] = str(frame.overlay_age_ms)
         fields["text"] = _texts(frame.plates)
-        body["plates"] = [plate.model_dump(exclude={"probabilities"}) for plate in frame.plates]
+        body["plates"] = [plate.model_dump(exclude=_OF_READINGS_ONLY) for plate in frame.plates]
     fields["body"] = _pack(body)
     return fields
 
@@ -167,10 +252,31 @@ def reading_fields(reading: Reading) -> dict[str, str | bytes]:
         "frame_id": str(reading.frame_id),
         "captured_at_ms": str(reading.captured_at_ms),
         "replica": reading.replica,
+        "alphabet": reading.alphabet,
         "text": _texts(reading.plates),
         "confidence": f"{max(confidences):.4f}" if confidences else "",
         "body": _pack({"plates": [plate.model_dump() for plate in reading.plates]}),
     }
+
+
+def tracks_fields(tracks: Tracks) -> dict[str, str | bytes]:
+    """Lays a camera's tracks out as the fields of a stream entry."""
+    return {
+        "frame_id": str(tracks.frame_id),
+        "captured_at_ms": str(tracks.captured_at_ms),
+        "text": " ".join(track.text for track in tracks.tracks if track.text),
+        "body": _pack({"tracks": [track.model_dump() for track in tracks.tracks]}),
+    }
+
+
+def passage_fields(passage: Passage) -> dict[str, str | bytes]:
+    """Lays a passage out as the fields of a stream entry; the picture alone is binary."""
+    values = passage.model_dump(exclude={"crop"}, exclude_none=True)
+    scalars: dict[str, str | bytes] = {
+        name: str(int(value) if isinstance(value, bool) else value)
+        for name, value in values.items()
+    }
+    return {**scalars, "body": _pack({"crop": passage.crop})}
 
 
 def end_fields(end: End) -> dict[str, str | bytes]:
@@ -212,6 +318,28 @@ def parse_reading(fields: Fields) -> Reading:
         MessageError: It is not one, or breaks a limit.
     """
     return _validate(Reading, _scalars(fields) | _unpack(fields))
+
+
+def parse_tracks(fields: Fields) -> Tracks | End:
+    """Reads an entry of a ``tracks`` stream.
+
+    Raises:
+        MessageError: It is not one, or breaks a limit.
+    """
+    if fields.get(b"end") == b"1":
+        return _validate(End, _scalars(fields))
+    return _validate(Tracks, _scalars(fields) | _unpack(fields))
+
+
+def parse_passage(fields: Fields) -> Passage | End:
+    """Reads an entry of a ``passages`` stream.
+
+    Raises:
+        MessageError: It is not one, or breaks a limit.
+    """
+    if fields.get(b"end") == b"1":
+        return _validate(End, _scalars(fields))
+    return _validate(Passage, _scalars(fields) | _unpack(fields))
 
 
 def _texts(plates: tuple[Plate, ...]) -> str:

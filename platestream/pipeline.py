@@ -19,14 +19,15 @@ from platestream import messages, streams
 from platestream.children import Child, ServiceError
 from platestream.embedded_redis import EmbeddedRedis
 from platestream.errors import MessageError, RedisError, SourceError
+from platestream.messages import End, Passage
 from platestream.outputs import check_output, readings_path
 from platestream.runtime import HEARTBEAT_LIFE_S
 from platestream.settings import Settings
-from platestream.tally import Sighting, Tally
 from platestream.video import VideoSource, is_live
 
 _POLL_S = 0.05
 _DRAIN_S = 30.0
+_LAST_PASSAGES_S = 10.0
 REDIS_PATIENCE_S = 30.0
 SOURCE_PATIENCE_S = 15.0
 
@@ -74,8 +75,14 @@ class Result:
     frames_written: int
     wall_s: float
     ages_ms: list[int]
-    plates: list[Sighting]
+    passages: list[Passage]
     warnings: list[str]
+
+    @property
+    def plates(self) -> list[Passage]:
+        """The passages whose text was accepted, in the order in which the plates appeared."""
+        accepted = [passage for passage in self.passages if passage.accepted]
+        return sorted(accepted, key=lambda p: (p.first_frame_id, p.passage_id))
 
     def as_dict(self) -> dict[str, object]:
         """As ``run --json`` prints it."""
@@ -92,12 +99,12 @@ class Result:
             "overlay_age_ms": {"p50": p50, "p95": p95},
             "plates": [
                 {
-                    "text": s.text,
-                    "confidence": round(s.confidence, 4),
-                    "first_frame": s.first_frame,
-                    "last_frame": s.last_frame,
+                    "text": p.text,
+                    "confidence": round(p.confidence, 4),
+                    "first_frame": p.first_frame_id,
+                    "last_frame": p.last_frame_id,
                 }
-                for s in self.plates
+                for p in self.plates
             ],
             "warnings": self.warnings,
         }
@@ -140,7 +147,12 @@ class Pipeline:
         self.progress = Progress()
         self._on_log = on_log
         self._stopping = False
-        self._tally = Tally()
+        self._passages: list[Passage] = []
+        self._passed_frame_id = (
+            0  # the last frame of the recording, once its passages are all there
+        )
+        self._written_since: float | None = None
+        self._warnings: list[str] = []
         for path in (job.output, job.readings):
             check_output(path, force=job.force)
         if not is_live(job.source):
@@ -215,6 +227,8 @@ class Pipeline:
             ("writer", ["services.writer", *files]),
             ("visualize", ["services.visualize"]),
         ]
+        if job.replicas:
+            table.append(("track", ["services.track"]))
         for number in range(1, job.replicas + 1):
             table.append((f"ocr-{number}", ["services.ocr", "--name", f"ocr-{number}"]))
         return [Child(name, [*words, *common], own, self._on_log) for name, words in table]
@@ -226,8 +240,8 @@ class Pipeline:
         server: EmbeddedRedis | None,
         on_progress: Callable[[Progress], None],
     ) -> None:
-        """Looks after the processes until the writer has acknowledged the end."""
-        follower: streams.ReadingFollower | None = None
+        """Looks after the processes until the writer and the tracker are through."""
+        follower: streams.Follower | None = None
         stopping_since: float | None = None
         away_since: float | None = None
         capture, writer = children[0], children[1]
@@ -240,11 +254,10 @@ class Pipeline:
                 capture.terminate()
             try:
                 if follower is None:
-                    follower = streams.ReadingFollower(client, self.job.camera)
-                self._take_readings(follower)
+                    follower = streams.Follower(client, streams.passages_key(self.job.camera))
+                self._take_passages(follower)
                 self._measure(client)
                 if capture.name in done and self._finished(client, writer.name in done):
-                    self._take_readings(follower)
                     on_progress(self.progress)
                     return
                 away_since = None
@@ -262,24 +275,39 @@ class Pipeline:
             time.sleep(_POLL_S)
 
     def _finished(self, client: redis.Redis, writer_done: bool) -> bool:
-        """Whether the writer has acknowledged the end, and OCR is through where it must be."""
+        """Whether the writer has acknowledged the end, and the tracker has passed it on.
+
+        The tracker does so when OCR is through. A file waits for it as long as it takes; where
+        frames are dropped anyway, the last plates are not worth more than ``_LAST_PASSAGES_S``.
+        """
         known = streams.read_hash(client, streams.camera_key(self.job.camera))
         if not writer_done or known.get("ended") != "1":
             return False
-        if known.get("mode") == "live" or not self.job.replicas or self._stopping:
+        last = int(known.get("last_frame_id", "0"))
+        if not self.job.replicas or not last or self._passed_frame_id >= last:
             return True
-        through = streams.first_unfinished(client, streams.frames_key(self.job.camera), streams.OCR)
-        return through > int(known.get("last_frame_id", "0"))
+        self._written_since = self._written_since or time.monotonic()
+        late = time.monotonic() - self._written_since > _LAST_PASSAGES_S
+        if late and (known.get("mode") == "live" or self._stopping):
+            self._warnings.append(
+                f"the tracker was not through {_LAST_PASSAGES_S:.0f} s after the last frame; "
+                "the last plates may be missing"
+            )
+            return True
+        return False
 
-    def _take_readings(self, follower: streams.ReadingFollower) -> None:
+    def _take_passages(self, follower: streams.Follower) -> None:
         while entries := follower.read():
             for fields in entries:
                 try:
-                    reading = messages.parse_reading(fields)
+                    passage = messages.parse_passage(fields)
                 except MessageError as error:
-                    self._on_log("run", "error", f"a reading was refused: {error}")
+                    self._on_log("run", "error", f"a passage was refused: {error}")
+                    continue
+                if isinstance(passage, End):
+                    self._passed_frame_id = passage.frame_id
                 else:
-                    self._tally.add(reading.frame_id, reading.plates)
+                    self._passages.append(passage)
 
     def _measure(self, client: redis.Redis) -> None:
         camera, progress = self.job.camera, self.progress
@@ -287,7 +315,7 @@ class Pipeline:
         progress.frames_in = int(counts.get("frames_in", 0))
         progress.frames_written = int(counts.get("frames_written", 0))
         progress.readings = int(counts.get("readings", 0))
-        progress.plates = len(self._tally.sightings())
+        progress.plates = sum(passage.accepted for passage in self._passages)
         if self.job.replicas and progress.frames_in:
             head = streams.last_frame_id(client, camera)
             through = streams.first_unfinished(client, streams.frames_key(camera), streams.OCR)
@@ -296,11 +324,11 @@ class Pipeline:
     def _result(self, client: redis.Redis, wall_s: float) -> Result:
         known = streams.read_hash(client, streams.camera_key(self.job.camera))
         frames_in = int(known.get("frames", 0))
-        warnings = [known["warning"]] if known.get("warning") else []
+        warnings = ([known["warning"]] if known.get("warning") else []) + self._warnings
         if not frames_in:
             raise SourceError(f"'{self.job.source}' gave no frame that can be decoded")
         written, ages = _read_lines(self.job.readings)
-        return Result(frames_in, written, wall_s, ages, self._tally.sightings(), warnings)
+        return Result(frames_in, written, wall_s, ages, self._passages, warnings)
 
     def _left_over(self) -> str:
         written = _read_lines(self.job.readings)[0] if self.job.readings.exists() else 0

@@ -13,7 +13,7 @@ import numpy.typing as npt
 import simplejpeg
 
 from platestream.errors import MessageError
-from platestream.messages import Pixels
+from platestream.messages import MAX_CROP_BYTES, Pixels
 
 Image = npt.NDArray[np.uint8]
 Codec = Literal["jpeg", "raw"]
@@ -34,6 +34,25 @@ def pack(image: Image, codec: Codec, jpeg_quality: int = 90) -> Pixels:
         np.ascontiguousarray(image), quality=jpeg_quality, colorspace="BGR", colorsubsampling="420"
     )
     return Pixels(codec="jpeg", data=data)
+
+
+def pack_crop(image: Image) -> bytes:
+    """Packs a plate's picture as a JPEG of at most ``MAX_CROP_BYTES``; empty if it will not fit.
+
+    Args:
+        image: HxWx3 uint8 BGR or HxW uint8 grey, some 256x64.
+    """
+    grey = image.ndim == 2
+    for quality in (85, 60):
+        data: bytes = simplejpeg.encode_jpeg(
+            np.ascontiguousarray(image[:, :, None] if grey else image),
+            quality=quality,
+            colorspace="GRAY" if grey else "BGR",
+            colorsubsampling="Gray" if grey else "420",
+        )
+        if len(data) <= MAX_CROP_BYTES:
+            return data
+    return b""
 
 
 def unpack(pixels: Pixels, width: int, height: int) -> Image:

@@ -97,7 +97,10 @@ def show_result(console: Console, job: Job, result: Result) -> None:
     table = Table("plate", "confidence", "first frame", "last frame")
     for seen in result.plates:
         table.add_row(
-            seen.text, f"{100 * seen.confidence:.0f}%", str(seen.first_frame), str(seen.last_frame)
+            seen.text,
+            f"{100 * seen.confidence:.0f}%",
+            str(seen.first_frame_id),
+            str(seen.last_frame_id),
         )
     if result.plates:
         Console().print(table)

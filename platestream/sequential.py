@@ -13,12 +13,12 @@ from platestream.errors import SourceError
 from platestream.messages import Frame, Pixels, RenderedFrame
 from platestream.outputs import check_output
 from platestream.pipeline import Job, Progress, Result
-from platestream.plate_messages import to_message
+from platestream.plate_messages import fused_plate, to_passage
 from platestream.reading_lines import reading_line
 from platestream.settings import Settings
-from platestream.tally import Tally
 from platestream.video import VideoEncoder, VideoSource
 from platestream.vision.reader import PlateReader
+from platestream.vision.tracking import Observation, Track, Tracker, TrackSettings
 
 
 def run(job: Job, settings: Settings, on_progress: Callable[[Progress], None]) -> Result:
@@ -31,7 +31,13 @@ def run(job: Job, settings: Settings, on_progress: Callable[[Progress], None]) -
     """
     for path in (job.output, job.readings):
         check_output(path, force=job.force)
-    progress, tally = Progress(), Tally()
+    progress = Progress()
+    tracker = Tracker(
+        TrackSettings(
+            settings.track.gone_after_ms, settings.track.least_readings, settings.track.threshold
+        )
+    )
+    gone: list[Track] = []
     with VideoSource(job.source) as video, job.readings.open("w", encoding="utf-8") as lines:
         progress.promised = video.promised
         reader = PlateReader.load(
@@ -55,13 +61,20 @@ def run(job: Job, settings: Settings, on_progress: Callable[[Progress], None]) -
                     preset=settings.writer.preset,
                     crf=settings.writer.crf,
                 )
-            plates = tuple(to_message(plate) for plate in reader.read([source.image])[0])
-            tally.add(frame_id, plates)
+            read = reader.read([source.image])[0]
+            captured_at_ms = started_at_ms + round(1000 * source.pts_s)
+            observations = [
+                Observation(p.detection.corners, p.detection.score, p.text, reader.alphabet)
+                for p in read
+            ]
+            step = tracker.update(frame_id, captured_at_ms, observations)
+            gone += step.gone
+            plates = tuple(map(fused_plate, read, step.seen))
             overlay.draw(source.image, plates, 0)
             encoder.write(source.image, source.pts_s)
             frame = Frame(
                 frame_id=frame_id,
-                captured_at_ms=started_at_ms + round(1000 * source.pts_s),
+                captured_at_ms=captured_at_ms,
                 pts_s=source.pts_s,
                 width=width,
                 height=height,
@@ -70,11 +83,12 @@ def run(job: Job, settings: Settings, on_progress: Callable[[Progress], None]) -
             lines.write(reading_line(RenderedFrame(**frame.model_dump(), reading_frame_id=frame_id,
                                                    overlay_age_ms=0, plates=plates)))  # fmt: skip
             progress.frames_in = progress.frames_written = progress.readings = frame_id
-            progress.plates = len(tally.sightings())
+            progress.plates = sum(t.text.accepted for t in gone)
             on_progress(progress)
         if encoder is None:
             raise SourceError(f"'{job.source}' gave no frame that can be decoded")
         encoder.close()
         wall_s = time.monotonic() - began
     frames = progress.frames_in
-    return Result(frames, frames, wall_s, [0] * frames, tally.sightings(), [])
+    passages = [to_passage(t, n) for n, t in enumerate([*gone, *tracker.end()], 1)]
+    return Result(frames, frames, wall_s, [0] * frames, passages, [])

@@ -90,6 +90,18 @@ class OcrSettings(_Section):
     )
 
 
+class TrackSettings(_Section):
+    """When plates of several frames are one, and when one has gone."""
+
+    gone_after_ms: int = Field(1500, ge=0, description="a plate not seen for so long has gone")
+    least_readings: int = Field(2, ge=1, description="seen on fewer frames, a plate is none")
+    threshold: float = Field(0.6, ge=0, le=1, description="least confidence of a character")
+    reorder_frames: int = Field(
+        256, ge=1, description="most readings that wait for one of an earlier frame"
+    )
+    reorder_ms: int = Field(2000, ge=0, description="live: longest that a reading waits so")
+
+
 class VisualizeSettings(_Section):
     """What is drawn."""
 
@@ -142,6 +154,7 @@ class Settings(BaseSettings):
     streams: StreamSettings = StreamSettings()
     capture: CaptureSettings = CaptureSettings()
     ocr: OcrSettings = OcrSettings()
+    track: TrackSettings = TrackSettings()
     visualize: VisualizeSettings = VisualizeSettings()
     writer: WriterSettings = WriterSettings()
     log: LogSettings = LogSettings()

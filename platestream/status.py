@@ -15,6 +15,8 @@ from platestream.errors import RedisError
 _STREAMS = {
     "frames": streams.frames_key,
     "readings": streams.readings_key,
+    "tracks": streams.tracks_key,
+    "passages": streams.passages_key,
     "rendered": streams.rendered_key,
     "dead": streams.dead_key,
 }
@@ -76,8 +78,8 @@ def _stream(client: redis.Redis, key: str, head: int | None) -> dict[str, Any]:
         groups[group] = {
             "consumers": int(facts["consumers"]),
             "pending": int(facts["pending"]),
-            # XINFO's own lag is of Redis 7 only; frame ids count up by one, so this is the same
-            "lag": None if head is None else max(0, head - delivered),
+            # XINFO's own lag is of Redis 7 only; where ids count frames, this is the same
+            "lag": facts.get("lag") if head is None else max(0, head - delivered),
         }
     return {
         "entries": client.xlen(key),

@@ -3,7 +3,8 @@
 ``frames`` and ``rendered`` have one producer per camera and use the frame id as entry id
 (``<frame_id>-0``, and ``<last frame_id>-1`` for the end of a recording): a frame is found by its
 id, and a producer that repeats itself is refused.
-``readings`` come from many replicas, out of order, under automatic ids.
+``readings`` come from many replicas, out of order, under automatic ids. ``tracks`` have the frame
+id as entry id again; ``passages`` are numbered, ``<number>-0``.
 """
 
 from __future__ import annotations
@@ -23,12 +24,17 @@ from platestream.errors import RedisError
 OCR = "ocr"
 VISUALIZE = "visualize"
 WRITER = "writer"
+TRACK = "track"
 
 OUTAGE = (redis.ConnectionError, redis.TimeoutError, redis.BusyLoadingError)
 """What redis-py raises while the server is away or still loading: worth waiting for."""
 
 CAMERAS_KEY = "cameras"
-READINGS_KEPT = 20_000  # entries of some 300 bytes; an hour and more of one camera
+READINGS_KEPT = 20_000  # at most; fewer where they are large
+READINGS_BUDGET = 64 * 2**20  # bytes
+READINGS_LEAST = 512  # whatever their size: what is under way must not be lost
+TRACKS_KEPT = 2_000
+PASSAGES_KEPT = 5_000  # of some 5 kB, most of it the picture
 DEAD_KEPT = 1_000
 
 _ROOM_POLL_S = 0.003
@@ -61,6 +67,21 @@ def readings_key(camera: str) -> str:
     return f"readings:{{{camera}}}"
 
 
+def tracks_key(camera: str) -> str:
+    """The stream of a camera's tracks after every reading."""
+    return f"tracks:{{{camera}}}"
+
+
+def passages_key(camera: str) -> str:
+    """The stream of a camera's passages: plates that have gone."""
+    return f"passages:{{{camera}}}"
+
+
+def tracker_key(camera: str) -> str:
+    """The hash in which the tracker keeps what it knows, for the next tracker."""
+    return f"tracker:{{{camera}}}"
+
+
 def rendered_key(camera: str) -> str:
     """The stream of a camera's frames with their overlays drawn."""
     return f"rendered:{{{camera}}}"
@@ -91,6 +112,9 @@ def camera_keys(camera: str) -> list[str]:
     makers = (
         frames_key,
         readings_key,
+        tracks_key,
+        passages_key,
+        tracker_key,
         rendered_key,
         dead_key,
         camera_key,
@@ -188,13 +212,18 @@ def publish_readings(
     readings: Sequence[Mapping[Any, Any]],
     done_ids: Sequence[str],
 ) -> None:
-    """Publishes a batch's readings and acknowledges their frames, in one transaction."""
+    """Publishes a batch's readings and acknowledges their frames, in one transaction.
+
+    The stream is trimmed to as many of the largest of them as ``READINGS_BUDGET`` holds.
+    """
     pipeline = client.pipeline(transaction=True)
+    largest = max((sum(len(v) for v in fields.values()) for fields in readings), default=1)
+    kept = min(READINGS_KEPT, max(READINGS_LEAST, READINGS_BUDGET // max(1, largest)))
     for fields in readings:
         pipeline.xadd(
             readings_key(camera),
             dict(fields),
-            maxlen=READINGS_KEPT,
+            maxlen=kept,
             approximate=True,
         )
     if readings:
@@ -202,6 +231,65 @@ def publish_readings(
     if done_ids:
         pipeline.xack(frames_key(camera), OCR, *done_ids)
     pipeline.execute()
+
+
+@dataclass(frozen=True, slots=True)
+class TrackerStep:
+    """What a tracker publishes and remembers of a batch of readings, all of it or nothing.
+
+    Attributes:
+        tracks: Entry ids and fields, in order.
+        passages: The same.
+        remembered: Fields of the tracker's hash that are new or have changed.
+        forgotten: Fields that go.
+        done_ids: The readings that it is done with.
+        counters: What to add to the camera's counters.
+    """
+
+    tracks: Sequence[tuple[str, Mapping[Any, Any]]]
+    passages: Sequence[tuple[str, Mapping[Any, Any]]]
+    remembered: Mapping[Any, Any]
+    forgotten: Sequence[str]
+    done_ids: Sequence[str]
+    counters: Mapping[str, int]
+
+
+def publish_tracks(client: redis.Redis, camera: str, step: TrackerStep) -> None:
+    """Publishes, remembers and acknowledges a tracker's step in one transaction.
+
+    What has been published before, under the same id, is refused by Redis and passed over.
+    """
+    pipeline = client.pipeline(transaction=True)
+    for key, entries, kept in (
+        (tracks_key(camera), step.tracks, TRACKS_KEPT),
+        (passages_key(camera), step.passages, PASSAGES_KEPT),
+    ):
+        for stream_id, fields in entries:
+            pipeline.xadd(key, dict(fields), id=stream_id, maxlen=kept, approximate=True)
+    if step.remembered:
+        pipeline.hset(tracker_key(camera), mapping=dict(step.remembered))
+    if step.forgotten:
+        pipeline.hdel(tracker_key(camera), *step.forgotten)
+    if step.done_ids:
+        pipeline.xack(readings_key(camera), TRACK, *step.done_ids)
+    for name, amount in step.counters.items():
+        if amount:
+            pipeline.hincrby(counts_key(camera), name, amount)
+    for reply in pipeline.execute(raise_on_error=False):
+        if isinstance(reply, Exception) and "equal or smaller" not in str(reply):
+            raise reply
+
+
+def read_tracker(client: redis.Redis, camera: str) -> dict[str, bytes]:
+    """What the last tracker of a camera remembered; empty if nothing."""
+    raw = cast("dict[bytes, bytes]", client.hgetall(tracker_key(camera)))
+    return {k.decode("utf-8", "replace"): v for k, v in raw.items()}
+
+
+def last_passage_id(client: redis.Redis, camera: str) -> int:
+    """The number of the last entry of a camera's passages; 0 if there is none."""
+    rows = cast("Any", client.xrevrange(passages_key(camera), count=1))
+    return frame_id_of(rows[0][0]) if rows else 0
 
 
 def publish_dead(client: redis.Redis, camera: str, delivery: Delivery, error: str) -> None:
@@ -381,13 +469,13 @@ def _streams_of(reply: Any) -> Iterable[tuple[Any, list[Any]]]:
     return ((key, entries) for key, entries in reply)
 
 
-class ReadingFollower:
-    """Reads a camera's readings as they come, outside any group, without ever waiting."""
+class Follower:
+    """Reads a stream as it grows, outside any group, without ever waiting."""
 
-    def __init__(self, client: redis.Redis, camera: str, *, since_last: int = 0) -> None:
+    def __init__(self, client: redis.Redis, key: str, *, since_last: int = 0) -> None:
         """Begins at the stream's beginning, or ``since_last`` entries before its end."""
         self._client = client
-        self._key = readings_key(camera)
+        self._key = key
         self._last = "0-0"
         self._backlog: list[dict[bytes, bytes]] = []
         if since_last:

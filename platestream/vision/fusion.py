@@ -30,14 +30,18 @@ class TextReading:
     Attributes:
         frame_id: The frame; a plate has one reading of it.
         probabilities: TxC float32, rows sum to 1, class 0 the blank.
+        alphabet: What the other classes are: class ``i`` is ``alphabet[i - 1]``.
         candidates: The likeliest texts, best first; ``?`` in none of them.
         width: The plate's width in the frame, in pixels.
+        lines: On how many lines it is written.
     """
 
     frame_id: int
     probabilities: npt.NDArray[np.float32] = field(repr=False, compare=False)
+    alphabet: str
     candidates: tuple[str, ...]
     width: float
+    lines: int = 1
 
     @property
     def weight(self) -> float:
@@ -56,15 +60,7 @@ class TextFusion:
         readings: Those that count, the oldest first; at most ``MOST_READINGS``.
     """
 
-    def __init__(self, alphabet: str, *, lines: int = 1) -> None:
-        """Begins with nothing.
-
-        Args:
-            alphabet: The recognizer's; character ``i`` is class ``i + 1``.
-            lines: On how many lines the plate is written.
-        """
-        self._alphabet = alphabet
-        self._lines = lines
+    def __init__(self) -> None:
         self.readings: list[TextReading] = []
         self._logs: dict[int, dict[str, float]] = {}  # by frame id, then by text
         self._candidates: list[str] = []
@@ -76,7 +72,7 @@ class TextFusion:
         does not tell one text from another.
 
         Raises:
-            ValueError: Its probabilities are not of the alphabet.
+            ValueError: Its probabilities are not of its alphabet.
         """
         texts = [c for c in reading.candidates[:_CANDIDATES_OF_A_READING] if c]
         if not texts or reading.frame_id in self._logs:
@@ -135,7 +131,8 @@ class TextFusion:
             for at, char in enumerate(best)
         )  # fmt: skip
         confidence = float(min(c.confidence for c in characters))
-        name = format_of(best, self._lines)
+        lines = max((r.lines for r in self.readings), key=self._weight_of_lines)
+        name = format_of(best, lines)
         return PlateText(
             "".join(c.char if c.confidence >= threshold else "?" for c in characters),
             confidence,
@@ -149,8 +146,11 @@ class TextFusion:
             ),
         )
 
+    def _weight_of_lines(self, lines: int) -> float:
+        return sum(r.weight for r in self.readings if r.lines == lines)
+
     def _measure(self, reading: TextReading, texts: Sequence[str]) -> dict[str, float]:
-        logs = sequence_log_probabilities(reading.probabilities, texts, self._alphabet)
+        logs = sequence_log_probabilities(reading.probabilities, texts, reading.alphabet)
         return dict(zip(texts, logs.tolist(), strict=True))
 
     def _sums(self) -> dict[str, float]:

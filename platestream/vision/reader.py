@@ -23,10 +23,15 @@ WARP_MARGIN = 0.06  # of the plate's sides, so that a corner a little off cuts n
 
 @dataclass(frozen=True, slots=True)
 class ReadPlate:
-    """A plate detection and what is written on it."""
+    """A plate detection and what is written on it.
+
+    Attributes:
+        crop: The plate as it was read: warped flat, of the frame's channels.
+    """
 
     detection: Detection
     text: PlateText
+    crop: Image
 
 
 class PlateReader:
@@ -62,6 +67,11 @@ class PlateReader:
             Recognizer.load(recognizer_weights, device=device, threshold=threshold),
         )
 
+    @property
+    def alphabet(self) -> str:
+        """What the classes of the texts' probabilities stand for, from the second on."""
+        return self._recognizer.alphabet
+
     def read(self, images: Sequence[Image]) -> list[list[ReadPlate]]:
         """Reads pictures: for each its plates, the surest detection first.
 
@@ -77,5 +87,5 @@ class PlateReader:
             for image, detections in zip(images, found, strict=True)
             for detection in detections
         ]
-        texts = iter(self._recognizer.predict(crops))
-        return [[ReadPlate(d, next(texts)) for d in detections] for detections in found]
+        read = iter(zip(self._recognizer.predict(crops), crops, strict=True))
+        return [[ReadPlate(d, *next(read)) for d in detections] for detections in found]

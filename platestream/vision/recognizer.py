@@ -30,7 +30,7 @@ class Recognizer:
         self._device = torch_device(device)
         self._model = fold(model).to(self._device)
         self._model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self._alphabet = alphabet
+        self.alphabet = alphabet
         self.threshold = threshold
 
     @classmethod
@@ -85,7 +85,7 @@ class Recognizer:
             return []
         probabilities = self.probabilities(images)
         return [
-            decode(rows, self._alphabet, self.threshold, plates.format_of) for rows in probabilities
+            decode(rows, self.alphabet, self.threshold, plates.format_of) for rows in probabilities
         ]
 
     def probabilities(self, images: Sequence[Image]) -> npt.NDArray[np.float32]:

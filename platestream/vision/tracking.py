@@ -49,13 +49,11 @@ class TrackSettings:
         gone_after_ms: A plate not seen for so long has gone.
         least_readings: On so many frames a plate must have been seen to count.
         threshold: The least confidence, 0 to 1, of a character of the fused text.
-        alphabet: The recognizer's.
     """
 
     gone_after_ms: int = 1500
     least_readings: int = 2
     threshold: float = 0.6
-    alphabet: str = field(default_factory=plates.alphabet)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +64,7 @@ class Observation:
         corners: 4x2 float32, pixels: top-left, top-right, bottom-right, bottom-left.
         score: The detector's, 0 to 1.
         text: With its probabilities and candidates, where they are known.
+        alphabet: What the classes of its probabilities are, from the second on.
         lines: On how many lines it is written.
         crop: The plate, flat, as JPEG; empty if there is none.
     """
@@ -73,6 +72,7 @@ class Observation:
     corners: Corners
     score: float
     text: PlateText
+    alphabet: str
     lines: int = 1
     crop: bytes = b""
 
@@ -133,6 +133,20 @@ class Track:
         return math.exp(self.size.position)
 
 
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What a frame did to the tracks.
+
+    Attributes:
+        seen: The track of every observation, in their order.
+        gone: Tracks that have ended with it, by id; those seen on too few frames to count left
+            out.
+    """
+
+    seen: list[Track]
+    gone: list[Track]
+
+
 class Tracker:
     """Joins one camera's detections into tracks, and their readings into one text each.
 
@@ -157,54 +171,60 @@ class Tracker:
 
     def update(
         self, frame_id: int, captured_at_ms: int, observations: Sequence[Observation]
-    ) -> list[Track]:
+    ) -> Step:
         """Takes in what was read on a frame.
 
         Args:
             frame_id: Above that of the update before; frames between may be missing.
             captured_at_ms: When the frame was taken.
-
-        Returns:
-            The tracks that have gone with this frame, by id. Those that were seen on too few
-            frames to count are not among them.
+            observations: At most ``MOST_TRACKS``.
 
         Raises:
-            ValueError: The frame is not later than the one before.
+            ValueError: The frame is not later than the one before, or there are too many
+                observations.
         """
+        if len(observations) > MOST_TRACKS:
+            raise ValueError(f"{len(observations)} observations; the limit is {MOST_TRACKS}")
         if frame_id <= self.last_frame_id:
             raise ValueError(f"frame {frame_id} comes after frame {self.last_frame_id}")
-        captured_at_ms = max(captured_at_ms, self.last_ms)  # a clock may be set back
+        gone = []
+        if self.last_ms - captured_at_ms > self.settings.gone_after_ms:
+            gone = self.end()  # the clock was set back, nobody knows how far
+        captured_at_ms = max(captured_at_ms, self.last_ms)
         self.last_frame_id, self.last_ms = frame_id, captured_at_ms
-        gone = self._part(captured_at_ms)
-        observations = observations[:MOST_TRACKS]
+        gone += self.part(captured_at_ms)
         pairs = assign(self._costs(captured_at_ms, observations), _ALONE)
-        for row, column in pairs:
-            self._continue(self.tracks[row], frame_id, captured_at_ms, observations[column])
-        for number in sorted(set(range(len(observations))) - {column for _, column in pairs}):
-            self._begin(frame_id, captured_at_ms, observations[number])
-        self._join()
-        while len(self.tracks) > MOST_TRACKS:
-            oldest = min(self.tracks, key=lambda t: (t.last_ms, t.track_id))
-            self.tracks.remove(oldest)
-            gone += self._counting([oldest])
-        return gone
+        known = {column: self.tracks[row] for row, column in pairs}
+        seen = []
+        for column, one in enumerate(observations):
+            if column in known:
+                self._continue(known[column], frame_id, captured_at_ms, one)
+                seen.append(known[column])
+            else:
+                seen.append(self._begin(frame_id, captured_at_ms, one))
+        absorbed = self._join()
+        if len(self.tracks) > MOST_TRACKS:
+            self.tracks.sort(key=lambda t: (-t.last_ms, t.track_id))
+            gone += self._counting(self.tracks[MOST_TRACKS:])
+            self.tracks = sorted(self.tracks[:MOST_TRACKS], key=lambda t: t.track_id)
+        return Step([absorbed.get(t.track_id, t) for t in seen], gone)
+
+    def part(self, now_ms: int) -> list[Track]:
+        """Ends the tracks that nothing was seen of for too long; returns those that count."""
+        gone = [t for t in self.tracks if now_ms - t.last_ms > self.settings.gone_after_ms]
+        self.tracks = [t for t in self.tracks if t not in gone]
+        return self._counting(gone)
 
     def end(self) -> list[Track]:
         """Ends all tracks, as a recording has ended; returns those that count."""
         tracks, self.tracks = self.tracks, []
+        self.last_ms = 0
         return self._counting(tracks)
 
     def _counting(self, tracks: list[Track]) -> list[Track]:
         return [t for t in tracks if t.frames_seen >= self.settings.least_readings]
 
-    def _part(self, now_ms: int) -> list[Track]:
-        gone = [t for t in self.tracks if now_ms - t.last_ms > self.settings.gone_after_ms]
-        self.tracks = [t for t in self.tracks if t not in gone]
-        return self._counting(gone)
-
-    def _costs(
-        self, now_ms: int, observations: Sequence[Observation]
-    ) -> npt.NDArray[np.float64]:
+    def _costs(self, now_ms: int, observations: Sequence[Observation]) -> npt.NDArray[np.float64]:
         cost = np.full((len(self.tracks), len(observations)), np.inf)
         looks = [(o, o.corners.mean(0).tolist(), o.width) for o in observations]
         for row, track in enumerate(self.tracks):
@@ -234,7 +254,7 @@ class Tracker:
                         cost[row, column] = _ALONE - 1 + min(far, near) / 100
         return cost
 
-    def _begin(self, frame_id: int, now_ms: int, seen: Observation) -> None:
+    def _begin(self, frame_id: int, now_ms: int, seen: Observation) -> Track:
         x, y = seen.corners.mean(0).tolist()
         width = seen.width
         track = Track(
@@ -248,11 +268,12 @@ class Tracker:
             frame_id,
             now_ms,
             now_ms,
-            TextFusion(self.settings.alphabet, lines=seen.lines),
+            TextFusion(),
         )
         self.next_track_id += 1
         self.tracks.append(track)
         self._read(track, frame_id, seen)
+        return track
 
     def _continue(self, track: Track, frame_id: int, now_ms: int, seen: Observation) -> None:
         x, y, size = _expected(track, (now_ms - track.last_ms) / 1000)
@@ -270,15 +291,24 @@ class Tracker:
         text = seen.text
         if text.probabilities is not None:
             candidates = tuple(c for c, _ in text.candidates) or (text.raw,)
-            track.fusion.add(TextReading(frame_id, text.probabilities, candidates, seen.width))
+            track.fusion.add(
+                TextReading(
+                    frame_id, text.probabilities, seen.alphabet, candidates, seen.width, seen.lines
+                )
+            )
             track.text = track.fusion.text(self.settings.threshold)
         if seen.crop and seen.quality > track.crop_quality:
             track.crop, track.crop_quality = seen.crop, seen.quality
             track.crop_frame_id = frame_id
 
-    def _join(self) -> None:
-        """Joins a track that has come to the same text as one that is no longer seen."""
+    def _join(self) -> dict[int, Track]:
+        """Joins a track that has come to the same text as one that is no longer seen.
+
+        Returns:
+            By the id of a track that is no more: the older one that it went into.
+        """
         by_text: dict[str, Track] = {}
+        absorbed = {}
         for track in sorted(self.tracks, key=lambda t: t.first_frame_id):
             text = track.text
             if not text.accepted or len(text.text) < _LEAST_CHARACTERS:
@@ -286,6 +316,8 @@ class Tracker:
             older = by_text.setdefault(text.text, track)
             if older is not track and older.last_frame_id < track.first_frame_id:
                 self._absorb(older, track)
+                absorbed[track.track_id] = older
+        return absorbed
 
     def _absorb(self, older: Track, younger: Track) -> None:
         for reading in younger.fusion.readings:

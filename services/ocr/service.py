@@ -6,11 +6,11 @@ import time
 
 from platestream import messages, pixels, streams
 from platestream.errors import MessageError
-from platestream.messages import End, Frame, Reading
+from platestream.messages import End, Frame, Plate, Reading
 from platestream.plate_messages import to_message
 from platestream.runtime import Session
 from platestream.streams import Delivery, GroupConsumer
-from platestream.vision.reader import PlateReader
+from platestream.vision.reader import PlateReader, ReadPlate
 
 _BLOCK_MS = 500
 
@@ -126,10 +126,21 @@ class _Replica:
                 frame_id=frame.frame_id,
                 captured_at_ms=frame.captured_at_ms,
                 replica=self._name,
-                plates=tuple(to_message(plate) for plate in plates),
+                alphabet=self._reader.alphabet,
+                plates=tuple(self._with_crop(plate) for plate in plates),
             )
             for frame, plates in zip(frames, self._reader.read(images), strict=True)
         ]
+
+    def _with_crop(self, read: ReadPlate) -> Plate:
+        """A plate as a message with its picture, which `track` cannot get from elsewhere."""
+        plate = to_message(read)
+        if not plate.raw:
+            return plate
+        crop = pixels.pack_crop(read.crop)
+        if not crop:
+            streams.count(self._session.client, self._session.settings.camera, crops_left_out=1)
+        return plate.model_copy(update={"crop": crop})
 
     def _fail(self, delivery: Delivery, error: Exception) -> None:
         """Tries a frame again, here and now, until it has been tried often enough."""

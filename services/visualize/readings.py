@@ -3,37 +3,111 @@
 from __future__ import annotations
 
 from bisect import bisect_right, insort
+from typing import Generic, TypeVar
 
-from platestream.messages import Reading
+import numpy as np
+import numpy.typing as npt
+
+from platestream.messages import Plate, Reading, Tracks, TrackState
+from platestream.vision.geometry import box_iou
 
 _KEPT = 512  # some 20 s at 25 fps: far more than any reading that is still drawn
+_SAME_PLACE = 0.3  # least intersection over union of a plate and its track
+
+T = TypeVar("T", Reading, Tracks)
+
+
+class _Recent(Generic[T]):
+    """Recent messages by frame, in whatever order they come."""
+
+    def __init__(self) -> None:
+        self._ids: list[int] = []
+        self._messages: dict[int, T] = {}
+
+    def add(self, message: T) -> None:
+        """Takes one in; a second one of the same frame replaces the first."""
+        if message.frame_id not in self._messages:
+            insort(self._ids, message.frame_id)
+        self._messages[message.frame_id] = message
+        while len(self._ids) > _KEPT:
+            del self._messages[self._ids.pop(0)]
+
+    def latest(self, frame_id: int) -> T | None:
+        """The newest of this frame or an earlier one."""
+        at = bisect_right(self._ids, frame_id) - 1
+        return self._messages[self._ids[at]] if at >= 0 else None
 
 
 class LatestReading:
-    """Keeps recent readings by frame, in whatever order they come."""
+    """Keeps recent readings, and tracks to name what is read by, in whatever order they come."""
 
     def __init__(self, stale_after_ms: int) -> None:
         self._stale_after_ms = stale_after_ms
-        self._ids: list[int] = []
-        self._readings: dict[int, Reading] = {}
+        self._readings: _Recent[Reading] = _Recent()
+        self._tracks: _Recent[Tracks] = _Recent()
 
     def add(self, reading: Reading) -> None:
         """Takes a reading in; a second one of the same frame replaces the first."""
-        if reading.frame_id not in self._readings:
-            insort(self._ids, reading.frame_id)
-        self._readings[reading.frame_id] = reading
-        while len(self._ids) > _KEPT:
-            del self._readings[self._ids.pop(0)]
+        self._readings.add(reading)
+
+    def add_tracks(self, tracks: Tracks) -> None:
+        """Takes in how tracks stand after a frame."""
+        self._tracks.add(tracks)
 
     def for_frame(self, frame_id: int, captured_at_ms: int) -> tuple[Reading, int] | None:
         """The newest reading of this frame or an earlier one, and its age in ms.
 
+        Its plates have the fused text of the tracks that they belong to, as far as these are
+        known: of the reading's own frame, or of one before it.
+
         Returns:
             None if there is none, or it is too old to be drawn.
         """
-        at = bisect_right(self._ids, frame_id) - 1
-        if at < 0:
+        reading = self._readings.latest(frame_id)
+        if reading is None:
             return None
-        reading = self._readings[self._ids[at]]
         age_ms = max(0, captured_at_ms - reading.captured_at_ms)
-        return (reading, age_ms) if age_ms <= self._stale_after_ms else None
+        if age_ms > self._stale_after_ms:
+            return None
+        tracks = self._tracks.latest(reading.frame_id)
+        if tracks is not None:
+            after_ms = reading.captured_at_ms - tracks.captured_at_ms
+            if 0 <= after_ms <= self._stale_after_ms:
+                plates = with_fused_texts(reading.plates, tracks.tracks, after_ms / 1000)
+                reading = reading.model_copy(update={"plates": plates})
+        return reading, age_ms
+
+
+def with_fused_texts(
+    plates: tuple[Plate, ...], tracks: tuple[TrackState, ...], seconds: float
+) -> tuple[Plate, ...]:
+    """Gives plates the text of the track that is where they are; each track to one plate.
+
+    Args:
+        seconds: How much later than the tracks the plates were seen.
+    """
+    if not plates or not tracks:
+        return plates
+    seen = np.array([_box(plate.corners) for plate in plates], np.float32)
+    moved = np.array([_box(t.corners) for t in tracks], np.float32)
+    moved += np.array([[*t.velocity, *t.velocity] for t in tracks], np.float32) * seconds
+    overlaps = box_iou(seen, moved)
+    fused = list(plates)
+    while overlaps.max() >= _SAME_PLACE:
+        number, track_number = np.unravel_index(overlaps.argmax(), overlaps.shape)
+        track = tracks[int(track_number)]
+        update = {
+            "text": track.text,
+            "confidence": track.confidence,
+            "format": track.format,
+            "accepted": track.accepted,
+            "track": track.track_id,
+        }
+        fused[int(number)] = plates[int(number)].model_copy(update=update)
+        overlaps[number, :] = overlaps[:, track_number] = 0
+    return tuple(fused)
+
+
+def _box(corners: tuple[tuple[float, float], ...]) -> npt.NDArray[np.float32]:
+    points = np.array(corners, np.float32)
+    return np.concatenate([points.min(0), points.max(0)])

@@ -1,4 +1,4 @@
-"""visualize: draws the latest reading on every frame and publishes it; never waits for OCR."""
+"""visualize: draws the latest reading on every frame and publishes it; never waits for one."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from platestream import messages, overlay, pixels, streams
 from platestream.errors import MessageError
 from platestream.messages import End, Frame, RenderedFrame
 from platestream.runtime import Session
-from platestream.streams import Delivery, GroupConsumer, ReadingFollower
+from platestream.streams import Delivery, Follower, GroupConsumer
 from services.visualize.readings import LatestReading
 
 _BATCH = 4
@@ -60,7 +60,10 @@ class _Renderer:
         self._session = session
         self._camera = session.settings.camera
         self._key = streams.rendered_key(self._camera)
-        self._follower = ReadingFollower(session.client, self._camera, since_last=256)
+        self._readings = Follower(
+            session.client, streams.readings_key(self._camera), since_last=256
+        )
+        self._tracks = Follower(session.client, streams.tracks_key(self._camera), since_last=256)
         self._latest = LatestReading(session.settings.visualize.stale_after_ms)
         self._window: streams.Window | None = None
         self.live = False
@@ -70,7 +73,7 @@ class _Renderer:
         """Draws the latest reading and publishes; False if stopped while waiting for room."""
         self.live = frame.mode == "live"
         image = pixels.unpack(frame.pixels, frame.width, frame.height)
-        self._take_readings()
+        self._take_in()
         latest = self._latest.for_frame(frame.frame_id, frame.captured_at_ms)
         if latest is not None:
             overlay.draw(image, latest[0].plates, latest[1])
@@ -108,10 +111,18 @@ class _Renderer:
         """Hands the end of the recording on."""
         streams.publish(self._session.client, self._key, stream_id, messages.end_fields(end))
 
-    def _take_readings(self) -> None:
-        for fields in self._follower.read():
+    def _take_in(self) -> None:
+        for fields in self._readings.read():
             try:
                 self._latest.add(messages.parse_reading(fields))
             except MessageError as error:
                 self._session.log.error(f"a reading was refused: {error}")
+        for fields in self._tracks.read():
+            try:
+                tracks = messages.parse_tracks(fields)
+            except MessageError as error:
+                self._session.log.error(f"tracks were refused: {error}")
+            else:
+                if not isinstance(tracks, End):
+                    self._latest.add_tracks(tracks)
                 streams.count(self._session.client, self._camera, refused_by_visualize=1)

@@ -9,7 +9,7 @@ import redis
 
 from platestream import streams
 from platestream.errors import RedisError
-from platestream.streams import GroupConsumer, ReadingFollower, Window
+from platestream.streams import Follower, GroupConsumer, Window
 from tests.conftest import wait_until
 
 CAMERA = "gate-1"
@@ -179,7 +179,7 @@ def test_a_follower_begins_near_the_end_and_misses_nothing_after(client: redis.R
         streams.publish_readings(client, CAMERA, fields, [])  # type: ignore[arg-type]
 
     say(1, 2, 3)
-    follower = ReadingFollower(client, CAMERA, since_last=2)
+    follower = Follower(client, streams.readings_key(CAMERA), since_last=2)
     assert [f[b"frame_id"] for f in follower.read()] == [b"2", b"3"]
     say(4)
     assert [f[b"frame_id"] for f in follower.read()] == [b"4"]

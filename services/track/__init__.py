@@ -1,0 +1,1 @@
+"""track: readings joined into tracks, and a passage for every plate that has gone."""

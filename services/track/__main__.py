@@ -1,0 +1,33 @@
+"""``python -m services.track``: runs a camera's tracker as a process of its own."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+import typer
+
+from platestream import options, runtime
+from services.track import service
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the command line; returns the exit code."""
+    return options.invoke(_track, "platestream track", argv)
+
+
+def _track(
+    camera: options.Camera = None,
+    redis: options.Redis = None,
+    config: options.Config = None,
+    assignments: options.Set = None,
+    log_level: options.LogLevel = None,
+) -> None:
+    """Follows plates over frames; publishes tracks, and passages of those that have gone."""
+    flags = {"camera": camera, "redis.url": redis, "log.level": log_level}
+    settings = options.load(flags, config, assignments)
+    raise typer.Exit(runtime.serve("track", settings, service.run))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
