@@ -141,7 +141,8 @@ def decode_batch(
         name = _format(text, grammar)
         likelihood = min(1.0, math.exp(logs[index]))
         if likelihood >= SURE and (name is not None or formats is None or not text):
-            chosen, raw, candidates = text, text, ((text, logs[index]),)
+            chosen, raw = text, text
+            candidates: tuple[tuple[str, float], ...] = ((text, logs[index]),)
             errors = _spread(1.0 - likelihood, path)
         else:
             found = search(rows, alphabet, grammar)

@@ -60,7 +60,8 @@ def unpack(data: bytes) -> npt.NDArray[np.float32]:
     levels = np.frombuffer(data, np.uint8, offset=_HEADER.size).reshape(steps, classes)
     rows = np.exp(levels.astype(np.float32) * np.float32(-_STEP))
     rows /= rows.sum(1, keepdims=True)
-    return rows.astype(np.float32)
+    unpacked: npt.NDArray[np.float32] = rows.astype(np.float32)
+    return unpacked
 
 
 def sequence_log_probability(
@@ -117,7 +118,8 @@ def sequence_log_probabilities(
         small = known & (ends < _UNDERFLOW)
         if small.any():
             logs[small] = _log_forward(np.log(emitted[:, small]), np.log(leap[small]), last[small])
-    return np.where(known, np.minimum(logs, 0.0), -np.inf)
+    result: npt.NDArray[np.float64] = np.where(known, np.minimum(logs, 0.0), -np.inf)
+    return result
 
 
 def _forward(
