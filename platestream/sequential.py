@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from platestream import overlay
+from platestream import overlay, plates
 from platestream.errors import SourceError
 from platestream.messages import Frame, Pixels, RenderedFrame
 from platestream.outputs import check_output
@@ -32,9 +32,13 @@ def run(job: Job, settings: Settings, on_progress: Callable[[Progress], None]) -
     for path in (job.output, job.readings):
         check_output(path, force=job.force)
     progress = Progress()
+    plates_file = settings.ocr.plates_file
     tracker = Tracker(
         TrackSettings(
-            settings.track.gone_after_ms, settings.track.least_readings, settings.track.threshold
+            settings.track.gone_after_ms,
+            settings.track.least_readings,
+            settings.track.threshold,
+            plates.load(plates_file) if plates_file else plates.shipped(),
         )
     )
     gone: list[Track] = []
@@ -46,6 +50,7 @@ def run(job: Job, settings: Settings, on_progress: Callable[[Progress], None]) -
             device=settings.ocr.device,
             threads=settings.ocr.threads,
             threshold=settings.ocr.threshold,
+            plates_file=settings.ocr.plates_file,
         )
         encoder: VideoEncoder | None = None
         began = time.monotonic()
@@ -69,8 +74,8 @@ def run(job: Job, settings: Settings, on_progress: Callable[[Progress], None]) -
             ]
             step = tracker.update(frame_id, captured_at_ms, observations)
             gone += step.gone
-            plates = tuple(map(fused_plate, read, step.seen))
-            overlay.draw(source.image, plates, 0)
+            shown = tuple(map(fused_plate, read, step.seen))
+            overlay.draw(source.image, shown, 0)
             encoder.write(source.image, source.pts_s)
             frame = Frame(
                 frame_id=frame_id,
@@ -81,7 +86,7 @@ def run(job: Job, settings: Settings, on_progress: Callable[[Progress], None]) -
                 pixels=Pixels(codec="raw", data=b""),
             )
             lines.write(reading_line(RenderedFrame(**frame.model_dump(), reading_frame_id=frame_id,
-                                                   overlay_age_ms=0, plates=plates)))  # fmt: skip
+                                                   overlay_age_ms=0, plates=shown)))  # fmt: skip
             progress.frames_in = progress.frames_written = progress.readings = frame_id
             progress.plates = sum(t.text.accepted for t in gone)
             on_progress(progress)

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 
-from platestream import plates
-from platestream.vision.decoding import Character, PlateText
+from platestream.plates import PlateFormats
+from platestream.vision.decoding import FORMAT_ODDS, Character, PlateText, differing
 from platestream.vision.probabilities import sequence_log_probabilities
-
-FormatOf = Callable[[str, int], str | None]
 
 MOST_READINGS = 32  # of one plate; the best are kept
 MOST_CANDIDATES = 16
@@ -57,7 +55,7 @@ class TextFusion:
     (another plate, a lamp post before it) can say no more than ``_STRAY`` against a text.
 
     Attributes:
-        readings: Those that count, the oldest first; at most ``MOST_READINGS``.
+        readings: Those that count, in the order in which they came; at most ``MOST_READINGS``.
     """
 
     def __init__(self) -> None:
@@ -65,8 +63,8 @@ class TextFusion:
         self._logs: dict[int, dict[str, float]] = {}  # by frame id, then by text
         self._candidates: list[str] = []
 
-    def add(self, reading: TextReading) -> None:
-        """Takes a reading in; of more than ``MOST_READINGS`` the least goes.
+    def add(self, *readings: TextReading) -> None:
+        """Takes readings in; of more than ``MOST_READINGS`` the least goes.
 
         A second reading of a frame is passed over, and so is one that found nothing to read: it
         does not tell one text from another.
@@ -74,19 +72,18 @@ class TextFusion:
         Raises:
             ValueError: Its probabilities are not of its alphabet.
         """
-        texts = [c for c in reading.candidates[:_CANDIDATES_OF_A_READING] if c]
-        if not texts or reading.frame_id in self._logs:
-            return
-        self._logs[reading.frame_id] = self._measure(reading, [*self._candidates, *texts])
-        self.readings.append(reading)
-        new = [c for c in texts if c not in self._candidates]
-        for other in self.readings[:-1] if new else ():
-            self._logs[other.frame_id] |= self._measure(other, new)
-        self._candidates += new
-        if len(self.readings) > MOST_READINGS:
-            least = min(self.readings, key=lambda r: (r.weight, r.frame_id))
-            self.readings.remove(least)
-            del self._logs[least.frame_id]
+        for reading in readings:
+            texts = [c for c in reading.candidates[:_CANDIDATES_OF_A_READING] if c]
+            if not texts or reading.frame_id in self._logs:
+                continue
+            self._logs[reading.frame_id] = {}
+            self.readings.append(reading)
+            self._candidates += [c for c in texts if c not in self._candidates]
+            if len(self.readings) > MOST_READINGS:
+                least = min(self.readings, key=lambda r: (r.weight, r.frame_id))
+                self.readings.remove(least)
+                del self._logs[least.frame_id]
+        self._measure()
         if len(self._candidates) > MOST_CANDIDATES:
             sums = self._sums()
             self._candidates.sort(key=lambda c: -sums[c])
@@ -95,63 +92,80 @@ class TextFusion:
                     logs.pop(dropped, None)
             del self._candidates[MOST_CANDIDATES:]
 
-    def text(self, threshold: float, format_of: FormatOf = plates.format_of) -> PlateText:
+    def text(self, threshold: float, formats: PlateFormats) -> PlateText:
         """The fused text.
 
-        A character's confidence is the fused probability of all candidates that have it at its
-        place. Readings of one plate are not independent: ``n`` of them count as
-        n / (1 + (n - 1) r), with r the correlation of what they get wrong (Kish's effective
-        sample size), before probabilities are compared. What no candidate stands for keeps the
-        share that the readings leave over.
+        As where one reading is decoded, a text that no plate may carry counts ``FORMAT_ODDS`` of
+        one that a plate may, and a character's confidence is one, less the share of all other
+        texts that differ in it; what no candidate stands for differs everywhere. Readings of one
+        plate are not independent: ``n`` of them count as n / (1 + (n - 1) r), with r the
+        correlation of what they get wrong (Kish's effective sample size).
 
         Args:
             threshold: The least confidence, 0 to 1, of a character that is believed.
-            format_of: The format that a text fits on so many lines; None if it fits none.
+            formats: What plates may carry.
         """
         if not self.readings:
             return PlateText("", 0.0, (), False)
-        sums = self._sums()
-        best = max(self._candidates, key=lambda c: sums[c])
-        weights = np.array([r.weight for r in self.readings])
-        total = float(weights.sum())
-        count = total**2 / float((weights**2).sum())
-        effective = count / (1 + (count - 1) * _CORRELATION)
-        scale = effective / total
-        logs = np.array([scale * sums[c] for c in self._candidates] + [scale * self._rest()])
-        shares = np.exp(logs - logs.max())
-        shares /= shares.sum()
-        share = dict(zip(self._candidates, shares, strict=False))
-        same_length = sum(p for c, p in share.items() if len(c) == len(best))
-        characters = tuple(
-            Character(
-                char,
-                min(1.0, same_length,
-                    sum(p for c, p in share.items() if c[at : at + 1] == char)),
-            )
-            for at, char in enumerate(best)
-        )  # fmt: skip
-        confidence = float(min(c.confidence for c in characters))
         lines = max((r.lines for r in self.readings), key=self._weight_of_lines)
-        name = format_of(best, lines)
+        names = {c: formats.format_of(c, lines) for c in self._candidates}
+        scale = self._scale()
+        logs = {
+            c: scale * total + (0.0 if names[c] else math.log(FORMAT_ODDS))
+            for c, total in self._sums().items()
+        }
+        best = max(logs, key=lambda c: logs[c])
+        rest = scale * self._rest()
+        highest = max(rest, logs[best])
+        shares = {c: math.exp(log - highest) for c, log in logs.items()}
+        unknown = math.exp(rest - highest)
+        errors = [unknown] * len(best)
+        for other, share in shares.items():
+            if other != best:
+                for at in differing(best, other):
+                    errors[at] += share
+        total = unknown + sum(shares.values())
+        characters = tuple(
+            Character(char, max(0.0, 1.0 - error / total))
+            for char, error in zip(best, errors, strict=True)
+        )
+        confidence = min(character.confidence for character in characters)
         return PlateText(
             "".join(c.char if c.confidence >= threshold else "?" for c in characters),
             confidence,
             characters,
-            confidence >= threshold and name is not None,
+            confidence >= threshold and names[best] is not None,
             best,
-            name,
+            names[best],
             candidates=tuple(
-                (c, math.log(max(p, 1e-300)))
-                for c, p in sorted(share.items(), key=lambda one: -one[1])
+                (c, math.log(max(share / total, 1e-300)))
+                for c, share in sorted(shares.items(), key=lambda one: -one[1])
             ),
         )
 
     def _weight_of_lines(self, lines: int) -> float:
         return sum(r.weight for r in self.readings if r.lines == lines)
 
-    def _measure(self, reading: TextReading, texts: Sequence[str]) -> dict[str, float]:
-        logs = sequence_log_probabilities(reading.probabilities, texts, reading.alphabet)
-        return dict(zip(texts, logs.tolist(), strict=True))
+    def _scale(self) -> float:
+        """Brings the readings' weights to the sum of the readings that they are worth."""
+        total = sum(r.weight for r in self.readings)
+        count = total**2 / sum(r.weight**2 for r in self.readings)
+        return count / (1 + (count - 1) * _CORRELATION) / total
+
+    def _measure(self) -> None:
+        """Finds what readings say of the candidates that they have not been asked about."""
+        wanted = [
+            (reading, text)
+            for reading in self.readings
+            for text in self._candidates
+            if text not in self._logs[reading.frame_id]
+        ]
+        for alike in _by_shape(wanted):
+            probabilities = np.stack([reading.probabilities for reading, _ in alike])
+            texts = [text for _, text in alike]
+            logs = sequence_log_probabilities(probabilities, texts, alike[0][0].alphabet)
+            for (reading, text), log in zip(alike, logs.tolist(), strict=True):
+                self._logs[reading.frame_id][text] = log
 
     def _sums(self) -> dict[str, float]:
         """By candidate, what all readings say for it, in weighted nats."""
@@ -169,5 +183,18 @@ class TextFusion:
         return total
 
 
+def _by_shape(
+    wanted: Iterable[tuple[TextReading, str]],
+) -> Iterable[Sequence[tuple[TextReading, str]]]:
+    """Parts pairs so that those of one part can be asked at once."""
+    parts: dict[tuple[tuple[int, ...], str], list[tuple[TextReading, str]]] = {}
+    for reading, text in wanted:
+        key = (reading.probabilities.shape, reading.alphabet)
+        parts.setdefault(key, []).append((reading, text))
+    return parts.values()
+
+
 def _bounded(log: float) -> float:
-    return float(np.logaddexp(log, _STRAY))
+    """log(P + e^stray): never less than ``_STRAY``."""
+    high, low = max(log, _STRAY), min(log, _STRAY)
+    return high + math.log1p(math.exp(low - high))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 
@@ -48,6 +49,10 @@ class Coordinate:
     def distance(self, seen: float, deviation: float) -> float:
         """Squared Mahalanobis distance of what is seen from what is expected."""
         return (seen - self.position) ** 2 / (self.position_variance + deviation**2)
+
+    def spread(self, deviation: float) -> float:
+        """How much wider the expectation is than a look at it: the logarithm of deviations."""
+        return math.log1p(self.position_variance / deviation**2) / 2
 
     def corrected(self, seen: float, deviation: float) -> Coordinate:
         """The estimate after a look at it whose standard deviation is ``deviation``."""

@@ -17,6 +17,7 @@ _MARK = b"P1"
 MAX_PACKED_BYTES = _HEADER.size + MAX_STEPS * MAX_CLASSES
 _NATS = 16.0  # what a byte spans; less likely than e^-16 is as good as impossible
 _STEP = _NATS / 255
+_UNDERFLOW = 1e-200
 
 
 def pack(probabilities: npt.NDArray[np.float32]) -> bytes:
@@ -59,7 +60,8 @@ def unpack(data: bytes) -> npt.NDArray[np.float32]:
     levels = np.frombuffer(data, np.uint8, offset=_HEADER.size).reshape(steps, classes)
     rows = np.exp(levels.astype(np.float32) * np.float32(-_STEP))
     rows /= rows.sum(1, keepdims=True)
-    return rows.astype(np.float32)
+    unpacked: npt.NDArray[np.float32] = rows.astype(np.float32)
+    return unpacked
 
 
 def sequence_log_probability(
@@ -85,13 +87,15 @@ def sequence_log_probabilities(
 ) -> npt.NDArray[np.float64]:
     """``sequence_log_probability`` of several texts at once, which costs little more than of one.
 
-    The CTC forward algorithm (Graves et al. 2006, section 4.1), in log space.
+    The CTC forward algorithm (Graves et al. 2006, section 4.1); in log space where it has to be.
+
+    Args:
+        probabilities: TxC for all texts, or NxTxC: for each text its own.
 
     Raises:
         ValueError: The number of classes is not the alphabet's plus one.
     """
     check_classes(probabilities, alphabet)
-    steps = len(probabilities)
     count, states = len(texts), 2 * max(map(len, texts), default=0) + 1
     labels = np.zeros((count, states), np.intp)  # blank, character, blank, character, …, blank
     known = np.ones(count, bool)
@@ -100,28 +104,73 @@ def sequence_log_probabilities(
             label = alphabet.find(char) + 1
             known[row] &= label > 0
             labels[row, 2 * at + 1] = label
-    with np.errstate(divide="ignore"):
-        logs = np.log(probabilities.astype(np.float64))
-    emitted = logs[:, labels]  # T x count x states
+    if probabilities.ndim == 2:
+        emitted = probabilities[:, labels]  # T x count x states
+    else:
+        emitted = np.take_along_axis(probabilities, labels[:, None, :], 2).transpose(1, 0, 2)
     # a character may follow the one before without a blank, unless it is the same
-    leap = np.full((count, states), -np.inf)
-    leap[:, 3::2] = np.where(labels[:, 3::2] != labels[:, 1:-2:2], 0.0, -np.inf)
-    forward = np.full((count, states + 2), -np.inf)  # two columns more, that stay impossible
-    here = forward[:, 2:]
-    scratch = np.empty((count, states))
-    if steps:
-        here[:, :2] = emitted[0, :, :2]
-    for step in range(1, steps):
-        np.add(forward[:, :-2], leap, out=scratch)
-        np.logaddexp(scratch, forward[:, 1:-1], out=scratch)
-        np.logaddexp(scratch, here, out=scratch)
-        np.add(scratch, emitted[step], out=here)
-    rows = np.arange(count)
-    last = np.array([2 * len(text) for text in texts], np.intp) + 2
-    ends = np.logaddexp(forward[rows, last], np.where(last > 2, forward[rows, last - 1], -np.inf))
+    leap = np.zeros((count, states))
+    leap[:, 3::2] = labels[:, 3::2] != labels[:, 1:-2:2]
+    last = np.array([2 * len(text) for text in texts], np.intp)
+    ends = _forward(emitted, leap, last)
+    with np.errstate(divide="ignore"):
+        logs = np.log(ends)
+        small = known & (ends < _UNDERFLOW)
+        if small.any():
+            logs[small] = _log_forward(np.log(emitted[:, small]), np.log(leap[small]), last[small])
+    result: npt.NDArray[np.float64] = np.where(known, np.minimum(logs, 0.0), -np.inf)
+    return result
+
+
+def _forward(
+    emitted: npt.NDArray[np.float32], leap: npt.NDArray[np.float64], last: npt.NDArray[np.intp]
+) -> npt.NDArray[np.float64]:
+    """Probabilities of texts; exact where above ``_UNDERFLOW``.
+
+    What is lost below the least float, 1e-308, can only have become less on its way to the end.
+
+    Args:
+        emitted: TxNxS, the probability of each state's label in each frame.
+        leap: NxS, 1 where a state may follow the one two before.
+        last: N, each text's last state.
+    """
+    steps, count, states = emitted.shape
     if steps == 0:
-        ends = np.array([0.0 if not text else -np.inf for text in texts])
-    return np.where(known, np.minimum(ends, 0.0), -np.inf)
+        return (last == 0).astype(np.float64)
+    rows = np.ascontiguousarray(emitted, np.float64)
+    forward = np.zeros((count, states + 2))  # two columns more, that stay impossible
+    here, before, two_before = forward[:, 2:], forward[:, 1:-1], forward[:, :-2]
+    here[:, :2] = rows[0, :, :2]
+    sums = np.empty((count, states))
+    for step in range(1, steps):
+        np.multiply(two_before, leap, out=sums)
+        sums += before
+        sums += here
+        np.multiply(sums, rows[step], out=here)
+    each = np.arange(count)
+    ends: npt.NDArray[np.float64] = forward[each, last + 2] + forward[each, last + 1] * (last > 0)
+    return ends
+
+
+def _log_forward(
+    emitted: npt.NDArray[np.float32], leap: npt.NDArray[np.float64], last: npt.NDArray[np.intp]
+) -> npt.NDArray[np.float64]:
+    """The same in logarithms, ten times slower, for what is too unlikely to be a float."""
+    steps, count, states = emitted.shape
+    forward = np.full((count, states + 2), -np.inf)
+    here, before, two_before = forward[:, 2:], forward[:, 1:-1], forward[:, :-2]
+    here[:, :2] = emitted[0, :, :2]
+    sums = np.empty((count, states))
+    for step in range(1, steps):
+        np.add(two_before, leap, out=sums)
+        np.logaddexp(sums, before, out=sums)
+        np.logaddexp(sums, here, out=sums)
+        np.add(sums, emitted[step], out=here)
+    each = np.arange(count)
+    ends: npt.NDArray[np.float64] = np.logaddexp(
+        forward[each, last + 2], np.where(last > 0, forward[each, last + 1], -np.inf)
+    )
+    return ends
 
 
 def check_classes(probabilities: npt.NDArray[np.float32], alphabet: str) -> None:
@@ -130,7 +179,7 @@ def check_classes(probabilities: npt.NDArray[np.float32], alphabet: str) -> None
     Raises:
         ValueError: The number of classes is not the alphabet's plus one.
     """
-    if probabilities.ndim != 2 or probabilities.shape[1] != len(alphabet) + 1:
+    if probabilities.ndim not in (2, 3) or probabilities.shape[-1] != len(alphabet) + 1:
         raise ValueError(
             f"probabilities of shape {probabilities.shape} for an alphabet of {len(alphabet)}"
         )

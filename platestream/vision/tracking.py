@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from platestream import plates
+from platestream.plates import PlateFormats
 from platestream.vision.assignment import assign
 from platestream.vision.decoding import PlateText
 from platestream.vision.fusion import TextFusion, TextReading
@@ -24,11 +25,13 @@ _JITTER = 0.05  # how far a detection's centre is off
 _SIZE_JITTER = 0.08  # the same of the logarithm of its width
 _SPEED = 4.0  # a second: standard deviation of the speed of a plate that was seen once
 _GROWTH = 1.0  # a second: the same of the logarithm of its width
-_ACCELERATION = 10.0  # a second squared: a near car's, in perspective
-_GROWTH_ACCELERATION = 2.0
+_ACCELERATION = 4.0  # a second squared: a near car's, in perspective
+_GROWTH_ACCELERATION = 1.0
 _SHAKE = 0.2  # a camera trembles: no expectation is surer than this
 _GATE = 20.0  # squared Mahalanobis distance, three coordinates; chi squared, 1 of 6,000 is beyond
-_ALONE = _GATE / 2  # the cost of no partner, as negative log-likelihood
+_ALONE = _GATE / 2  # the cost of no partner, as negative log-likelihood where all is sure
+
+_ONCE = 3  # what was seen once is given up so many times sooner
 
 _LEAST_CHARACTERS = 6  # of a text that may join or part
 _SURE = 0.7  # confidence from which texts part what motion would join
@@ -49,11 +52,13 @@ class TrackSettings:
         gone_after_ms: A plate not seen for so long has gone.
         least_readings: On so many frames a plate must have been seen to count.
         threshold: The least confidence, 0 to 1, of a character of the fused text.
+        formats: What plates may carry.
     """
 
     gone_after_ms: int = 1500
     least_readings: int = 2
     threshold: float = 0.6
+    formats: PlateFormats = field(default_factory=plates.shipped)
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,7 +216,12 @@ class Tracker:
 
     def part(self, now_ms: int) -> list[Track]:
         """Ends the tracks that nothing was seen of for too long; returns those that count."""
-        gone = [t for t in self.tracks if now_ms - t.last_ms > self.settings.gone_after_ms]
+        limit = self.settings.gone_after_ms
+        gone = [
+            t
+            for t in self.tracks
+            if now_ms - t.last_ms > (limit if t.frames_seen > 1 else limit / _ONCE)
+        ]
         self.tracks = [t for t in self.tracks if t not in gone]
         return self._counting(gone)
 
@@ -234,13 +244,16 @@ class Tracker:
                 scale = max(width, track.width)
                 text = _text_cost(track.text, one.text)
                 deviation = scale * math.hypot(_JITTER, _SHAKE)
+                size_deviation = math.hypot(_SIZE_JITTER, _SHAKE)
                 squared = (
                     x.distance(seen_x, deviation)
                     + y.distance(seen_y, deviation)
-                    + size.distance(math.log(width), math.hypot(_SIZE_JITTER, _SHAKE))
+                    + size.distance(math.log(width), size_deviation)
                 )
                 if squared <= _GATE:
-                    cost[row, column] = squared / 2 + text
+                    # the wider the expectation, the less it says that it is met
+                    spread = x.spread(deviation) + y.spread(deviation) + size.spread(size_deviation)
+                    cost[row, column] = squared / 2 + spread + text
                 elif text == _SAME_TEXT:
                     far = math.hypot(seen_x - x.position, seen_y - y.position) / scale
                     near = math.hypot(
@@ -296,7 +309,7 @@ class Tracker:
                     frame_id, text.probabilities, seen.alphabet, candidates, seen.width, seen.lines
                 )
             )
-            track.text = track.fusion.text(self.settings.threshold)
+            track.text = track.fusion.text(self.settings.threshold, self.settings.formats)
         if seen.crop and seen.quality > track.crop_quality:
             track.crop, track.crop_quality = seen.crop, seen.quality
             track.crop_frame_id = frame_id
@@ -320,9 +333,8 @@ class Tracker:
         return absorbed
 
     def _absorb(self, older: Track, younger: Track) -> None:
-        for reading in younger.fusion.readings:
-            older.fusion.add(reading)
-        older.text = older.fusion.text(self.settings.threshold)
+        older.fusion.add(*younger.fusion.readings)
+        older.text = older.fusion.text(self.settings.threshold, self.settings.formats)
         older.x, older.y, older.size = younger.x, younger.y, younger.size
         older.corners, older.score = younger.corners, younger.score
         older.last_frame_id, older.last_ms = younger.last_frame_id, younger.last_ms
@@ -344,7 +356,7 @@ def _expected(track: Track, seconds: float) -> tuple[Coordinate, Coordinate, Coo
 
 def _text_cost(known: PlateText, seen: PlateText) -> float:
     """What two texts say of being one plate's: below 0 for it, above against, infinity: never."""
-    a, b = known.raw, seen.raw
+    a, b = ("".join(c.char for c in text.characters) for text in (known, seen))
     if min(len(a), len(b)) < _LEAST_CHARACTERS:
         return 0.0
     edits = plates.edit_distance(a, b)

@@ -122,8 +122,7 @@ def _track(record: dict[str, Any], written: Mapping[str, bytes], tracker: Tracke
     fusion = TextFusion()
     prefix = f"reading:{track_id}:"
     frames = sorted(int(name[len(prefix) :]) for name in written if name.startswith(prefix))
-    for frame_id in frames[:MOST_READINGS]:
-        fusion.add(_reading(frame_id, written[f"{prefix}{frame_id}"]))
+    fusion.add(*(_reading(f, written[f"{prefix}{f}"]) for f in frames[:MOST_READINGS]))
     crop = written.get(f"crop:{track_id}:{int(record['crop_frame_id'])}", b"")
     return Track(
         **{name: record[name] for name in _PLAIN},
@@ -132,7 +131,7 @@ def _track(record: dict[str, Any], written: Mapping[str, bytes], tracker: Tracke
         size=Coordinate(*map(float, record["size"])),
         corners=np.array(record["corners"], np.float32).reshape(4, 2),
         fusion=fusion,
-        text=fusion.text(tracker.settings.threshold),
+        text=fusion.text(tracker.settings.threshold, tracker.settings.formats),
         crop=crop if len(crop) <= MAX_CROP_BYTES else b"",
     )
 

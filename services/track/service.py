@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 
-from platestream import messages, plate_messages, streams
+from platestream import messages, plate_messages, plates, streams
 from platestream.errors import MessageError
 from platestream.messages import End, Reading, Tracks
 from platestream.runtime import Session
@@ -28,7 +28,11 @@ _QUIET_S = 3.0  # live: nothing read for so much longer than a plate needs to be
 
 
 def run(session: Session) -> None:
-    """Follows a camera's plates until the session is stopped."""
+    """Follows a camera's plates until the session is stopped.
+
+    Raises:
+        SettingsError: The plates file does not fit.
+    """
     camera = session.settings.camera
     consumer = GroupConsumer(
         session.client, streams.readings_key(camera), streams.TRACK, streams.TRACK
@@ -58,11 +62,12 @@ class _Service:
         self._client = session.client
         self._camera = session.settings.camera
         self._consumer = consumer
-        settings = session.settings.track
+        settings, plates_file = session.settings.track, session.settings.ocr.plates_file
         self._settings = tracking.TrackSettings(
             gone_after_ms=settings.gone_after_ms,
             least_readings=settings.least_readings,
             threshold=settings.threshold,
+            formats=plates.load(plates_file) if plates_file else plates.shipped(),
         )
         self._tracker = Tracker(self._settings)
         written = streams.read_tracker(self._client, self._camera)
