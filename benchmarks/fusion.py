@@ -43,14 +43,14 @@ class Followed:
     @property
     def best(self) -> str:
         """The surest single reading."""
-        return max(self.readings, key=lambda o: (o.text.raw != "", o.text.confidence)).text.raw
+        return max(self.readings, key=lambda o: (o.text.guess != "", o.text.confidence)).text.guess
 
     @property
     def majority(self) -> str:
         """The most frequent reading; of equals, the surer."""
         votes: Counter[str] = Counter()
         for one in self.readings:
-            votes[one.text.raw] += 1 + 1e-3 * one.text.confidence
+            votes[one.text.guess] += 1 + 1e-3 * one.text.confidence
         return max(votes, key=lambda text: votes[text])
 
 
@@ -101,7 +101,7 @@ def follow(readings: list[Reading], every: int, settings: TrackSettings) -> list
 def owner(one: Followed, truth: list[str]) -> str | None:
     """The plate that a track is of; None if no person can tell."""
     votes: Counter[str] = Counter()
-    for text in (o.text.raw for o in one.readings):
+    for text in (o.text.guess for o in one.readings):
         near = min(truth, key=lambda plate: edit_distance(plate, text))
         if edit_distance(near, text) <= _NEAR:
             votes[near] += 1
@@ -118,7 +118,7 @@ def report(name: str, tracks: list[Followed], truth: list[str]) -> dict[str, Any
     total: Counter[str] = Counter()
     for plate in truth:
         mine = [one for one in tracks if one.owner == plate]
-        readings = [o.text.raw == plate for one in mine for o in one.readings]
+        readings = [o.text.guess == plate for one in mine for o in one.readings]
         total["plates"] += 1
         total["passages"] += len(mine)
         total["one passage"] += len(mine) == 1
@@ -126,16 +126,16 @@ def report(name: str, tracks: list[Followed], truth: list[str]) -> dict[str, Any
         total["readings right"] += sum(readings)
         total["best single right"] += sum(one.best == plate for one in mine)
         total["majority right"] += sum(one.majority == plate for one in mine)
-        total["fused right"] += sum(one.track.text.raw == plate for one in mine)
+        total["fused right"] += sum(one.track.text.guess == plate for one in mine)
         total["accepted"] += sum(one.track.text.accepted for one in mine)
         total["accepted and right"] += sum(
-            one.track.text.accepted and one.track.text.raw == plate for one in mine
+            one.track.text.accepted and one.track.text.guess == plate for one in mine
         )
         print(
             f"| {plate} | {len(mine)} | {sum(readings)} of {len(readings)} "
             f"| {', '.join(one.best for one in mine)} "
             f"| {', '.join(one.majority for one in mine)} "
-            f"| {', '.join(one.track.text.raw for one in mine)} "
+            f"| {', '.join(one.track.text.guess for one in mine)} "
             f"| {', '.join(f'{one.track.text.confidence:.3f}' for one in mine)} |"
         )
     strangers = [one for one in tracks if one.owner is None]

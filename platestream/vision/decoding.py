@@ -63,6 +63,11 @@ class PlateText:
     probabilities: npt.NDArray[np.float32] | None = field(default=None, compare=False, repr=False)
     candidates: tuple[tuple[str, float], ...] = ()
 
+    @property
+    def guess(self) -> str:
+        """The text with its best guess for every character, below the threshold too."""
+        return "".join(character.char for character in self.characters)
+
 
 def greedy(probabilities: npt.NDArray[np.float32], alphabet: str) -> list[Character]:
     """Best-path CTC decoding: repeats are merged, blanks dropped.

@@ -10,15 +10,20 @@ import numpy as np
 import numpy.typing as npt
 
 from platestream.plates import PlateFormats
-from platestream.vision.decoding import FORMAT_ODDS, Character, PlateText, differing
+from platestream.vision.decoding import (
+    FORMAT_ODDS,
+    MAX_CANDIDATES,
+    Character,
+    PlateText,
+    differing,
+)
 from platestream.vision.probabilities import sequence_log_probabilities
 
 MOST_READINGS = 32  # of one plate; the best are kept
 MOST_CANDIDATES = 16
-_CANDIDATES_OF_A_READING = 4
 _STRAY = -12.0  # nats: what a single reading may say against a text at most
 _CORRELATION = 0.3  # of what consecutive readings of one plate get wrong
-_FULL_WIDTH = 80.0  # pixels; a plate that wide in the frame can be read as well as a wider one
+_FULL_WIDTH = 100.0  # pixels; a plate that wide in the frame can be read as well as a wider one
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,9 +47,14 @@ class TextReading:
     lines: int = 1
 
     @property
+    def texts(self) -> tuple[str, ...]:
+        """The candidates that say something."""
+        return tuple(c for c in self.candidates[:MAX_CANDIDATES] if c)
+
+    @property
     def weight(self) -> float:
-        """How much it counts: by the plate's width, 0 to 1."""
-        return min(1.0, max(0.1, self.width / _FULL_WIDTH))
+        """How much it counts, 0.05 to 1: by the square of the plate's width."""
+        return min(1.0, max(0.05, (self.width / _FULL_WIDTH) ** 2))
 
 
 class TextFusion:
@@ -61,6 +71,7 @@ class TextFusion:
     def __init__(self) -> None:
         self.readings: list[TextReading] = []
         self._logs: dict[int, dict[str, float]] = {}  # by frame id, then by text
+        self._ceilings: dict[int, float] = {}  # by frame id: above all that are no candidates
         self._candidates: list[str] = []
 
     def add(self, *readings: TextReading) -> None:
@@ -73,7 +84,7 @@ class TextFusion:
             ValueError: Its probabilities are not of its alphabet.
         """
         for reading in readings:
-            texts = [c for c in reading.candidates[:_CANDIDATES_OF_A_READING] if c]
+            texts = reading.texts
             if not texts or reading.frame_id in self._logs:
                 continue
             self._logs[reading.frame_id] = {}
@@ -83,6 +94,7 @@ class TextFusion:
                 least = min(self.readings, key=lambda r: (r.weight, r.frame_id))
                 self.readings.remove(least)
                 del self._logs[least.frame_id]
+                self._ceilings.pop(least.frame_id, None)
         self._measure()
         if len(self._candidates) > MOST_CANDIDATES:
             sums = self._sums()
@@ -109,13 +121,13 @@ class TextFusion:
             return PlateText("", 0.0, (), False)
         lines = max((r.lines for r in self.readings), key=self._weight_of_lines)
         names = {c: formats.format_of(c, lines) for c in self._candidates}
-        scale = self._scale()
+        effective, scale = self._scale()
         logs = {
             c: scale * total + (0.0 if names[c] else math.log(FORMAT_ODDS))
             for c, total in self._sums().items()
         }
         best = max(logs, key=lambda c: logs[c])
-        rest = scale * self._rest()
+        rest = self._rest(effective, scale)
         highest = max(rest, logs[best])
         shares = {c: math.exp(log - highest) for c, log in logs.items()}
         unknown = math.exp(rest - highest)
@@ -146,11 +158,12 @@ class TextFusion:
     def _weight_of_lines(self, lines: int) -> float:
         return sum(r.weight for r in self.readings if r.lines == lines)
 
-    def _scale(self) -> float:
-        """Brings the readings' weights to the sum of the readings that they are worth."""
+    def _scale(self) -> tuple[float, float]:
+        """How many readings they are worth, and what brings their weights to that sum."""
         total = sum(r.weight for r in self.readings)
         count = total**2 / sum(r.weight**2 for r in self.readings)
-        return count / (1 + (count - 1) * _CORRELATION) / total
+        effective = count / (1 + (count - 1) * _CORRELATION)
+        return effective, effective / total
 
     def _measure(self) -> None:
         """Finds what readings say of the candidates that they have not been asked about."""
@@ -166,6 +179,11 @@ class TextFusion:
             logs = sequence_log_probabilities(probabilities, texts, alike[0][0].alphabet)
             for (reading, text), log in zip(alike, logs.tolist(), strict=True):
                 self._logs[reading.frame_id][text] = log
+        for reading in self.readings:
+            if reading.frame_id not in self._ceilings:
+                own = sorted(self._logs[reading.frame_id][c] for c in reading.texts)
+                # the last of a full list may stand there as the decoder's choice, not by its rank
+                self._ceilings[reading.frame_id] = own[int(len(own) == MAX_CANDIDATES)]
 
     def _sums(self) -> dict[str, float]:
         """By candidate, what all readings say for it, in weighted nats."""
@@ -174,13 +192,20 @@ class TextFusion:
             for c in self._candidates
         }
 
-    def _rest(self) -> float:
-        """What all readings say for some text that is no candidate."""
+    def _rest(self, effective: float, scale: float) -> float:
+        """What all readings say at most for all texts together that are no candidates.
+
+        Hoelder's inequality bounds the sum over texts of the product over readings by a product
+        of sums, and each of these is at most what the reading leaves to such texts, times the
+        power of the likeliest of them; that one is below the reading's own candidates.
+        """
         total = 0.0
         for reading in self.readings:
             known = sum(math.exp(log) for log in self._logs[reading.frame_id].values())
-            total += reading.weight * _bounded(math.log(max(1e-12, 1 - known)))
-        return total
+            left = _bounded(math.log(max(1e-12, 1 - known)))
+            likeliest = min(left, _bounded(self._ceilings[reading.frame_id]))
+            total += reading.weight * ((effective - 1) * likeliest + left)
+        return scale * total / effective
 
 
 def _by_shape(

@@ -356,7 +356,7 @@ def _expected(track: Track, seconds: float) -> tuple[Coordinate, Coordinate, Coo
 
 def _text_cost(known: PlateText, seen: PlateText) -> float:
     """What two texts say of being one plate's: below 0 for it, above against, infinity: never."""
-    a, b = ("".join(c.char for c in text.characters) for text in (known, seen))
+    a, b = known.guess, seen.guess
     if min(len(a), len(b)) < _LEAST_CHARACTERS:
         return 0.0
     edits = plates.edit_distance(a, b)
