@@ -227,17 +227,21 @@ def _spread(error: float, path: Sequence[Character]) -> list[float]:
 def _errors(chosen: Hypothesis, found: Sequence[Hypothesis], grammar: State | None) -> list[float]:
     """For each character of a text, the share of all other texts that differ in it.
 
-    What the search has not kept may be any text, so it differs in all of them.
+    What the search has not kept may be any text: it is held against the most doubtful character
+    in full, and against the others in proportion to their doubt.
     """
     unknown = max(0.0, 1.0 - sum(one.probability for one in found))
     total = unknown + sum(_weight(one, grammar) for one in found)
-    errors = [unknown] * len(chosen.text)
+    errors = [0.0] * len(chosen.text)
     for other in found:
         if other is not chosen:
             weight = _weight(other, grammar)
             for at in differing(chosen.text, other.text):
                 errors[at] += weight
-    return [min(1.0, error / total) for error in errors]
+    worst = max(errors)
+    return [
+        min(1.0, (error + unknown * (error / worst if worst else 1.0)) / total) for error in errors
+    ]
 
 
 def differing(text: str, other: str) -> list[int]:
