@@ -14,7 +14,7 @@ from platestream import plates
 from platestream.errors import SettingsError, WeightsError
 from platestream.vision.decoding import PlateText, decode
 from platestream.vision.plate_image import network_input
-from platestream.vision.recognition_model import ARCHITECTURE, Crnn, build, fold
+from platestream.vision.recognition_model import ARCHITECTURE, PlateLine, build, fold
 from platestream.vision.weights import default_path, load_weights
 
 Image = npt.NDArray[np.uint8]
@@ -25,7 +25,7 @@ DEFAULT_THRESHOLD = 0.6
 class Recognizer:
     """Reads plates: pre-processing, network and CTC decoding, one after the other."""
 
-    def __init__(self, model: Crnn, alphabet: str, device: str, threshold: float) -> None:
+    def __init__(self, model: PlateLine, alphabet: str, device: str, threshold: float) -> None:
         """Takes a built network; ``load`` is the usual way."""
         self._device = torch_device(device)
         self._model = fold(model).to(self._device)
@@ -99,7 +99,7 @@ class Recognizer:
         with torch.inference_mode():
             inputs = torch.from_numpy(batch)[:, None].to(self._device)
             logits = self._model(inputs.contiguous(memory_format=torch.channels_last))
-            rows: npt.NDArray[np.float32] = logits.softmax(-1).permute(1, 0, 2).cpu().numpy()
+            rows: npt.NDArray[np.float32] = logits.softmax(-1).cpu().numpy()
         return rows
 
 

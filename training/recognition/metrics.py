@@ -16,9 +16,9 @@ def read_texts(logits: torch.Tensor) -> list[str]:
     """Best-path texts of a batch.
 
     Args:
-        logits: TxNxC.
+        logits: NxTxC.
     """
-    probabilities = logits.detach().float().softmax(-1).permute(1, 0, 2).cpu().numpy()
+    probabilities = logits.detach().float().softmax(-1).cpu().numpy()
     alphabet = plates.alphabet()
     return ["".join(c.char for c in greedy(p.astype(np.float32), alphabet)) for p in probabilities]
 
