@@ -243,18 +243,17 @@ def _contact_sheet(
 ) -> None:
     """Shows training samples as the recognizer gets them, augmentation and all."""
     _need_training()
-    from platestream import plates
     from platestream.vision.recognition_model import LineConfig
     from training import labels as label_files
     from training.contact_sheet import unnormalize, write_sheet
     from training.recognition.crops import gather
-    from training.recognition.dataset import SYNTHETIC_ONLY, TrainingCrops
+    from training.recognition.dataset import ALPHABET, SYNTHETIC_ONLY, TrainingCrops
     from training.recognition.metrics import target_texts
     from training.recognition.plate_pictures import corner_detector, load
 
     second = label_files.read_csv(labels) if labels else {}
     crops = gather(data, second, [], []).train if data else []
-    config = LineConfig(classes=len(plates.alphabet()) + 1)
+    config = LineConfig(classes=len(ALPHABET) + 1)
     dataset = TrainingCrops(load(crops, corner_detector()), [], config, length=count, seed=seed)
     if not crops:
         dataset.mixture = SYNTHETIC_ONLY

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 BLANK = 0
+OTHER = "*"  # stands in the network's alphabet for any sign that no plate we know carries
 
 
 @dataclass(frozen=True, slots=True)

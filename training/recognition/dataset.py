@@ -13,11 +13,15 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from platestream import plates
+from platestream.vision.decoding import OTHER
 from platestream.vision.plate_image import network_input
 from platestream.vision.recognition_model import LineConfig
 from training.recognition.plate_pictures import PlatePicture, as_line, view
-from training.synthesis.crop import empty_crop, plate_crop
+from training.synthesis.clutter import empty_crop, foreign_crop
+from training.synthesis.crop import plate_crop
 from training.transforms import street
+
+ALPHABET = plates.alphabet() + OTHER  # the network's classes after the blank
 
 Image = npt.NDArray[np.uint8]
 Sample = dict[str, Tensor]
@@ -32,13 +36,16 @@ class Mixture:
     empty: float
 
 
+_FOREIGN = 0.06  # share of the synthetic plates that are other countries'
+_STREET = 0.85  # how often what the street does is done to a picture
+_STREET_AGAIN = 0.3  # and to a synthetic plate, which has been photographed already
 SYNTHETIC_ONLY = Mixture(0.92, 0.0, 0.08)
 WITH_REAL = Mixture(0.30, 0.58, 0.12)
 
 
 def encode(text: str) -> Tensor:
-    """A text as CTC targets: positions in the alphabet, from 1; 0 is the blank."""
-    return torch.tensor([plates.alphabet().index(c) + 1 for c in text], dtype=torch.long)
+    """A text as CTC targets: positions in the network's alphabet, from 1; 0 is the blank."""
+    return torch.tensor([ALPHABET.index(c) + 1 for c in text], dtype=torch.long)
 
 
 def collate(samples: Sequence[Sample]) -> Sample:
@@ -90,7 +97,8 @@ class TrainingCrops(Dataset[Sample]):
     def __getitem__(self, index: int) -> Sample:
         rng = np.random.default_rng((self._seed, self.epoch, index))
         kind = rng.random()
-        if kind < self.mixture.synthetic:
+        drawn = kind < self.mixture.synthetic
+        if drawn:
             image, text, lines = self._synthetic(rng)
         elif kind < self.mixture.synthetic + self.mixture.real and self._plates:
             picture = self._plates[int(rng.integers(len(self._plates)))]
@@ -101,13 +109,14 @@ class TrainingCrops(Dataset[Sample]):
                 image = view(self._empty[int(rng.integers(len(self._empty)))], rng)
             else:
                 image = _grey(empty_crop(rng, self._grounds))
-        if rng.random() < 0.85:
+        if rng.random() < (_STREET_AGAIN if drawn else _STREET):
             image = self._street(image)
         return sample(as_line(image, lines), text, self._config)
 
     def _synthetic(self, rng: np.random.Generator) -> tuple[Image, str, int]:
-        image, text = plate_crop(rng, self._grounds)
-        return _grey(image), text, 1
+        draw = foreign_crop if rng.random() < _FOREIGN else plate_crop
+        crop = draw(rng, self._grounds)
+        return _grey(crop.image), crop.text, crop.lines
 
 
 def _grey(image: Image) -> Image:

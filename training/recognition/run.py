@@ -15,12 +15,12 @@ from catalyst import dl, utils
 from torch import nn
 from torch.utils.data import DataLoader
 
-from platestream import plates
 from platestream.vision import weights
 from platestream.vision.recognition_model import ARCHITECTURE, LineConfig, Mixer, PlateLine
 from training.averaging import MovingAverage, best_average, moving_average
 from training.optimization import ClippedBackward, warm_up_and_cosine
 from training.recognition.dataset import (
+    ALPHABET,
     SYNTHETIC_ONLY,
     WITH_REAL,
     JudgedCrops,
@@ -127,7 +127,7 @@ def train(
     """
     utils.set_global_seed(options.seed)
     torch.set_num_threads(options.threads)
-    config = LineConfig(classes=len(plates.alphabet()) + 1, mixer=options.mixer)
+    config = LineConfig(classes=len(ALPHABET) + 1, mixer=options.mixer)
     net = PlateLine(config)
     if options.start is not None:
         net.load_state_dict(weights.load_weights(options.start, "recognizer").tensors)
@@ -205,7 +205,7 @@ def train(
         tensors,
         task="recognizer",
         architecture=ARCHITECTURE,
-        config={"alphabet": plates.alphabet(), "network": config.as_dict()},
+        config={"alphabet": ALPHABET, "network": config.as_dict()},
     )
     return score
 
