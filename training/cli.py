@@ -49,8 +49,12 @@ def _train_recognizer(
         Path | None, typer.Option(help="Texts that take the place of all others: file,text.")
     ] = None,
     photos: Annotated[
-        Path | None, typer.Option(help="Street photographs (images, labels) for backgrounds.")
+        Path | None,
+        typer.Option(help="Street photographs (images, labels): their plates, and backgrounds."),
     ] = None,
+    mixer: Annotated[
+        str, typer.Option(help="What looks along the line: attention, lstm or none.")
+    ] = "attention",
     start: Annotated[Path | None, typer.Option(help="Weights to begin from.")] = None,
     logs: Logs = Path("runs/recognizer"),
     epochs: Annotated[int, typer.Option(min=1)] = 36,
@@ -67,8 +71,9 @@ def _train_recognizer(
     _need_training()
     from platestream import plates
     from training import labels as label_files
-    from training.recognition.crops import gather
+    from training.recognition.crops import gather, gather_photos
     from training.recognition.grounds import plate_free
+    from training.recognition.plate_pictures import corner_detector, load
     from training.recognition.run import Options, train
 
     crops = gather(
@@ -87,13 +92,18 @@ def _train_recognizer(
     )
     for file, reason in sorted(crops.unlabelled.items()) if confirmed is None else ():
         _say(f"  no label: {file}: {reason}")
-    grounds = (
-        plate_free(photos, _column(_FOLDER / "photos_validation.csv"), 400, 0) if photos else []
-    )
+    grounds = []
+    train_crops, valid_crops = crops.train, crops.valid
+    if photos:
+        apart = _column(_FOLDER / "photos_validation.csv")
+        grounds = plate_free(photos, apart, 400, 0)
+        more, watched = gather_photos(photos, _FOLDER / "photos_texts.csv", apart)
+        _say(f"{len(more)} plates of photographs to train on, {len(watched)} to watch")
+        train_crops, valid_crops = train_crops + more, valid_crops + watched
     last = logs / "checkpoints" / "runner.last.pth"
     score = train(
-        crops.train,
-        crops.valid,
+        load(train_crops, corner_detector()),
+        load(valid_crops),
         grounds,
         output,
         Options(
@@ -102,6 +112,7 @@ def _train_recognizer(
             epochs=epochs,
             steps=steps,
             synthetic_epochs=synthetic_epochs,
+            mixer=_mixer(mixer),
             learning_rate=learning_rate,
             patience=patience,
             threads=threads,
@@ -287,18 +298,18 @@ def _contact_sheet(
 ) -> None:
     """Shows training samples as the recognizer gets them, augmentation and all."""
     _need_training()
-    from platestream import plates
-    from platestream.vision.recognition_model import CrnnConfig
+    from platestream.vision.recognition_model import LineConfig
     from training import labels as label_files
     from training.contact_sheet import unnormalize, write_sheet
     from training.recognition.crops import gather
-    from training.recognition.dataset import SYNTHETIC_ONLY, TrainingCrops
+    from training.recognition.dataset import ALPHABET, SYNTHETIC_ONLY, TrainingCrops
     from training.recognition.metrics import target_texts
+    from training.recognition.plate_pictures import corner_detector, load
 
     second = label_files.read_csv(labels) if labels else {}
     crops = gather(data, second, [], []).train if data else []
-    config = CrnnConfig(classes=len(plates.alphabet()) + 1)
-    dataset = TrainingCrops(crops, [], config, length=count, seed=seed)
+    config = LineConfig(classes=len(ALPHABET) + 1)
+    dataset = TrainingCrops(load(crops, corner_detector()), [], config, length=count, seed=seed)
     if not crops:
         dataset.mixture = SYNTHETIC_ONLY
     samples = [dataset[index] for index in range(count)]
@@ -319,6 +330,12 @@ def _need_training() -> None:
         raise PlatestreamError(
             f"training needs {' and '.join(missing)}: pip install 'platestream[train]'"
         )
+
+
+def _mixer(name: str) -> Any:
+    if name not in ("attention", "lstm", "none"):
+        raise DataError(f"no mixer '{name}'; there are attention, lstm and none")
+    return name
 
 
 def _last(path: Path) -> Path:

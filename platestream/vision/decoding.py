@@ -15,6 +15,7 @@ from platestream.vision.beam_search import Hypothesis, search
 from platestream.vision.probabilities import check_classes, sequence_log_probabilities
 
 BLANK = 0
+OTHER = "*"  # stands in the network's alphabet for any sign that no plate we know carries
 
 SURE = 0.95
 """A best-path text this likely, of some format, is taken as it is: what the search could find

@@ -15,7 +15,7 @@ from platestream.errors import SettingsError, WeightsError
 from platestream.plates import PlateFormats
 from platestream.vision.decoding import PlateText, decode_batch
 from platestream.vision.plate_image import network_input
-from platestream.vision.recognition_model import ARCHITECTURE, Crnn, build, fold
+from platestream.vision.recognition_model import ARCHITECTURE, PlateLine, build, fold
 from platestream.vision.weights import default_path, load_weights
 
 Image = npt.NDArray[np.uint8]
@@ -28,7 +28,7 @@ class Recognizer:
 
     def __init__(
         self,
-        model: Crnn,
+        model: PlateLine,
         alphabet: str,
         device: str,
         threshold: float,
@@ -132,7 +132,7 @@ class Recognizer:
         with torch.inference_mode():
             inputs = torch.from_numpy(batch)[:, None].to(self._device)
             logits = self._model(inputs.contiguous(memory_format=torch.channels_last))
-            rows: npt.NDArray[np.float32] = logits.softmax(-1).permute(1, 0, 2).cpu().numpy()
+            rows: npt.NDArray[np.float32] = logits.softmax(-1).cpu().numpy()
         return rows
 
 
