@@ -15,6 +15,7 @@ from platestream.vision.beam_search import Hypothesis, search
 from platestream.vision.probabilities import check_classes, sequence_log_probabilities
 
 BLANK = 0
+OTHER = "*"  # stands in the network's alphabet for any sign that no plate we know carries
 
 SURE = 0.95
 """A best-path text this likely, of some format, is taken as it is: what the search could find
@@ -49,7 +50,8 @@ class PlateText:
         accepted: Whether every character reaches the threshold and the text is one that a plate
             may carry.
         raw: The likeliest text of all, whether a plate may carry it or not; never with ``?``.
-        format: The plate format that the characters fit, as ``ru-1``; None if they fit none.
+        format: The plate format that the characters fit, as ``ru-1``; None if they fit none, or
+            if that the picture shows any text of a format is less likely than not.
         probabilities: What was decoded: TxC float32, rows sum to 1, class 0 the blank.
         candidates: The likeliest texts with the logarithms of their probabilities, best first.
     """
@@ -153,7 +155,7 @@ def decode_batch(
             found = search(rows, alphabet, grammar)
             best = _choose(found, grammar)
             chosen, raw, candidates = best.text, found[0].text, _candidates(found, best)
-            name = best.formats[0] if best.formats else None
+            name = _name(best, found, grammar)
             errors = _errors(best, found, grammar) if chosen else []
         if not chosen:
             nothing = float(rows[:, BLANK].min()) if len(rows) else 0.0
@@ -214,6 +216,20 @@ def _choose(found: Sequence[Hypothesis], grammar: State | None) -> Hypothesis:
     return max(found, key=lambda one: _weight(one, grammar))
 
 
+def _total(found: Sequence[Hypothesis], grammar: State | None) -> tuple[float, float]:
+    """What all texts count together, and how much of it is of texts the search did not keep."""
+    unknown = max(0.0, 1.0 - sum(one.probability for one in found))
+    return unknown + sum(_weight(one, grammar) for one in found), unknown
+
+
+def _name(chosen: Hypothesis, found: Sequence[Hypothesis], grammar: State | None) -> str | None:
+    if not chosen.formats:
+        return None
+    total, _ = _total(found, grammar)
+    fitting = sum(one.probability for one in found if one.formats)
+    return chosen.formats[0] if fitting >= total / 2 else None
+
+
 def _candidates(found: Sequence[Hypothesis], chosen: Hypothesis) -> tuple[tuple[str, float], ...]:
     """The likeliest few, the chosen one always among them."""
     few = list(found[:MAX_CANDIDATES])
@@ -232,17 +248,20 @@ def _spread(error: float, path: Sequence[Character]) -> list[float]:
 def _errors(chosen: Hypothesis, found: Sequence[Hypothesis], grammar: State | None) -> list[float]:
     """For each character of a text, the share of all other texts that differ in it.
 
-    What the search has not kept may be any text, so it differs in all of them.
+    What the search has not kept may be any text: it is held against the most doubtful character
+    in full, and against the others in proportion to their doubt.
     """
-    unknown = max(0.0, 1.0 - sum(one.probability for one in found))
-    total = unknown + sum(_weight(one, grammar) for one in found)
-    errors = [unknown] * len(chosen.text)
+    total, unknown = _total(found, grammar)
+    errors = [0.0] * len(chosen.text)
     for other in found:
         if other is not chosen:
             weight = _weight(other, grammar)
             for at in differing(chosen.text, other.text):
                 errors[at] += weight
-    return [min(1.0, error / total) for error in errors]
+    worst = max(errors)
+    return [
+        min(1.0, (error + unknown * (error / worst if worst else 1.0)) / total) for error in errors
+    ]
 
 
 def differing(text: str, other: str) -> list[int]:

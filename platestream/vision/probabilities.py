@@ -136,7 +136,7 @@ def _forward(
     """
     steps, count, states = emitted.shape
     if steps == 0:
-        return (last == 0).astype(np.float64)
+        return np.where(last == 0, 1.0, 0.0)
     rows = np.ascontiguousarray(emitted, np.float64)
     forward = np.zeros((count, states + 2))  # two columns more, that stay impossible
     here, before, two_before = forward[:, 2:], forward[:, 1:-1], forward[:, :-2]

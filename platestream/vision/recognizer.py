@@ -15,7 +15,7 @@ from platestream.errors import SettingsError, WeightsError
 from platestream.plates import PlateFormats
 from platestream.vision.decoding import PlateText, decode_batch
 from platestream.vision.plate_image import network_input
-from platestream.vision.recognition_model import ARCHITECTURE, Crnn, build, fold
+from platestream.vision.recognition_model import ARCHITECTURE, PlateLine, build, fold
 from platestream.vision.weights import default_path, load_weights
 
 Image = npt.NDArray[np.uint8]
@@ -28,7 +28,7 @@ class Recognizer:
 
     def __init__(
         self,
-        model: Crnn,
+        model: PlateLine,
         alphabet: str,
         device: str,
         threshold: float,
@@ -52,6 +52,7 @@ class Recognizer:
         device: str = "cpu",
         threshold: float | None = None,
         plates_file: Path | None = None,
+        temperature: float | None = None,
     ) -> Recognizer:
         """Loads weights: the shipped ones, or a file of one's own.
 
@@ -59,6 +60,7 @@ class Recognizer:
             device: ``cpu``, ``cuda`` or ``cuda:0``.
             threshold: The least confidence, 0 to 1, of a character that is believed.
             plates_file: What plates may carry; without it what the package knows.
+            temperature: Of the confidences; without it the weights' own.
 
         Raises:
             WeightsError: The weights are missing or not ours.
@@ -72,7 +74,9 @@ class Recognizer:
             model = build(weights.config["network"])
             model.load_state_dict(weights.tensors)
             alphabet = str(weights.config["alphabet"])
-            temperature = float(weights.config.get("temperature", 1.0))
+            fitted = float(weights.config.get("temperature", 1.0))
+            if not 0 < fitted < 1e3:
+                raise ValueError(f"a temperature of {fitted}")
         except (KeyError, TypeError, ValueError, RuntimeError) as error:
             raise WeightsError(f"'{path}' does not fit its own network: {error}") from error
         chosen = weights.config.get("threshold", DEFAULT_THRESHOLD)
@@ -82,7 +86,7 @@ class Recognizer:
             device,
             chosen if threshold is None else threshold,
             plates.load(plates_file) if plates_file is not None else None,
-            temperature,
+            fitted if temperature is None else temperature,
         )
 
     @overload
@@ -128,7 +132,7 @@ class Recognizer:
         with torch.inference_mode():
             inputs = torch.from_numpy(batch)[:, None].to(self._device)
             logits = self._model(inputs.contiguous(memory_format=torch.channels_last))
-            rows: npt.NDArray[np.float32] = logits.softmax(-1).permute(1, 0, 2).cpu().numpy()
+            rows: npt.NDArray[np.float32] = logits.softmax(-1).cpu().numpy()
         return rows
 
 

@@ -138,6 +138,14 @@ def test_a_format_never_invents_a_plate() -> None:
     assert (read.text, read.format, read.accepted) == ("0301PO174", None, False)
 
 
+def test_a_format_is_not_named_where_no_plate_is_likely() -> None:
+    """Of a plate of another alphabet each letter looks like several: no text is likely."""
+    vague = {"A": 0.2, "B": 0.2, "8": 0.2, "0": 0.2, "H": 0.2}
+    read = decode(spelled(*[vague] * 8), PLATES, 0.1, formats())
+    assert read.characters
+    assert (read.format, read.accepted) == (None, False)
+
+
 def test_nothing_is_not_made_a_plate() -> None:
     faint = [{char: 0.3} for char in "A301PO174"]
     read = decode(spelled(*faint), PLATES, 0.6, formats())
