@@ -71,7 +71,7 @@ class TextFusion:
     def __init__(self) -> None:
         self.readings: list[TextReading] = []
         self._logs: dict[int, dict[str, float]] = {}  # by frame id, then by text
-        self._ceilings: dict[int, float] = {}  # by frame id: above all that are no candidates
+        self._own: dict[int, dict[str, float]] = {}  # by frame id: its candidates' probabilities
         self._candidates: list[str] = []
 
     def add(self, *readings: TextReading) -> None:
@@ -94,7 +94,7 @@ class TextFusion:
                 least = min(self.readings, key=lambda r: (r.weight, r.frame_id))
                 self.readings.remove(least)
                 del self._logs[least.frame_id]
-                self._ceilings.pop(least.frame_id, None)
+                self._own.pop(least.frame_id, None)
         self._measure()
         if len(self._candidates) > MOST_CANDIDATES:
             sums = self._sums()
@@ -127,10 +127,11 @@ class TextFusion:
             for c, total in self._sums().items()
         }
         best = max(logs, key=lambda c: logs[c])
-        rest = self._rest(effective, scale)
-        highest = max(rest, logs[best])
-        shares = {c: math.exp(log - highest) for c, log in logs.items()}
-        unknown = math.exp(rest - highest)
+        shares = {c: math.exp(log - logs[best]) for c, log in logs.items()}
+        others = sum(shares.values()) - 1.0
+        unknown = math.exp(min(50.0, self._rest(effective, scale) - logs[best]))
+        if others > 0:
+            unknown = min(unknown, self._unlisted(formats, lines) * others)
         errors = [unknown] * len(best)
         for other, share in shares.items():
             if other != best:
@@ -180,10 +181,9 @@ class TextFusion:
             for (reading, text), log in zip(alike, logs.tolist(), strict=True):
                 self._logs[reading.frame_id][text] = log
         for reading in self.readings:
-            if reading.frame_id not in self._ceilings:
-                own = sorted(self._logs[reading.frame_id][c] for c in reading.texts)
-                # the last of a full list may stand there as the decoder's choice, not by its rank
-                self._ceilings[reading.frame_id] = own[int(len(own) == MAX_CANDIDATES)]
+            if reading.frame_id not in self._own:
+                logs = self._logs[reading.frame_id]
+                self._own[reading.frame_id] = {c: math.exp(logs[c]) for c in reading.texts}
 
     def _sums(self) -> dict[str, float]:
         """By candidate, what all readings say for it, in weighted nats."""
@@ -203,9 +203,29 @@ class TextFusion:
         for reading in self.readings:
             known = sum(math.exp(log) for log in self._logs[reading.frame_id].values())
             left = _bounded(math.log(max(1e-12, 1 - known)))
-            likeliest = min(left, _bounded(self._ceilings[reading.frame_id]))
+            own = sorted(self._own[reading.frame_id].values())
+            # the last of a full list may stand there as the decoder's choice, not by its rank
+            ceiling = own[int(len(own) == MAX_CANDIDATES)]
+            likeliest = min(left, _bounded(math.log(max(1e-12, ceiling))))
             total += reading.weight * ((effective - 1) * likeliest + left)
         return scale * total / effective
+
+    def _unlisted(self, formats: PlateFormats, lines: int) -> float:
+        """How much readings leave to texts that they do not name, for what they give runners-up.
+
+        The bound of ``_rest`` knows nothing of readings ruling out what others leave open; such
+        texts are like the runners-up, of which that is known.
+        """
+        left = runners_up = 0.0
+        for reading in self.readings:
+            own = self._own[reading.frame_id]
+            left += reading.weight * max(0.0, 1 - sum(own.values()))
+            counted = [
+                p * (1.0 if formats.format_of(text, lines) else FORMAT_ODDS)
+                for text, p in own.items()
+            ]
+            runners_up += reading.weight * (sum(counted) - max(counted))
+        return left / runners_up if runners_up else math.inf
 
 
 def _by_shape(
