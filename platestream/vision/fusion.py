@@ -182,8 +182,8 @@ class TextFusion:
                 self._logs[reading.frame_id][text] = log
         for reading in self.readings:
             if reading.frame_id not in self._own:
-                logs = self._logs[reading.frame_id]
-                self._own[reading.frame_id] = {c: math.exp(logs[c]) for c in reading.texts}
+                found = self._logs[reading.frame_id]
+                self._own[reading.frame_id] = {c: math.exp(found[c]) for c in reading.texts}
 
     def _sums(self) -> dict[str, float]:
         """By candidate, what all readings say for it, in weighted nats."""

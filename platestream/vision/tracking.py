@@ -196,8 +196,8 @@ class Tracker:
         if self.last_ms - captured_at_ms > self.settings.gone_after_ms:
             gone = self.end()  # the clock was set back, nobody knows how far
         captured_at_ms = max(captured_at_ms, self.last_ms)
-        self.last_frame_id, self.last_ms = frame_id, captured_at_ms
         gone += self.part(captured_at_ms)
+        self.last_frame_id, self.last_ms = frame_id, captured_at_ms
         pairs = assign(self._costs(captured_at_ms, observations), _ALONE)
         known = {column: self.tracks[row] for row, column in pairs}
         seen = []
@@ -220,7 +220,7 @@ class Tracker:
         gone = [
             t
             for t in self.tracks
-            if now_ms - t.last_ms > (limit if t.frames_seen > 1 else limit / _ONCE)
+            if now_ms - t.last_ms > (limit / _ONCE if self._seen_once_and_missed(t) else limit)
         ]
         self.tracks = [t for t in self.tracks if t not in gone]
         return self._counting(gone)
@@ -233,6 +233,9 @@ class Tracker:
 
     def _counting(self, tracks: list[Track]) -> list[Track]:
         return [t for t in tracks if t.frames_seen >= self.settings.least_readings]
+
+    def _seen_once_and_missed(self, track: Track) -> bool:
+        return track.frames_seen == 1 and track.last_frame_id < self.last_frame_id
 
     def _costs(self, now_ms: int, observations: Sequence[Observation]) -> npt.NDArray[np.float64]:
         cost = np.full((len(self.tracks), len(observations)), np.inf)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -15,6 +16,7 @@ import pytest
 import redis
 
 from platestream import messages, streams
+from platestream.demo import built_in_clip
 from platestream.embedded_redis import EmbeddedRedis
 from platestream.video import VideoSource
 from tests.conftest import number_of, wait_until
@@ -71,7 +73,7 @@ def source(make_video: Callable[..., Path], tmp_path: Path) -> Path:
     return make_video(tmp_path / "in.mp4", frames=FRAMES)
 
 
-@pytest.mark.parametrize("victim", ["capture", "ocr", "visualize", "writer"])
+@pytest.mark.parametrize("victim", ["capture", "ocr", "track", "visualize", "writer"])
 def test_a_killed_service_loses_nothing_of_a_file(
     source: Path, tmp_path: Path, server: EmbeddedRedis, victim: str
 ) -> None:
@@ -85,6 +87,27 @@ def test_a_killed_service_loses_nothing_of_a_file(
     assert result["frames_written"] == FRAMES
     check_whole(out)
     assert frames_read(client) == set(range(1, FRAMES + 1))
+
+
+def test_a_tracker_killed_again_and_again_passes_every_plate_on_once(
+    tmp_path: Path, server: EmbeddedRedis
+) -> None:
+    clip, truth = built_in_clip()
+    client = streams.connect(server.url)
+    key = streams.tracks_key(CAMERA)
+    with running(clip, tmp_path / "out.mp4", server.url) as process:
+        for frames in (40, 130, 220):
+            wait_until(lambda n=frames: client.xlen(key) >= n, 60, "tracks")  # type: ignore[misc]
+            wait_until(lambda: pids(client, "track"), what="a tracker")
+            for pid in pids(client, "track"):
+                with contextlib.suppress(ProcessLookupError):  # the one before, not yet forgotten
+                    os.kill(pid, signal.SIGKILL)
+        result = finish(process)
+    assert [streams.frame_id_of(i) for i, _ in client.xrange(key)] == [*range(1, 301), 300]
+    texts = [seen["text"] for seen in result["plates"]]  # type: ignore[attr-defined]
+    assert len(texts) == len(set(texts))
+    assert len(set(texts) & {plate["text"] for plate in truth["plates"]}) >= 5
+    assert result["frames_written"] == 300
 
 
 def test_frames_held_by_a_killed_replica_are_read_by_another(
@@ -151,8 +174,8 @@ def test_services_end_with_their_run(source: Path, tmp_path: Path, server: Embed
     client = streams.connect(server.url)
     with running(source, tmp_path / "out.mp4", server.url, "--live") as process:
         wait_until(lambda: written(client) >= 5, what="frames written")
-        names = ("capture", "ocr", "visualize", "writer")
-        wait_until(lambda: all(pids(client, name) for name in names), what="four services")
+        names = ("capture", "ocr", "track", "visualize", "writer")
+        wait_until(lambda: all(pids(client, name) for name in names), what="five services")
         alive = [pid for name in names for pid in pids(client, name)]
         process.kill()
         wait_until(lambda: not any(map(_runs, alive)), 20, "services gone")

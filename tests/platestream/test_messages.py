@@ -9,7 +9,18 @@ from hypothesis import strategies as st
 
 from platestream import messages
 from platestream.errors import MessageError
-from platestream.messages import Character, End, Frame, Pixels, Plate, Reading, RenderedFrame
+from platestream.messages import (
+    Character,
+    End,
+    Frame,
+    Passage,
+    Pixels,
+    Plate,
+    Reading,
+    RenderedFrame,
+    Tracks,
+    TrackState,
+)
 
 PLATE = Plate(
     corners=((1.5, 2.0), (90.0, 3.0), (91.0, 22.0), (2.0, 21.0)),
@@ -90,10 +101,81 @@ def test_an_older_reading_without_the_newer_fields_is_read() -> None:
     assert (plate.text, plate.raw, plate.format, plate.probabilities) == ("A301PO174", "", "", b"")
 
 
+def test_a_reading_carries_what_a_text_is_fused_from() -> None:
+    plate = PLATE.model_copy(
+        update={
+            "probabilities": b"matrix",
+            "candidates": (("A301PO174", -0.1), ("A301PO171", -2.5)),
+            "crop": b"jpeg",
+        }
+    )
+    reading = Reading(frame_id=7, captured_at_ms=5, alphabet="0123ABC", plates=(plate,))
+    assert messages.parse_reading(wire(messages.reading_fields(reading))) == reading
+    rendered = RenderedFrame(**FRAME.model_dump(), plates=(plate,))
+    (drawn,) = messages.parse_rendered(wire(messages.frame_fields(rendered))).plates  # type: ignore[union-attr]
+    assert (drawn.probabilities, drawn.candidates, drawn.crop) == (b"", (), b"")
+
+
+def test_a_crop_that_is_too_large_is_refused() -> None:
+    plate = PLATE.model_copy(update={"crop": bytes(messages.MAX_CROP_BYTES + 1)})
+    reading = Reading(frame_id=7, captured_at_ms=5, plates=()).model_copy(
+        update={"plates": (plate,)}
+    )
+    with pytest.raises(MessageError, match="crop"):
+        messages.parse_reading(wire(messages.reading_fields(reading)))
+
+
+TRACK = TrackState(
+    track_id=3,
+    corners=PLATE.corners,
+    velocity=(120.5, -3.0),
+    text="A301PO174",
+    confidence=0.97,
+    format="ru-1",
+    accepted=True,
+    first_frame_id=2,
+    last_frame_id=7,
+    frames_seen=6,
+)
+PASSAGE = Passage(
+    passage_id=4,
+    track_id=3,
+    text="A301PO174",
+    confidence=0.97,
+    format="ru-1",
+    accepted=True,
+    first_frame_id=2,
+    last_frame_id=7,
+    first_captured_at_ms=80,
+    last_captured_at_ms=280,
+    frames_seen=6,
+    readings=5,
+    crop=b"jpeg",
+    crop_frame_id=6,
+)
+
+
+def test_tracks_arrive_as_they_were() -> None:
+    tracks = Tracks(frame_id=7, captured_at_ms=280, tracks=(TRACK,))
+    fields = messages.tracks_fields(tracks)
+    assert fields["text"] == "A301PO174"
+    assert messages.parse_tracks(wire(fields)) == tracks
+
+
+def test_a_passage_is_legible_and_arrives_as_it_was() -> None:
+    fields = messages.passage_fields(PASSAGE)
+    assert (fields["text"], fields["confidence"], fields["accepted"]) == ("A301PO174", "0.97", "1")
+    assert messages.parse_passage(wire(fields)) == PASSAGE
+    bare = PASSAGE.model_copy(update={"crop": b"", "crop_frame_id": None})
+    assert messages.parse_passage(wire(messages.passage_fields(bare))) == bare
+
+
 def test_an_end_is_told_from_a_frame() -> None:
     end = End(frame_id=99, frames=99, reason="end of file")
     assert messages.parse_frame(wire(messages.end_fields(end))) == end
     assert messages.parse_rendered(wire(messages.end_fields(end))) == end
+    assert messages.parse_tracks(wire(messages.end_fields(end))) == end
+    assert messages.parse_passage(wire(messages.end_fields(end))) == end
 
 
 @pytest.mark.parametrize(
@@ -136,6 +218,12 @@ def test_a_body_that_is_too_large_is_refused_before_it_is_unpacked(
 
 @given(st.dictionaries(st.binary(max_size=20), st.binary(max_size=60), max_size=6))
 def test_noise_is_refused_and_never_crashes(fields: dict[bytes, bytes]) -> None:
-    for parse in (messages.parse_frame, messages.parse_rendered, messages.parse_reading):
+    for parse in (
+        messages.parse_frame,
+        messages.parse_rendered,
+        messages.parse_reading,
+        messages.parse_tracks,
+        messages.parse_passage,
+    ):
         with pytest.raises(MessageError):
             parse(fields)

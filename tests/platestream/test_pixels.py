@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pytest
 
 from platestream import pixels
 from platestream.errors import MessageError
-from platestream.messages import Pixels
+from platestream.messages import MAX_CROP_BYTES, Pixels
 
 PICTURE = np.tile(np.linspace(0, 255, 81, dtype=np.uint8)[None, :, None], (47, 1, 3))
 
@@ -57,3 +58,14 @@ def test_a_jpeg_of_another_size_is_not_decoded(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(pixels.simplejpeg, "decode_jpeg", lambda *a, **k: pytest.fail("decoded"))
     with pytest.raises(MessageError, match="81x47"):
         pixels.unpack(packed, 80, 47)
+
+
+def test_a_crop_is_small_whatever_it_shows() -> None:
+    rng = np.random.default_rng(1)
+    plain = np.full((64, 256, 3), 200, np.uint8)
+    assert 0 < len(pixels.pack_crop(plain)) < 2000
+    grey = pixels.pack_crop(plain[:, :, 0])
+    assert cv2.imdecode(np.frombuffer(grey, np.uint8), cv2.IMREAD_UNCHANGED).shape == (64, 256)
+    noise = rng.integers(0, 256, (64, 256, 3), np.uint8)
+    assert len(pixels.pack_crop(noise)) <= MAX_CROP_BYTES
+    assert pixels.pack_crop(rng.integers(0, 256, (400, 900, 3), np.uint8)) == b""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from platestream.messages import Reading
-from services.visualize.readings import LatestReading
+from platestream.messages import Plate, Reading, Tracks, TrackState
+from services.visualize.readings import LatestReading, with_fused_texts
 
 
 def reading(frame_id: int) -> Reading:
@@ -49,3 +49,69 @@ def test_memory_is_bounded_and_the_newest_stay() -> None:
     assert found is not None
     assert found[0].frame_id == 1999
     assert latest.for_frame(100, 10**6) is None
+
+
+def plate(x: float, text: str = "A30?PO174") -> Plate:
+    corners = ((x, 100.0), (x + 80, 100.0), (x + 80, 118.0), (x, 118.0))
+    return Plate(corners=corners, score=0.9, text=text, confidence=0.4)
+
+
+def track(track_id: int, x: float, text: str, speed: float = 0) -> TrackState:
+    return TrackState(
+        track_id=track_id,
+        corners=plate(x).corners,
+        velocity=(speed, 0.0),
+        text=text,
+        confidence=0.99,
+        format="ru-1",
+        accepted=True,
+        first_frame_id=1,
+        last_frame_id=5,
+        frames_seen=5,
+    )
+
+
+def test_a_plate_is_shown_with_its_tracks_fused_text() -> None:
+    latest = LatestReading(1000)
+    latest.add(reading(5).model_copy(update={"plates": (plate(100), plate(600, "M8"))}))
+    latest.add_tracks(
+        Tracks(
+            frame_id=5,
+            captured_at_ms=1200,
+            tracks=(track(2, 600, "M807MA71"), track(1, 100, "A301PO174")),
+        )
+    )
+    found = latest.for_frame(6, 1240)
+    assert found is not None
+    one, two = found[0].plates
+    assert (one.text, one.confidence, one.accepted, one.track) == ("A301PO174", 0.99, True, 1)
+    assert (two.text, two.track) == ("M807MA71", 2)
+    assert one.corners == plate(100).corners
+
+
+def test_tracks_of_an_earlier_frame_are_moved_to_where_they_are_now() -> None:
+    before = (track(1, 100, "A301PO174", speed=500),)
+    (far,) = with_fused_texts((plate(200),), before, seconds=0.2)
+    assert far.text == "A301PO174"
+    (elsewhere,) = with_fused_texts((plate(400),), before, seconds=0.2)
+    assert (elsewhere.text, elsewhere.track) == ("A30?PO174", None)
+
+
+def test_a_track_names_one_plate_only() -> None:
+    one, two = with_fused_texts((plate(100), plate(110)), (track(1, 108, "A301PO174"),), 0)
+    assert (one.track, two.track) == (None, 1)
+
+
+def test_old_tracks_and_tracks_of_later_frames_are_not_used() -> None:
+    latest = LatestReading(stale_after_ms=100)
+    latest.add(reading(5).model_copy(update={"plates": (plate(100),)}))
+    for frame_id, captured_at_ms in ((1, 1040), (6, 1240)):
+        tracks = Tracks(
+            frame_id=frame_id,
+            captured_at_ms=captured_at_ms,
+            tracks=(track(1, 100, "A301PO174"),),
+        )
+        latest.add_tracks(tracks)
+        found = latest.for_frame(5, 1200)
+        assert found is not None
+        assert found[0].plates[0].track is None
