@@ -22,7 +22,7 @@ def read(text: str) -> ReadPlate:
     rows = np.random.default_rng(0).dirichlet(np.full(23, 0.1), 40).astype(np.float32)
     characters = tuple(Character(char, 0.9) for char in text)
     found = PlateText(text, 0.9, characters, True, text.replace("O", "0"), "ru-1", rows)
-    return ReadPlate(Detection(CORNERS, 0.8), found)
+    return ReadPlate(Detection(CORNERS, 0.8), found, np.zeros((64, 256, 3), np.uint8))
 
 
 def test_a_message_has_all_that_was_read() -> None:
