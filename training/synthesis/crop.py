@@ -96,7 +96,9 @@ def photographed(
     matrix = cv2.getPerspectiveTransform(mounted.corners, corners)
     scene = ground(rng, grounds, size)
     _lay(scene, mounted.image, matrix, rng)
-    return SyntheticCrop(photograph(scene, rng), text, lines, corners)
+    span = np.ptp(corners, axis=0)
+    detail = float(min(1.0, span[0] / size[0], span[1] / size[1]))
+    return SyntheticCrop(photograph(scene, rng, detail), text, lines, corners)
 
 
 def _corners(
@@ -140,8 +142,6 @@ def _lay(
     alpha = np.zeros((height, width), np.uint8)
     points = np.rint(np.clip(quad, -2000, 2000) * 16).astype(np.int32)
     cv2.fillConvexPoly(alpha, points, 255, cv2.LINE_AA, shift=4)
-    warped = cv2.warpPerspective(picture, matrix, (width, height), flags=cv2.INTER_LINEAR,
-                                 borderMode=cv2.BORDER_REPLICATE)  # fmt: skip
     chance = rng.random(4)
     night = chance[0] < 0.1
     if night:  # the plate throws the lamp's light back, nothing else does
@@ -152,13 +152,20 @@ def _lay(
     depth = 2 * int(rng.integers(2, max(3, height // 8))) + 1
     near = cv2.blur(alpha, (depth, depth)).astype(np.float32) * (-hollow * around / 255)
     near += around
-    lit = light * (1 + float(rng.normal(0, 0.1)) * np.linspace(-1, 1, width, dtype=np.float32))
+    cv2.multiply(scene, cv2.merge([near] * 3), scene, dtype=cv2.CV_8U)
+    slope = light * (1 + float(rng.normal(0, 0.1)) * np.linspace(-1, 1, picture.shape[1]))
+    lit = cv2.multiply(picture, _over(slope, picture.shape[0]), dtype=cv2.CV_8U)
+    warped = cv2.warpPerspective(lit, matrix, (width, height), flags=cv2.INTER_LINEAR,
+                                 borderMode=cv2.BORDER_REPLICATE)  # fmt: skip
     share = alpha.astype(np.float32) / 255
-    mixed = scene * (near * (1 - share))[:, :, None]
-    mixed += warped * (lit[None, :] * share)[:, :, None]
-    np.minimum(mixed, 255, out=mixed)
-    scene[:] = mixed.astype(np.uint8)
+    scene[:] = cv2.blendLinear(warped, scene, share, 1 - share)
     if night and chance[2] < 0.5:
         scene[:] = cv2.addWeighted(scene, 1, cv2.blur(scene, (15, 15)), float(chance[3]) * 0.6, 0)
     if night and chance[3] < 0.25:
         lamps(scene, rng, alpha)
+
+
+def _over(row: npt.NDArray[np.float64], height: int) -> npt.NDArray[np.float32]:
+    """A row of factors for all rows and the three channels of a picture."""
+    plane = np.repeat(row.astype(np.float32)[None], height, 0)
+    return np.asarray(cv2.merge([plane] * 3), np.float32)

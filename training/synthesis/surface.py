@@ -109,22 +109,28 @@ def _soil(plate: Image, rng: np.random.Generator) -> None:
     cover = (thickness + slope - float(rng.uniform(0.2, 1.6))) * float(rng.uniform(0.4, 2.5))
     if rng.random() < 0.3:  # splashes: small and sharp
         cover = np.maximum(cover, (noise(rng, (height, width), 2.5) - 1.9) * 2)
-    cover = np.clip(cover, 0, float(rng.uniform(0.35, 0.9)))[:, :, None]
-    colour = np.array(_MUD[int(rng.integers(len(_MUD)))], np.float32)
-    plate[:] = (plate + (colour - plate) * cover).astype(np.uint8)
+    cover = np.clip(cover, 0, float(rng.uniform(0.35, 0.9)))
+    mud = np.full_like(plate, _MUD[int(rng.integers(len(_MUD)))])
+    plate[:] = cv2.blendLinear(mud, plate, cover, 1 - cover)
 
 
 def _framed(plate: Image, mm: float, rng: np.random.Generator) -> Mounted:
-    """In a dealer's frame: an even border, with a strip of lettering below and maybe above."""
+    """In a dealer's frame: a border, with a strip of lettering below and maybe above.
+
+    Its lip lies over the plate's edge, often far enough to hide the line round it.
+    """
     height, width = plate.shape[:2]
     border = max(1, round(float(rng.uniform(3, 12)) * mm))
     below = max(border, round(float(rng.uniform(8, 30)) * mm))
     above = max(border, round(float(rng.uniform(8, 24)) * mm)) if rng.random() < 0.15 else border
     colour = np.array(_FRAMES[int(rng.integers(len(_FRAMES)))])
     colour = np.clip(colour + rng.integers(-12, 13, 3), 0, 255)
-    image = np.empty((height + above + below, width + 2 * border, 3), np.uint8)
-    image[:] = colour
-    image[above : above + height, border : border + width] = plate
+    lip = round(float(rng.uniform(0, 8)) * mm)
+    seen = plate[lip : height - lip, lip : width - lip]
+    image = np.asarray(
+        cv2.copyMakeBorder(seen, above + lip, below + lip, border + lip, border + lip,
+                           cv2.BORDER_CONSTANT, value=[int(c) for c in colour])
+    )  # fmt: skip
     dark = colour.mean() < 110
     choice = _INKS[int(rng.integers(len(_INKS)))]
     lettering = np.array(choice if dark == (sum(choice) > 300) else
