@@ -19,6 +19,7 @@ _FRAMES = ((20, 20, 20), (45, 42, 40), (90, 88, 86), (190, 190, 190), (215, 215,
            (150, 60, 20), (30, 30, 140))  # fmt: skip
 _INKS = ((235, 235, 235), (200, 200, 200), (60, 190, 240), (90, 200, 90), (40, 40, 220),
          (25, 25, 25), (200, 120, 60))  # fmt: skip
+_BOLTS = (25, 50, 90, 140, 200, 235)
 _MUD = ((40, 62, 82), (70, 85, 100), (110, 115, 120), (225, 225, 225))  # earth, dust, salt, snow
 
 
@@ -66,13 +67,17 @@ def _press(plate: Image, mm: float, rng: np.random.Generator) -> None:
     """The light and the dark edge of raised characters, in place."""
     shift = max(1, round(float(rng.uniform(0.8, 2.0)) * mm))
     down, right = (shift, shift if rng.random() < 0.5 else 0)
-    grey = plate[:, :, 1].astype(np.int16)
-    edges = np.zeros_like(grey)
-    edges[down:, right:] = grey[down:, right:] - grey[: grey.shape[0] - down,
-                                                     : grey.shape[1] - right]  # fmt: skip
-    strength = float(rng.uniform(0.08, 0.4)) * (1 if rng.random() < 0.6 else -1)
-    relief = (edges * strength).astype(np.int16)[:, :, None]
-    plate[:] = np.clip(plate + relief, 0, 255).astype(np.uint8)
+    grey = np.ascontiguousarray(plate[:, :, 1])
+    moved = cv2.copyMakeBorder(grey[:-down, : grey.shape[1] - right], down, 0, right, 0,
+                               cv2.BORDER_REPLICATE)  # fmt: skip
+    if rng.random() < 0.4:  # the light comes from below
+        grey, moved = moved, grey
+    strength = float(rng.uniform(0.08, 0.4))
+    lit, dark = (
+        cv2.merge([cv2.convertScaleAbs(cv2.subtract(a, b), alpha=strength)] * 3)
+        for a, b in ((grey, moved), (moved, grey))
+    )
+    plate[:] = cv2.subtract(cv2.add(plate, lit), dark)
 
 
 def _bolts(plate: Image, mm: float, rng: np.random.Generator) -> None:
@@ -88,10 +93,10 @@ def _bolts(plate: Image, mm: float, rng: np.random.Generator) -> None:
         rows = np.where(rng.random(count) < 0.5, 0.1, 0.9) * height
         places += [(float(x), float(y)) for x, y in zip(rng.uniform(0.04, 0.96, count) * width,
                                                         rows, strict=True)]  # fmt: skip
-    shade = int(rng.choice([25, 50, 90, 140, 200, 235]))
+    shade = _BOLTS[int(rng.integers(len(_BOLTS)))]
     radius = float(rng.uniform(2.5, 7)) * mm
-    tint = rng.integers(-25, 25, 3) if rng.random() < 0.3 else np.zeros(3, int)
-    colour = tuple(int(np.clip(shade + t, 0, 255)) for t in tint)
+    tint = rng.integers(-25, 20, 3).tolist() if rng.random() < 0.3 else (0, 0, 0)
+    colour = tuple(shade + t for t in tint)
     for x, y in places:
         centre = (round(x * 16), round(y * 16))
         cv2.circle(plate, centre, max(8, round(radius * 16)), colour, cv2.FILLED, cv2.LINE_AA, 4)
