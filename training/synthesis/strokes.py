@@ -14,10 +14,10 @@ Stroke = list[Point]
 
 # Shares of the height, measured on photographs of plates: letters are wide, digits narrow.
 _WIDTHS = {
-    "0": 0.62, "1": 0.44, "2": 0.62, "3": 0.61, "4": 0.66, "5": 0.61, "6": 0.62, "7": 0.60,
-    "8": 0.63, "9": 0.62,
-    "A": 0.86, "B": 0.70, "C": 0.82, "E": 0.68, "H": 0.76, "K": 0.76, "M": 0.96, "O": 0.88,
-    "P": 0.69, "T": 0.80, "X": 0.84, "Y": 0.84,
+    "0": 0.60, "1": 0.47, "2": 0.59, "3": 0.60, "4": 0.64, "5": 0.60, "6": 0.61, "7": 0.60,
+    "8": 0.61, "9": 0.61,
+    "A": 0.74, "B": 0.65, "C": 0.75, "E": 0.65, "H": 0.70, "K": 0.69, "M": 0.84, "O": 0.78,
+    "P": 0.66, "T": 0.69, "X": 0.75, "Y": 0.75,
     # not on Russian plates, but beside them, on foreign ones and in lettering
     "D": 0.74, "F": 0.66, "G": 0.84, "I": 0.20, "J": 0.56, "L": 0.62, "N": 0.78, "Q": 0.88,
     "R": 0.72, "S": 0.70, "U": 0.76, "V": 0.84, "W": 1.05, "Z": 0.72,
@@ -113,9 +113,9 @@ def strokes(char: str, pen: float) -> list[Stroke]:
         case "0":
             return [_oval(mx, 0.5, rx, ry, 0.30)]
         case "O":
-            return [_oval(mx, 0.5, rx, ry, 0.04)]
+            return [_oval(mx, 0.5, rx, ry, 0.12)]
         case "1":
-            return [[(r, 1.0), (r, 0.0)], _past((l - 0.03, 0.29), (r, 0.02), 0.5)]
+            return [[(r, 1.0), (r, 0.0)], _past((l - 0.03, 0.31), (r, 0.03), 0.5)]
         case "2":
             top = _arc(mx, t + 0.235, rx, 0.235, 188, 375)
             return [
@@ -171,7 +171,7 @@ def strokes(char: str, pen: float) -> list[Stroke]:
             return [
                 stem,
                 [(r, 0.0), (r, 1.0)],
-                [(l - 0.1, -0.17), (l, 0.0), (mx, 0.68), (r, 0.0), (r + 0.1, -0.17)],
+                [(l - 0.1, -0.17), (l, 0.0), (mx, 0.71), (r, 0.0), (r + 0.1, -0.17)],
             ]
         case "P":
             return [stem, _bowls(w, h, t, 0.56, r)]
