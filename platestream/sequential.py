@@ -40,6 +40,7 @@ def run(job: Job, settings: Settings, on_progress: Callable[[Progress], None]) -
             device=settings.ocr.device,
             threads=settings.ocr.threads,
             threshold=settings.ocr.threshold,
+            plates_file=settings.ocr.plates_file,
         )
         encoder: VideoEncoder | None = None
         began = time.monotonic()

@@ -23,6 +23,8 @@ train = typer.Typer(**_PLAIN, help="Trains a model; it can be resumed.")  # type
 evaluate = typer.Typer(**_PLAIN, help="Judges a model on data it has not seen.")  # type: ignore[arg-type]
 app.add_typer(train, name="train")
 app.add_typer(evaluate, name="evaluate")
+calibration = typer.Typer(**_PLAIN, help="Makes confidences mean what they say.")  # type: ignore[arg-type]
+app.add_typer(calibration, name="calibrate")
 
 Data = Annotated[Path, typer.Option(help="The folder with the pictures.")]
 Seed = Annotated[int, typer.Option()]
@@ -67,6 +69,7 @@ def _train_recognizer(
 ) -> None:
     """Trains the recognizer on plate crops and synthetic plates."""
     _need_training()
+    from platestream import plates
     from training import labels as label_files
     from training.recognition.crops import gather, gather_photos
     from training.recognition.grounds import plate_free
@@ -78,7 +81,9 @@ def _train_recognizer(
         label_files.read_csv(labels) if labels else {},
         _column(_FOLDER / "crops_validation.csv"),
         _column(_FOLDER / "negative_validation.csv"),
-        confirmed=label_files.read_csv(confirmed) if confirmed else None,
+        confirmed=label_files.read_csv(confirmed, alphabet=plates.alphabet())
+        if confirmed
+        else None,
         seed=0,
     )
     _say(
@@ -209,6 +214,56 @@ def _evaluate_detector(
     _report(evaluate(detector, data, labels, latency=latency), as_json)
 
 
+@calibration.command("recognizer")
+def _calibrate_recognizer(
+    data: Data,
+    labels: Annotated[Path, typer.Option(help="Checked texts: file,text; not trained on.")],
+    output: Annotated[Path, typer.Option(help="The weights, with what was fitted in them.")],
+    weights: Weights = None,
+    threshold: Annotated[
+        float | None, typer.Option(min=0, max=1, help="Becomes their default.")
+    ] = None,
+    diagram: Annotated[
+        Path | None, typer.Option(help="A PNG: how often what is so sure is right.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Fits the temperature of the recognizer's confidences to checked crops."""
+    from platestream.vision.recognizer import Recognizer
+    from platestream.vision.weights import default_path
+    from training.recognition.calibration import calibrate, write_temperature
+    from training.recognition.crops import plate_folder
+    from training.recognition.evaluation import judged, read_pairs, true_texts
+    from training.recognition.reliability import draw_diagram
+
+    source = weights or default_path("recognizer")
+    folder = plate_folder(data)
+    recognizer = Recognizer.load(source, temperature=1.0)
+    found = calibrate(*judged(read_pairs(recognizer, folder, true_texts(folder, labels))))
+    write_temperature(source, output, found.temperature, threshold)
+    if diagram is not None:
+        draw_diagram(
+            diagram,
+            [
+                (f"as read: error {found.before:.3f}", found.bins_before),
+                (f"calibrated: error {found.after:.3f}", found.bins_after),
+            ],
+        )
+    _report(
+        {
+            "temperature": found.temperature,
+            "readings": found.readings,
+            "mistakes": found.mistakes,
+            "calibration_error_before": round(found.before, 4),
+            "calibration_error_after": round(found.after, 4),
+            "bins_before": found.bins_before,
+            "bins_after": found.bins_after,
+        },
+        as_json,
+    )
+    _say(f"weights: {output}")
+
+
 @app.command("confirm-labels")
 def _confirm_labels(
     data: Data,
@@ -303,12 +358,18 @@ def _report(result: dict[str, Any], as_json: bool) -> None:
         print(json.dumps(result, ensure_ascii=False))
         return
     for key, value in result.items():
-        if isinstance(value, dict) and "share" in value:
-            low, high = value["interval_95"]
-            share = "none" if value["share"] is None else f"{100 * value['share']:.2f}%"
-            print(f"{key}: {share} ({value['hits']} of {value['of']}; 95% {low:.4f}–{high:.4f})")
-        elif key == "mistakes":
-            for mistake in value:
-                print("  " + "  ".join(f"{k}={v}" for k, v in mistake.items()))
+        if isinstance(value, list):
+            print(f"{key}:")
+            for row in value:
+                print("  " + "  ".join(f"{k}={_said(v)}" for k, v in row.items()))
         else:
-            print(f"{key}: {value}")
+            print(f"{key}: {_said(value)}")
+
+
+def _said(value: Any) -> str:
+    """A value as a person reads it; a share with its interval."""
+    if not (isinstance(value, dict) and "share" in value):
+        return str(value)
+    low, high = value["interval_95"]
+    share = "none" if value["share"] is None else f"{100 * value['share']:.2f}%"
+    return f"{share} ({value['hits']} of {value['of']}; 95% {low:.4f}–{high:.4f})"

@@ -45,21 +45,25 @@ class PlateReader:
         device: str = "cpu",
         threads: int = 0,
         threshold: float | None = None,
+        plates_file: Path | None = None,
     ) -> PlateReader:
         """Loads both models; the shipped ones where no file is named.
 
         Args:
             threads: CPU threads of this process; 0 leaves it to torch.
+            plates_file: What plates may carry; without it what the package knows.
 
         Raises:
             WeightsError: Weights are missing or not ours.
-            SettingsError: The device is not there.
+            SettingsError: The device is not there, or the plates file does not fit.
         """
         if threads:
             torch.set_num_threads(threads)
         return cls(
             Detector.load(detector_weights, device=device),
-            Recognizer.load(recognizer_weights, device=device, threshold=threshold),
+            Recognizer.load(
+                recognizer_weights, device=device, threshold=threshold, plates_file=plates_file
+            ),
         )
 
     def read(self, images: Sequence[Image]) -> list[list[ReadPlate]]:

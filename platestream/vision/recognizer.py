@@ -12,7 +12,8 @@ import torch
 
 from platestream import plates
 from platestream.errors import SettingsError, WeightsError
-from platestream.vision.decoding import PlateText, decode
+from platestream.plates import PlateFormats
+from platestream.vision.decoding import PlateText, decode_batch
 from platestream.vision.plate_image import network_input
 from platestream.vision.recognition_model import ARCHITECTURE, PlateLine, build, fold
 from platestream.vision.weights import default_path, load_weights
@@ -25,8 +26,18 @@ DEFAULT_THRESHOLD = 0.6
 class Recognizer:
     """Reads plates: pre-processing, network and CTC decoding, one after the other."""
 
-    def __init__(self, model: PlateLine, alphabet: str, device: str, threshold: float) -> None:
+    def __init__(
+        self,
+        model: PlateLine,
+        alphabet: str,
+        device: str,
+        threshold: float,
+        formats: PlateFormats | None = None,
+        temperature: float = 1.0,
+    ) -> None:
         """Takes a built network; ``load`` is the usual way."""
+        self._formats = formats or plates.shipped()
+        self._temperature = temperature
         self._device = torch_device(device)
         self._model = fold(model).to(self._device)
         self._model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -35,17 +46,25 @@ class Recognizer:
 
     @classmethod
     def load(
-        cls, path: Path | None = None, *, device: str = "cpu", threshold: float | None = None
+        cls,
+        path: Path | None = None,
+        *,
+        device: str = "cpu",
+        threshold: float | None = None,
+        plates_file: Path | None = None,
+        temperature: float | None = None,
     ) -> Recognizer:
         """Loads weights: the shipped ones, or a file of one's own.
 
         Args:
             device: ``cpu``, ``cuda`` or ``cuda:0``.
             threshold: The least confidence, 0 to 1, of a character that is believed.
+            plates_file: What plates may carry; without it what the package knows.
+            temperature: Of the confidences; without it the weights' own.
 
         Raises:
             WeightsError: The weights are missing or not ours.
-            SettingsError: The device is not there.
+            SettingsError: The device is not there, or the plates file does not fit.
         """
         path = path or default_path("recognizer")
         weights = load_weights(path, "recognizer")
@@ -55,10 +74,20 @@ class Recognizer:
             model = build(weights.config["network"])
             model.load_state_dict(weights.tensors)
             alphabet = str(weights.config["alphabet"])
+            fitted = float(weights.config.get("temperature", 1.0))
+            if not 0 < fitted < 1e3:
+                raise ValueError(f"a temperature of {fitted}")
         except (KeyError, TypeError, ValueError, RuntimeError) as error:
             raise WeightsError(f"'{path}' does not fit its own network: {error}") from error
         chosen = weights.config.get("threshold", DEFAULT_THRESHOLD)
-        return cls(model, alphabet, device, chosen if threshold is None else threshold)
+        return cls(
+            model,
+            alphabet,
+            device,
+            chosen if threshold is None else threshold,
+            plates.load(plates_file) if plates_file is not None else None,
+            fitted if temperature is None else temperature,
+        )
 
     @overload
     def predict(self, images: Image) -> PlateText: ...
@@ -84,9 +113,13 @@ class Recognizer:
         if not images:
             return []
         probabilities = self.probabilities(images)
-        return [
-            decode(rows, self._alphabet, self.threshold, _fits_a_format) for rows in probabilities
-        ]
+        return decode_batch(
+            probabilities,
+            self._alphabet,
+            self.threshold,
+            self._formats,
+            temperature=self._temperature,
+        )
 
     def probabilities(self, images: Sequence[Image]) -> npt.NDArray[np.float32]:
         """What CTC decoding starts from: NxTxC float32, class 0 the blank.
@@ -101,10 +134,6 @@ class Recognizer:
             logits = self._model(inputs.contiguous(memory_format=torch.channels_last))
             rows: npt.NDArray[np.float32] = logits.softmax(-1).cpu().numpy()
         return rows
-
-
-def _fits_a_format(text: str) -> bool:
-    return plates.format_of(text) is not None
 
 
 def check(image: Image) -> Image:
