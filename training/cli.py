@@ -1,4 +1,4 @@
-"""``platestream train|evaluate recognizer|detector``, contact sheets and confirmed labels."""
+"""``platestream train|evaluate recognizer|detector``, contact sheets and labels."""
 
 from __future__ import annotations
 
@@ -45,8 +45,8 @@ def _train_recognizer(
     labels: Annotated[
         Path | None, typer.Option(help="Another reading of some files: filename,reading.")
     ] = None,
-    confirmed: Annotated[
-        Path | None, typer.Option(help="Texts that take the place of all others: file,text.")
+    corrections: Annotated[
+        Path | None, typer.Option(help="Texts in place of the others' (empty: none): file,text.")
     ] = None,
     photos: Annotated[
         Path | None,
@@ -81,8 +81,8 @@ def _train_recognizer(
         label_files.read_csv(labels) if labels else {},
         _column(_FOLDER / "crops_validation.csv"),
         _column(_FOLDER / "negative_validation.csv"),
-        confirmed=label_files.read_csv(confirmed, alphabet=plates.alphabet())
-        if confirmed
+        corrections=label_files.read_csv(corrections, alphabet=plates.alphabet())
+        if corrections
         else None,
         seed=0,
     )
@@ -90,7 +90,7 @@ def _train_recognizer(
         f"{len(crops.train)} crops to train on, {len(crops.valid)} to watch, {crops.held_out} held "
         f"out, {len(crops.unlabelled)} without a label"
     )
-    for file, reason in sorted(crops.unlabelled.items()) if confirmed is None else ():
+    for file, reason in sorted(crops.unlabelled.items()):
         _say(f"  no label: {file}: {reason}")
     grounds = []
     train_crops, valid_crops = crops.train, crops.valid
@@ -264,28 +264,77 @@ def _calibrate_recognizer(
     _say(f"weights: {output}")
 
 
-@app.command("confirm-labels")
-def _confirm_labels(
+@app.command("clean-labels")
+def _clean_labels(
     data: Data,
-    labels: Annotated[Path, typer.Option(help="Another reading of the files.")],
-    weights: Annotated[Path, typer.Option(help="A first recognizer.")],
-    output: Annotated[Path, typer.Option(help="A CSV: file,text.")],
+    output: Annotated[Path, typer.Option(help="The corrections, a CSV: file,text,reason.")],
+    start: Annotated[Path, typer.Option(help="Weights that have seen synthetic plates only.")],
+    labels: Annotated[
+        Path | None, typer.Option(help="Another reading of some files: filename,reading.")
+    ] = None,
+    reviewed: Annotated[
+        Path | None,
+        typer.Option(help="Texts that a person read: file,text; they overrule everything."),
+    ] = None,
+    report: Annotated[
+        Path | None, typer.Option(help="An HTML page, the most suspicious labels first.")
+    ] = None,
+    photos: Annotated[Path | None, typer.Option(help="Street photographs to train on, too.")] = None,
+    folds: Annotated[int, typer.Option(min=2, max=10)] = 3,
+    steps: Annotated[int, typer.Option(min=1, help="Batches of each fold's training.")] = 300,
+    logs: Logs = Path("runs/clean-labels"),
+    threads: Threads = 2,
+    seed: Seed = 0,
 ) -> None:
-    """Lets a first model decide between file names and another reading."""
+    """Finds wrong labels with models that never saw the crops that they judge."""
+    _need_training()
+    from collections import Counter
+
     from platestream.vision.recognizer import Recognizer
     from training import labels as label_files
-    from training.recognition.confirmation import confirm
-    from training.recognition.crops import list_pictures, plate_folder
+    from training.recognition.cleaning import judge, write_corrections
+    from training.recognition.cleaning_report import write_report
+    from training.recognition.crops import (
+        Crop,
+        gather_photos,
+        grouped,
+        list_pictures,
+        plate_folder,
+    )
+    from training.recognition.plate_pictures import corner_detector, load
+    from training.recognition.run import Options, train
 
     folder = plate_folder(data)
-    texts = confirm(
-        Recognizer.load(weights), folder, list_pictures(folder), label_files.read_csv(labels)
-    )
-    with output.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["file", "text"])
-        writer.writerows((name, text) for name, text in sorted(texts.items()) if text)
-    _say(f"{sum(map(bool, texts.values()))} of {len(texts)} files have a confirmed text")
+    second = label_files.read_csv(labels) if labels else {}
+    held_out = set(_column(_FOLDER / "crops_validation.csv"))
+    groups = [g for g in grouped(folder, list_pictures(folder), second) if not held_out & set(g)]
+    more: list[Crop] = []
+    if photos:
+        apart = _column(_FOLDER / "photos_validation.csv")
+        more = gather_photos(photos, _FOLDER / "photos_texts.csv", apart)[0]
+    detector = corner_detector()
+
+    def fold(crops: Sequence[Crop], number: int) -> Recognizer:
+        weights = logs / f"fold-{number}.safetensors"
+        pictures = load([*crops, *more], detector)
+        options = Options(
+            logs=logs / f"fold-{number}", seed=seed + number, epochs=1, steps=steps,
+            synthetic_epochs=0, learning_rate=1e-3, threads=threads, start=start,
+        )  # fmt: skip
+        train(pictures, pictures[:64], [], weights, options)
+        return Recognizer.load(weights, backend="torch")
+
+    verdicts = judge(
+        folder, groups, second, label_files.read_csv(reviewed) if reviewed else {}, fold,
+        folds=folds, seed=seed,
+    )  # fmt: skip
+    write_corrections(output, verdicts)
+    if report:
+        write_report(report, folder, verdicts)
+    counts = Counter(v.action for v in verdicts)
+    suspicious = sum(bool(v.reasons) for v in verdicts)
+    _say(f"{len(verdicts)} files, {suspicious} suspicious: " + ", ".join(
+        f"{counts[action]} {action}" for action in ("kept", "changed", "added", "dropped")))  # fmt: skip
 
 
 @app.command("contact-sheet")

@@ -43,7 +43,8 @@ class PlateText:
     """What is written on a plate.
 
     Attributes:
-        text: ``?`` stands for a character below the threshold; empty where there is no plate.
+        text: ``?`` stands for a character below the threshold, and for a sign that no plate we
+            know carries; empty where there is no plate.
         confidence: The least of the characters' confidences: one wrong character is a wrong
             plate. For the empty text, how sure the recognizer is that nothing is there.
         characters: Each with its best guess, below the threshold too.
@@ -161,7 +162,9 @@ def decode_batch(
             for char, error in zip(chosen, errors, strict=True)
         )
         confidence = min(character.confidence for character in characters)
-        shown = "".join(c.char if c.confidence >= threshold else "?" for c in characters)
+        shown = "".join(
+            c.char if c.confidence >= threshold and c.char != OTHER else "?" for c in characters
+        )
         accepted = confidence >= threshold and (name is not None or formats is None)
         decoded.append(
             PlateText(shown, confidence, characters, accepted, raw, name, rows, candidates)
