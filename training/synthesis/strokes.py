@@ -75,6 +75,12 @@ def _oval(cx: float, cy: float, rx: float, ry: float, straight: float = 0.0) -> 
     return [*path, path[0], path[1]]
 
 
+def _open_ring(w: float, h: float) -> Stroke:
+    """The ring of C: open to the right, where its ends reach the edge of the box."""
+    rx = (w - 1.7 * h) / (1 + math.cos(math.radians(46)))
+    return _arc(h + rx, 0.5, rx, 0.5 - h, -46, -314)
+
+
 def _turned(strokes_: list[Stroke], w: float) -> list[Stroke]:
     return [[(w - x, 1 - y) for x, y in stroke] for stroke in strokes_]
 
@@ -156,7 +162,7 @@ def strokes(char: str, pen: float) -> list[Stroke]:
         case "B":
             return [stem, _bowls(w, h, t, 0.475, r - 0.035), _bowls(w, h, 0.475, b, r)]
         case "C":
-            return [_arc(mx + 0.02, 0.5, rx + 0.02, ry, -46, -314)]
+            return [_open_ring(w, h)]
         case "E":
             return [[(w, t), (l, t), (l, b), (w, b)], [(l, 0.49), (w - 0.06, 0.49)]]
         case "H":
@@ -236,13 +242,14 @@ def _others(char: str, w: float, h: float) -> list[Stroke]:
             return [[(w - 0.06, t), (l, t), (l, 1.0)], _bowls(w, h, 0.44, b, r)]
         case "Д" | "Л":
             foot = [[(0.0, 1.0), (0.0, b - 0.06), (w, b - 0.06), (w, 1.0)]] if char == "Д" else []
-            return [[(l, 1.0), (0.3 * w, t), (r - 0.06, t), (r - 0.06, 1.0)], *foot]
+            side = r - 0.06 if foot else r
+            return [[(l, 1.0), (0.3 * w, t), (side, t), (side, 1.0)], *foot]
         case "Ж":
             return [[(mx, 0.0), (mx, 1.0)], _through((l, 0.0), (r, 1.0)),
                     _through((r, 0.0), (l, 1.0))]  # fmt: skip
         case "З":
-            return [[*_arc(mx, t + 0.21, rx, 0.21, -150, 90), *_arc(mx, b - 0.245, rx, 0.245,
-                     -90, 150)]]  # fmt: skip
+            return [[*_arc(mx, t + 0.21, rx, 0.21, -170, 90), *_arc(mx, b - 0.245, rx, 0.245,
+                     -90, 175)]]  # fmt: skip
         case "П":
             return [[(l, 1.0), (l, t), (r, t), (r, 1.0)]]
         case "Ф":
@@ -255,7 +262,7 @@ def _others(char: str, w: float, h: float) -> list[Stroke]:
         case "Ш":
             return [[(l, 0.0), (l, b), (r, b), (r, 0.0)], [(mx, 0.0), (mx, b)]]
         case "Э":
-            return [*_mirrored([_arc(mx, 0.5, rx, ry, -46, -314)], w), [(mx, 0.5), (r, 0.5)]]
+            return [*_mirrored([_open_ring(w, h)], w), [(mx, 0.5), (r, 0.5)]]
         case "Ю":
             return [stem, _oval(0.62 * w, 0.5, 0.38 * w - h, ry), [(l, 0.5), (0.3 * w, 0.5)]]
         case "-":

@@ -114,7 +114,7 @@ def _soil(plate: Image, rng: np.random.Generator) -> None:
     cover = (thickness + slope - float(rng.uniform(0.2, 1.6))) * float(rng.uniform(0.4, 2.5))
     if rng.random() < 0.3:  # splashes: small and sharp
         cover = np.maximum(cover, (noise(rng, (height, width), 2.5) - 1.9) * 2)
-    cover = np.clip(cover, 0, float(rng.uniform(0.35, 0.9)))
+    cover = np.clip(cover, 0, float(rng.uniform(0.35, 0.78)))
     mud = np.full_like(plate, _MUD[int(rng.integers(len(_MUD)))])
     plate[:] = cv2.blendLinear(mud, plate, cover, 1 - cover)
 
