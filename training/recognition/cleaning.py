@@ -105,7 +105,7 @@ def judge(
                         text is not None,
                     )
                 )  # fmt: skip
-    return sorted(verdicts, key=lambda v: (-len(v.reasons) > 0, -v.suspicion, v.file))
+    return sorted(verdicts, key=lambda v: (not v.reasons, -v.suspicion, v.file))
 
 
 def write_corrections(path: Path, verdicts: Sequence[Verdict]) -> None:
