@@ -1,4 +1,4 @@
-"""``platestream train|evaluate recognizer|detector``, contact sheets and labels."""
+"""``platestream train|evaluate|calibrate|export``, labels and contact sheets."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ import typer
 
 from platestream import options
 from platestream.errors import DataError, PlatestreamError
+from platestream.vision.backends import Network
 
 _FOLDER = Path(__file__).parent / "data"
 _PLAIN = {"add_completion": False, "pretty_exceptions_enable": False, "no_args_is_help": True}
@@ -21,10 +22,12 @@ _PLAIN = {"add_completion": False, "pretty_exceptions_enable": False, "no_args_i
 app = typer.Typer(**_PLAIN)  # type: ignore[arg-type]
 train = typer.Typer(**_PLAIN, help="Trains a model; it can be resumed.")  # type: ignore[arg-type]
 evaluate = typer.Typer(**_PLAIN, help="Judges a model on data it has not seen.")  # type: ignore[arg-type]
+export = typer.Typer(**_PLAIN, help="Writes a model as ONNX, to be run faster.")  # type: ignore[arg-type]
 app.add_typer(train, name="train")
 app.add_typer(evaluate, name="evaluate")
 calibration = typer.Typer(**_PLAIN, help="Makes confidences mean what they say.")  # type: ignore[arg-type]
 app.add_typer(calibration, name="calibrate")
+app.add_typer(export, name="export")
 
 Data = Annotated[Path, typer.Option(help="The folder with the pictures.")]
 Seed = Annotated[int, typer.Option()]
@@ -35,6 +38,9 @@ Json = Annotated[
 ]
 Weights = Annotated[Path | None, typer.Option(help="Default: the shipped ones.")]
 Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:0, …")]
+Backend = Annotated[str, typer.Option(help="auto, openvino, onnxruntime or torch.")]
+Precision = Annotated[str, typer.Option(help="auto, fp32 or bf16.")]
+Latency = Annotated[bool, typer.Option("--latency", help="Time every backend on one core too.")]
 Threads = Annotated[int, typer.Option(min=1, help="CPU threads of the network.")]
 
 
@@ -182,16 +188,25 @@ def _evaluate_recognizer(
     ] = None,
     weights: Weights = None,
     threshold: Annotated[float | None, typer.Option(min=0, max=1)] = None,
+    backend: Backend = "auto",
     device: Device = "cpu",
-    latency: Annotated[bool, typer.Option("--latency", help="Measure it too.")] = False,
+    precision: Precision = "auto",
+    latency: Latency = False,
     as_json: Json = False,
 ) -> None:
     """Judges the recognizer on plate crops."""
     from platestream.vision.recognizer import Recognizer
     from training.recognition.evaluation import evaluate
 
-    recognizer = Recognizer.load(weights, device=device, threshold=threshold)
-    _report(evaluate(recognizer, data, labels, negatives, latency=latency), as_json)
+    recognizer = Recognizer.load(
+        weights, backend=backend, device=device, precision=precision, threshold=threshold
+    )
+    result = _named(recognizer.network) | evaluate(recognizer, data, labels, negatives)
+    if latency:
+        from training.latency import recognizer_latency
+
+        result["latency"] = recognizer_latency(weights, device)
+    _report(result, as_json)
 
 
 @evaluate.command("detector")
@@ -202,16 +217,57 @@ def _evaluate_detector(
     ] = None,
     weights: Weights = None,
     threshold: Annotated[float | None, typer.Option(min=0, max=1)] = None,
+    backend: Backend = "auto",
     device: Device = "cpu",
-    latency: Annotated[bool, typer.Option("--latency", help="Measure it too.")] = False,
+    precision: Precision = "auto",
+    latency: Latency = False,
     as_json: Json = False,
 ) -> None:
     """Judges the detector on street photographs."""
     from platestream.vision.detector import Detector
     from training.detection.evaluation import evaluate
 
-    detector = Detector.load(weights, device=device, score_threshold=threshold)
-    _report(evaluate(detector, data, labels, latency=latency), as_json)
+    detector = Detector.load(
+        weights, backend=backend, device=device, precision=precision, score_threshold=threshold
+    )
+    result = _named(detector.network) | evaluate(detector, data, labels)
+    if latency:
+        from training.latency import detector_latency
+
+        result["latency"] = detector_latency(weights, device)
+    _report(result, as_json)
+
+
+def _named(network: Network) -> dict[str, Any]:
+    return {"backend": network.backend, "computed_in": network.run.precision}
+
+
+Trained = Annotated[Path, typer.Option("--weights", help="A safetensors file.")]
+Onnx = Annotated[Path, typer.Option(help="An ONNX file.")]
+
+
+@export.command("recognizer")
+def _export_recognizer(weights: Trained, output: Onnx) -> None:
+    """Writes a recognizer as ONNX."""
+    _export(weights, "recognizer", output)
+
+
+@export.command("detector")
+def _export_detector(weights: Trained, output: Onnx) -> None:
+    """Writes a detector as ONNX."""
+    _export(weights, "detector", output)
+
+
+def _export(weights: Path, task: str, output: Path) -> None:
+    missing = [name for name in ("torch", "onnx") if find_spec(name) is None]
+    if missing:
+        raise PlatestreamError(
+            f"export needs {' and '.join(missing)}: pip install 'platestream[train]'"
+        )
+    from training.export import export
+
+    export(weights, task, output)
+    _say(f"{output.stat().st_size / 2**20:.1f} MiB: {output}")
 
 
 @calibration.command("recognizer")
@@ -374,7 +430,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _need_training() -> None:
-    missing = [name for name in ("catalyst", "albumentations") if find_spec(name) is None]
+    missing = [name for name in ("torch", "catalyst", "albumentations") if find_spec(name) is None]
     if missing:
         raise PlatestreamError(
             f"training needs {' and '.join(missing)}: pip install 'platestream[train]'"
