@@ -335,7 +335,9 @@ def _clean_labels(
     report: Annotated[
         Path | None, typer.Option(help="An HTML page, the most suspicious labels first.")
     ] = None,
-    photos: Annotated[Path | None, typer.Option(help="Street photographs to train on, too.")] = None,
+    photos: Annotated[
+        Path | None, typer.Option(help="Street photographs to train on, too.")
+    ] = None,
     folds: Annotated[int, typer.Option(min=2, max=10)] = 3,
     steps: Annotated[int, typer.Option(min=1, help="Batches of each fold's training.")] = 300,
     logs: Logs = Path("runs/clean-labels"),
@@ -389,8 +391,8 @@ def _clean_labels(
         write_report(report, folder, verdicts)
     counts = Counter(v.action for v in verdicts)
     suspicious = sum(bool(v.reasons) for v in verdicts)
-    _say(f"{len(verdicts)} files, {suspicious} suspicious: " + ", ".join(
-        f"{counts[action]} {action}" for action in ("kept", "changed", "added", "dropped")))  # fmt: skip
+    done = ", ".join(f"{counts[a]} {a}" for a in ("kept", "changed", "added", "dropped"))
+    _say(f"{len(verdicts)} files, {suspicious} suspicious: {done}")
 
 
 @app.command("contact-sheet")

@@ -18,7 +18,7 @@ from platestream import plates
 from platestream.vision.probabilities import sequence_log_probability
 from platestream.vision.recognizer import Recognizer
 from training import labels, splits
-from training.recognition.crops import Crop, list_pictures, read_picture
+from training.recognition.crops import Crop, read_picture
 from training.recognition.dataset import ALPHABET
 
 SURE = 0.9  # confidence of a reading that outvotes what people wrote

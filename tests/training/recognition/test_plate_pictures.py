@@ -6,6 +6,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import pytest
 
 from platestream.errors import DataError
 from training.recognition.crops import Crop, photo_crops
@@ -64,9 +65,5 @@ def test_a_bad_row_of_a_list_of_photographs_is_named(tmp_path: Path) -> None:
     assert [c.text for c in photo_crops(tmp_path, good)] == ["A001AA77"]
     bad = tmp_path / "bad.csv"
     bad.write_text(rows + "b.jpg,1,x,3,4,A001AA77,1,1\n")
-    try:
+    with pytest.raises(DataError, match="row 3"):
         photo_crops(tmp_path, bad)
-    except DataError as error:
-        assert "row 3" in str(error)
-    else:
-        raise AssertionError("a row without numbers was taken")
