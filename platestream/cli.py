@@ -65,6 +65,7 @@ def _recognize(
     paths: Paths,
     as_json: Json = False,
     weights: Annotated[Path | None, typer.Option(help="Other weights.")] = None,
+    backend: Annotated[str, typer.Option(help="auto, openvino, onnxruntime or torch.")] = "auto",
     device: Annotated[str, typer.Option(help="cpu, cuda, cuda:0, …")] = "cpu",
     threshold: Annotated[float | None, typer.Option(min=0, max=1)] = None,
     plates_file: PlatesFile = None,
@@ -73,7 +74,7 @@ def _recognize(
     from platestream.vision.recognizer import Recognizer
 
     recognizer = Recognizer.load(
-        weights, device=device, threshold=threshold, plates_file=plates_file
+        weights, backend=backend, device=device, threshold=threshold, plates_file=plates_file
     )
 
     def one(path: Path, image: np.ndarray[Any, np.dtype[np.uint8]]) -> dict[str, Any]:
@@ -91,6 +92,7 @@ def _recognize(
 def _read(
     paths: Paths,
     as_json: Json = False,
+    backend: Annotated[str, typer.Option(help="auto, openvino, onnxruntime or torch.")] = "auto",
     device: Annotated[str, typer.Option(help="cpu, cuda, cuda:0, …")] = "cpu",
     detector_weights: Annotated[Path | None, typer.Option(help="Other weights.")] = None,
     recognizer_weights: Annotated[Path | None, typer.Option(help="Other weights.")] = None,
@@ -103,6 +105,7 @@ def _read(
     reader = PlateReader.load(
         detector_weights=detector_weights,
         recognizer_weights=recognizer_weights,
+        backend=backend,
         device=device,
         threshold=threshold,
         plates_file=plates_file,
@@ -163,6 +166,7 @@ _pass_on("evaluate", "training.cli", "Judges the recognizer or the detector.", n
 _pass_on(
     "calibrate", "training.cli", "Fits a recognizer's confidences to checked crops.", named=True
 )
+_pass_on("export", "training.cli", "Writes a trained model as ONNX.", named=True)
 _pass_on("contact-sheet", "training.cli", "Shows augmented training samples.", named=True)
 
 

@@ -70,6 +70,7 @@ class Plate(_Message):
         probabilities: Of characters by position, as ``platestream.vision.probabilities`` packs
             them; empty where they are not known.
         candidates: The likeliest texts with the logarithms of their probabilities, best first.
+        lines: On how many lines it was read.
         crop: The plate warped flat, as JPEG; empty if there is none.
         track: The id of the track that the text is fused over; None where it is one reading's.
     """
@@ -84,6 +85,7 @@ class Plate(_Message):
     format: PlateString = ""
     probabilities: Annotated[bytes, Field(max_length=MAX_PROBABILITIES)] = b""
     candidates: Annotated[tuple[Candidate, ...], Field(max_length=MAX_CANDIDATES)] = ()
+    lines: Annotated[int, Field(ge=1, le=2)] = 1
     crop: Annotated[bytes, Field(max_length=MAX_CROP_BYTES)] = b""
     track: Ordinal | None = None
 

@@ -46,6 +46,7 @@ def to_message(plate: ReadPlate) -> Plate:
             for text, log in plate.text.candidates[:MAX_CANDIDATES]
             if len(text) <= MAX_CHARACTERS
         ),
+        lines=plate.text.lines,
     )
 
 
@@ -72,6 +73,7 @@ def to_observation(plate: Plate, alphabet: str) -> Observation:
         plate.format or None,
         probabilities,
         plate.candidates,
+        plate.lines,
     )
     corners = np.array(plate.corners, np.float32)
     return Observation(corners, plate.score, text, alphabet, crop=plate.crop)

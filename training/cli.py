@@ -1,4 +1,4 @@
-"""``platestream train|evaluate recognizer|detector``, contact sheets and confirmed labels."""
+"""``platestream train|evaluate|calibrate|export``, labels and contact sheets."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ import typer
 
 from platestream import options
 from platestream.errors import DataError, PlatestreamError
+from platestream.vision.backends import Network
 
 _FOLDER = Path(__file__).parent / "data"
 _PLAIN = {"add_completion": False, "pretty_exceptions_enable": False, "no_args_is_help": True}
@@ -21,10 +22,12 @@ _PLAIN = {"add_completion": False, "pretty_exceptions_enable": False, "no_args_i
 app = typer.Typer(**_PLAIN)  # type: ignore[arg-type]
 train = typer.Typer(**_PLAIN, help="Trains a model; it can be resumed.")  # type: ignore[arg-type]
 evaluate = typer.Typer(**_PLAIN, help="Judges a model on data it has not seen.")  # type: ignore[arg-type]
+export = typer.Typer(**_PLAIN, help="Writes a model as ONNX, to be run faster.")  # type: ignore[arg-type]
 app.add_typer(train, name="train")
 app.add_typer(evaluate, name="evaluate")
 calibration = typer.Typer(**_PLAIN, help="Makes confidences mean what they say.")  # type: ignore[arg-type]
 app.add_typer(calibration, name="calibrate")
+app.add_typer(export, name="export")
 
 Data = Annotated[Path, typer.Option(help="The folder with the pictures.")]
 Seed = Annotated[int, typer.Option()]
@@ -35,6 +38,9 @@ Json = Annotated[
 ]
 Weights = Annotated[Path | None, typer.Option(help="Default: the shipped ones.")]
 Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:0, …")]
+Backend = Annotated[str, typer.Option(help="auto, openvino, onnxruntime or torch.")]
+Precision = Annotated[str, typer.Option(help="auto, fp32 or bf16.")]
+Latency = Annotated[bool, typer.Option("--latency", help="Time every backend on one core too.")]
 Threads = Annotated[int, typer.Option(min=1, help="CPU threads of the network.")]
 
 
@@ -45,8 +51,8 @@ def _train_recognizer(
     labels: Annotated[
         Path | None, typer.Option(help="Another reading of some files: filename,reading.")
     ] = None,
-    confirmed: Annotated[
-        Path | None, typer.Option(help="Texts that take the place of all others: file,text.")
+    corrections: Annotated[
+        Path | None, typer.Option(help="Texts in place of the others' (empty: none): file,text.")
     ] = None,
     photos: Annotated[
         Path | None,
@@ -81,8 +87,8 @@ def _train_recognizer(
         label_files.read_csv(labels) if labels else {},
         _column(_FOLDER / "crops_validation.csv"),
         _column(_FOLDER / "negative_validation.csv"),
-        confirmed=label_files.read_csv(confirmed, alphabet=plates.alphabet())
-        if confirmed
+        corrections=label_files.read_csv(corrections, alphabet=plates.alphabet())
+        if corrections
         else None,
         seed=0,
     )
@@ -90,7 +96,7 @@ def _train_recognizer(
         f"{len(crops.train)} crops to train on, {len(crops.valid)} to watch, {crops.held_out} held "
         f"out, {len(crops.unlabelled)} without a label"
     )
-    for file, reason in sorted(crops.unlabelled.items()) if confirmed is None else ():
+    for file, reason in sorted(crops.unlabelled.items()):
         _say(f"  no label: {file}: {reason}")
     grounds = []
     train_crops, valid_crops = crops.train, crops.valid
@@ -182,16 +188,25 @@ def _evaluate_recognizer(
     ] = None,
     weights: Weights = None,
     threshold: Annotated[float | None, typer.Option(min=0, max=1)] = None,
+    backend: Backend = "auto",
     device: Device = "cpu",
-    latency: Annotated[bool, typer.Option("--latency", help="Measure it too.")] = False,
+    precision: Precision = "auto",
+    latency: Latency = False,
     as_json: Json = False,
 ) -> None:
     """Judges the recognizer on plate crops."""
     from platestream.vision.recognizer import Recognizer
     from training.recognition.evaluation import evaluate
 
-    recognizer = Recognizer.load(weights, device=device, threshold=threshold)
-    _report(evaluate(recognizer, data, labels, negatives, latency=latency), as_json)
+    recognizer = Recognizer.load(
+        weights, backend=backend, device=device, precision=precision, threshold=threshold
+    )
+    result = _named(recognizer.network) | evaluate(recognizer, data, labels, negatives)
+    if latency:
+        from training.latency import recognizer_latency
+
+        result["latency"] = recognizer_latency(weights, device)
+    _report(result, as_json)
 
 
 @evaluate.command("detector")
@@ -202,16 +217,57 @@ def _evaluate_detector(
     ] = None,
     weights: Weights = None,
     threshold: Annotated[float | None, typer.Option(min=0, max=1)] = None,
+    backend: Backend = "auto",
     device: Device = "cpu",
-    latency: Annotated[bool, typer.Option("--latency", help="Measure it too.")] = False,
+    precision: Precision = "auto",
+    latency: Latency = False,
     as_json: Json = False,
 ) -> None:
     """Judges the detector on street photographs."""
     from platestream.vision.detector import Detector
     from training.detection.evaluation import evaluate
 
-    detector = Detector.load(weights, device=device, score_threshold=threshold)
-    _report(evaluate(detector, data, labels, latency=latency), as_json)
+    detector = Detector.load(
+        weights, backend=backend, device=device, precision=precision, score_threshold=threshold
+    )
+    result = _named(detector.network) | evaluate(detector, data, labels)
+    if latency:
+        from training.latency import detector_latency
+
+        result["latency"] = detector_latency(weights, device)
+    _report(result, as_json)
+
+
+def _named(network: Network) -> dict[str, Any]:
+    return {"backend": network.backend, "computed_in": network.run.precision}
+
+
+Trained = Annotated[Path, typer.Option("--weights", help="A safetensors file.")]
+Onnx = Annotated[Path, typer.Option(help="An ONNX file.")]
+
+
+@export.command("recognizer")
+def _export_recognizer(weights: Trained, output: Onnx) -> None:
+    """Writes a recognizer as ONNX."""
+    _export(weights, "recognizer", output)
+
+
+@export.command("detector")
+def _export_detector(weights: Trained, output: Onnx) -> None:
+    """Writes a detector as ONNX."""
+    _export(weights, "detector", output)
+
+
+def _export(weights: Path, task: str, output: Path) -> None:
+    missing = [name for name in ("torch", "onnx") if find_spec(name) is None]
+    if missing:
+        raise PlatestreamError(
+            f"export needs {' and '.join(missing)}: pip install 'platestream[train]'"
+        )
+    from training.export import export
+
+    export(weights, task, output)
+    _say(f"{output.stat().st_size / 2**20:.1f} MiB: {output}")
 
 
 @calibration.command("recognizer")
@@ -264,28 +320,79 @@ def _calibrate_recognizer(
     _say(f"weights: {output}")
 
 
-@app.command("confirm-labels")
-def _confirm_labels(
+@app.command("clean-labels")
+def _clean_labels(
     data: Data,
-    labels: Annotated[Path, typer.Option(help="Another reading of the files.")],
-    weights: Annotated[Path, typer.Option(help="A first recognizer.")],
-    output: Annotated[Path, typer.Option(help="A CSV: file,text.")],
+    output: Annotated[Path, typer.Option(help="The corrections, a CSV: file,text,reason.")],
+    start: Annotated[Path, typer.Option(help="Weights that have seen synthetic plates only.")],
+    labels: Annotated[
+        Path | None, typer.Option(help="Another reading of some files: filename,reading.")
+    ] = None,
+    reviewed: Annotated[
+        Path | None,
+        typer.Option(help="Texts that a person read: file,text; they overrule everything."),
+    ] = None,
+    report: Annotated[
+        Path | None, typer.Option(help="An HTML page, the most suspicious labels first.")
+    ] = None,
+    photos: Annotated[
+        Path | None, typer.Option(help="Street photographs to train on, too.")
+    ] = None,
+    folds: Annotated[int, typer.Option(min=2, max=10)] = 3,
+    steps: Annotated[int, typer.Option(min=1, help="Batches of each fold's training.")] = 300,
+    logs: Logs = Path("runs/clean-labels"),
+    threads: Threads = 2,
+    seed: Seed = 0,
 ) -> None:
-    """Lets a first model decide between file names and another reading."""
+    """Finds wrong labels with models that never saw the crops that they judge."""
+    _need_training()
+    from collections import Counter
+
     from platestream.vision.recognizer import Recognizer
     from training import labels as label_files
-    from training.recognition.confirmation import confirm
-    from training.recognition.crops import list_pictures, plate_folder
+    from training.recognition.cleaning import judge, write_corrections
+    from training.recognition.cleaning_report import write_report
+    from training.recognition.crops import (
+        Crop,
+        gather_photos,
+        grouped,
+        list_pictures,
+        plate_folder,
+    )
+    from training.recognition.plate_pictures import corner_detector, load
+    from training.recognition.run import Options, train
 
     folder = plate_folder(data)
-    texts = confirm(
-        Recognizer.load(weights), folder, list_pictures(folder), label_files.read_csv(labels)
-    )
-    with output.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["file", "text"])
-        writer.writerows((name, text) for name, text in sorted(texts.items()) if text)
-    _say(f"{sum(map(bool, texts.values()))} of {len(texts)} files have a confirmed text")
+    second = label_files.read_csv(labels) if labels else {}
+    held_out = set(_column(_FOLDER / "crops_validation.csv"))
+    groups = [g for g in grouped(folder, list_pictures(folder), second) if not held_out & set(g)]
+    more: list[Crop] = []
+    if photos:
+        apart = _column(_FOLDER / "photos_validation.csv")
+        more = gather_photos(photos, _FOLDER / "photos_texts.csv", apart)[0]
+    detector = corner_detector()
+
+    def fold(crops: Sequence[Crop], number: int) -> Recognizer:
+        weights = logs / f"fold-{number}.safetensors"
+        pictures = load([*crops, *more], detector)
+        options = Options(
+            logs=logs / f"fold-{number}", seed=seed + number, epochs=1, steps=steps,
+            synthetic_epochs=0, learning_rate=1e-3, threads=threads, start=start,
+        )  # fmt: skip
+        train(pictures, pictures[:64], [], weights, options)
+        return Recognizer.load(weights, backend="torch")
+
+    verdicts = judge(
+        folder, groups, second, label_files.read_csv(reviewed) if reviewed else {}, fold,
+        folds=folds, seed=seed,
+    )  # fmt: skip
+    write_corrections(output, verdicts)
+    if report:
+        write_report(report, folder, verdicts)
+    counts = Counter(v.action for v in verdicts)
+    suspicious = sum(bool(v.reasons) for v in verdicts)
+    done = ", ".join(f"{counts[a]} {a}" for a in ("kept", "changed", "added", "dropped"))
+    _say(f"{len(verdicts)} files, {suspicious} suspicious: {done}")
 
 
 @app.command("contact-sheet")
@@ -325,7 +432,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _need_training() -> None:
-    missing = [name for name in ("catalyst", "albumentations") if find_spec(name) is None]
+    missing = [name for name in ("torch", "catalyst", "albumentations") if find_spec(name) is None]
     if missing:
         raise PlatestreamError(
             f"training needs {' and '.join(missing)}: pip install 'platestream[train]'"

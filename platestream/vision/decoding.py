@@ -43,7 +43,8 @@ class PlateText:
     """What is written on a plate.
 
     Attributes:
-        text: ``?`` stands for a character below the threshold; empty where there is no plate.
+        text: ``?`` stands for a character below the threshold, and for a sign that no plate we
+            know carries; empty where there is no plate.
         confidence: The least of the characters' confidences: one wrong character is a wrong
             plate. For the empty text, how sure the recognizer is that nothing is there.
         characters: Each with its best guess, below the threshold too.
@@ -54,6 +55,7 @@ class PlateText:
             if that the picture shows any text of a format is less likely than not.
         probabilities: What was decoded: TxC float32, rows sum to 1, class 0 the blank.
         candidates: The likeliest texts with the logarithms of their probabilities, best first.
+        lines: On how many lines it was read.
     """
 
     text: str
@@ -64,6 +66,7 @@ class PlateText:
     format: str | None = None
     probabilities: npt.NDArray[np.float32] | None = field(default=None, compare=False, repr=False)
     candidates: tuple[tuple[str, float], ...] = ()
+    lines: int = 1
 
     @property
     def guess(self) -> str:
@@ -144,7 +147,8 @@ def decode_batch(
     decoded = []
     for index, (path, text) in enumerate(zip(paths, texts, strict=True)):
         rows = probabilities[index]
-        grammar = None if formats is None else formats.grammar(lines[index] if lines else 1)
+        count = lines[index] if lines else 1
+        grammar = None if formats is None else formats.grammar(count)
         name = _format(text, grammar)
         likelihood = min(1.0, math.exp(logs[index]))
         if likelihood >= SURE and (name is not None or formats is None or not text):
@@ -159,17 +163,19 @@ def decode_batch(
             errors = _errors(best, found, grammar) if chosen else []
         if not chosen:
             nothing = float(rows[:, BLANK].min()) if len(rows) else 0.0
-            decoded.append(PlateText("", nothing, (), False, raw, None, rows, candidates))
+            decoded.append(PlateText("", nothing, (), False, raw, None, rows, candidates, count))
             continue
         characters = tuple(
             Character(char, calibrated(1.0 - error, temperature))
             for char, error in zip(chosen, errors, strict=True)
         )
         confidence = min(character.confidence for character in characters)
-        shown = "".join(c.char if c.confidence >= threshold else "?" for c in characters)
+        shown = "".join(
+            c.char if c.confidence >= threshold and c.char != OTHER else "?" for c in characters
+        )
         accepted = confidence >= threshold and (name is not None or formats is None)
         decoded.append(
-            PlateText(shown, confidence, characters, accepted, raw, name, rows, candidates)
+            PlateText(shown, confidence, characters, accepted, raw, name, rows, candidates, count)
         )
     return decoded
 

@@ -10,8 +10,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 ARCHITECTURE = "plate-centres"
-STRIDE = 8  # input pixels per cell of the output
-OFFSET_SCALE = 32.0  # pixels that an offset of 1 stands for
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +48,7 @@ class PlateCentres(nn.Module):
 
     Input: Nx3xHxW float BGR, 0 to 1; H and W multiples of 32.
     Output: Nx9x(H/8)x(W/8): a logit of "here is a plate's centre", then x and y offsets of the
-    four corners from the cell's centre, in units of ``OFFSET_SCALE`` pixels.
+    four corners from the cell's centre, in units of ``heatmap.OFFSET_SCALE`` pixels.
     """
 
     def __init__(self, config: CentresConfig) -> None:

@@ -13,6 +13,7 @@ from platestream.plates import PlateFormats
 from platestream.vision.decoding import (
     FORMAT_ODDS,
     MAX_CANDIDATES,
+    OTHER,
     Character,
     PlateText,
     differing,
@@ -143,17 +144,22 @@ class TextFusion:
             for char, error in zip(best, errors, strict=True)
         )
         confidence = min(character.confidence for character in characters)
+        fitting = sum(share for c, share in shares.items() if names[c])
+        name = names[best] if fitting >= total / 2 else None
         return PlateText(
-            "".join(c.char if c.confidence >= threshold else "?" for c in characters),
+            "".join(
+                c.char if c.confidence >= threshold and c.char != OTHER else "?" for c in characters
+            ),
             confidence,
             characters,
-            confidence >= threshold and names[best] is not None,
+            confidence >= threshold and name is not None,
             best,
-            names[best],
+            name,
             candidates=tuple(
                 (c, math.log(max(share / total, 1e-300)))
                 for c, share in sorted(shares.items(), key=lambda one: -one[1])
             ),
+            lines=lines,
         )
 
     def _weight_of_lines(self, lines: int) -> float:

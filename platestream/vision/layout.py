@@ -28,5 +28,5 @@ def unstack(image: Image) -> Image:
     upper = image[:part]
     lower = image[min(height - 1, round(height * _LOWER_BEGINS)) :]
     if lower.shape[0] != part:
-        lower = cv2.resize(lower, (image.shape[1], part))
+        lower = cv2.resize(lower, (image.shape[1], part)).astype(np.uint8)
     return np.concatenate([upper, lower], axis=1).astype(np.uint8)

@@ -1,4 +1,4 @@
-"""The recognizer's network: residual convolutions, a mixing stage along the line, and CTC's head."""
+"""The recognizer's network: residual convolutions, then mixing along the line, for CTC."""
 
 from __future__ import annotations
 
@@ -171,7 +171,9 @@ class PlateLine(nn.Module):
 
 def build(config: dict[str, Any]) -> PlateLine:
     """Makes a network from the plain values kept beside weights."""
-    values = {k: tuple(v) if isinstance(v, list) else v for k, v in config.items()}
+    values: dict[str, Any] = {
+        key: tuple(value) if isinstance(value, list) else value for key, value in config.items()
+    }
     return PlateLine(LineConfig(**values))
 
 

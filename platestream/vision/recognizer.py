@@ -8,19 +8,22 @@ from typing import overload
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from platestream import plates
-from platestream.errors import SettingsError, WeightsError
+from platestream.errors import WeightsError
 from platestream.plates import PlateFormats
+from platestream.vision.backends import Network, load_network
 from platestream.vision.decoding import PlateText, decode_batch
+from platestream.vision.layout import unstack
 from platestream.vision.plate_image import network_input
-from platestream.vision.recognition_model import ARCHITECTURE, PlateLine, build, fold
-from platestream.vision.weights import default_path, load_weights
 
 Image = npt.NDArray[np.uint8]
 
 DEFAULT_THRESHOLD = 0.6
+# Plates of one line are 4.6 times as wide as high, of two 1.3 to 1.7 times: a picture with less
+# than this may show two lines.
+_LINE_ASPECT = 2.6
+MAX_SIDE = 1024  # pixels of a network's input; plates are not read better from more
 
 
 class Recognizer:
@@ -28,20 +31,23 @@ class Recognizer:
 
     def __init__(
         self,
-        model: PlateLine,
+        network: Network,
         alphabet: str,
-        device: str,
+        size: tuple[int, int],
         threshold: float,
         formats: PlateFormats | None = None,
         temperature: float = 1.0,
     ) -> None:
-        """Takes a built network; ``load`` is the usual way."""
+        """Takes a loaded network; ``load`` is the usual way.
+
+        Args:
+            size: Width and height in pixels of the pictures that the network takes.
+        """
         self._formats = formats or plates.shipped()
         self._temperature = temperature
-        self._device = torch_device(device)
-        self._model = fold(model).to(self._device)
-        self._model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.network = network
         self.alphabet = alphabet
+        self._size = size
         self.threshold = threshold
 
     @classmethod
@@ -49,42 +55,50 @@ class Recognizer:
         cls,
         path: Path | None = None,
         *,
+        backend: str = "auto",
         device: str = "cpu",
+        threads: int = 0,
+        precision: str = "auto",
         threshold: float | None = None,
         plates_file: Path | None = None,
         temperature: float | None = None,
     ) -> Recognizer:
-        """Loads weights: the shipped ones, or a file of one's own.
+        """Loads a network: the shipped one, or a file of one's own.
 
         Args:
-            device: ``cpu``, ``cuda`` or ``cuda:0``.
-            threshold: The least confidence, 0 to 1, of a character that is believed.
+            path, backend, device, threads, precision: As ``load_network`` takes them.
+            threshold: The least confidence, 0 to 1, of a character that is believed; None: the
+                network's own.
             plates_file: What plates may carry; without it what the package knows.
-            temperature: Of the confidences; without it the weights' own.
+            temperature: Of the confidences; without it the network's own.
 
         Raises:
-            WeightsError: The weights are missing or not ours.
-            SettingsError: The device is not there, or the plates file does not fit.
+            WeightsError: The file is missing or not ours.
+            SettingsError: Backend, device or precision are not there, or the plates file does not
+                fit.
         """
-        path = path or default_path("recognizer")
-        weights = load_weights(path, "recognizer")
-        if weights.architecture != ARCHITECTURE:
-            raise WeightsError(f"'{path}' is for an unknown network '{weights.architecture}'")
+        network = load_network(
+            path, "recognizer", backend=backend, device=device, threads=threads, precision=precision
+        )
         try:
-            model = build(weights.config["network"])
-            model.load_state_dict(weights.tensors)
-            alphabet = str(weights.config["alphabet"])
-            fitted = float(weights.config.get("temperature", 1.0))
+            made = network.config["network"]
+            size = (int(made["width"]), int(made["height"]))
+            if not all(1 <= side <= MAX_SIDE for side in size):
+                raise ValueError(f"pictures of {size[0]} x {size[1]} pixels")
+            alphabet = str(network.config["alphabet"])
+            own = float(network.config.get("threshold", DEFAULT_THRESHOLD))
+            fitted = float(network.config.get("temperature", 1.0))
             if not 0 < fitted < 1e3:
                 raise ValueError(f"a temperature of {fitted}")
-        except (KeyError, TypeError, ValueError, RuntimeError) as error:
-            raise WeightsError(f"'{path}' does not fit its own network: {error}") from error
-        chosen = weights.config.get("threshold", DEFAULT_THRESHOLD)
+        except (KeyError, TypeError, ValueError) as error:
+            raise WeightsError(
+                f"'{network.path}' does not say what its network takes: {error}"
+            ) from error
         return cls(
-            model,
+            network,
             alphabet,
-            device,
-            chosen if threshold is None else threshold,
+            size,
+            own if threshold is None else threshold,
             plates.load(plates_file) if plates_file is not None else None,
             fitted if temperature is None else temperature,
         )
@@ -97,6 +111,9 @@ class Recognizer:
 
     def predict(self, images: Image | Sequence[Image]) -> PlateText | list[PlateText]:
         """Reads one picture, or several at once.
+
+        A picture that is not wide enough for one line of a plate is also read as two lines, and
+        what is then likelier a plate counts.
 
         Args:
             images: One picture or a sequence of them, each of its own size: HxWx3 uint8 BGR, or
@@ -112,14 +129,26 @@ class Recognizer:
     def _read(self, images: list[Image]) -> list[PlateText]:
         if not images:
             return []
-        probabilities = self.probabilities(images)
-        return decode_batch(
-            probabilities,
+        places, views, lines = [], [], []
+        for place, image in enumerate(images):
+            square = check(image).shape[1] < _LINE_ASPECT * image.shape[0]
+            for count in (1, 2) if square else (1,):
+                places.append(place)
+                views.append(unstack(image) if count == 2 else image)
+                lines.append(count)
+        read = decode_batch(
+            self.probabilities(views),
             self.alphabet,
             self.threshold,
             self._formats,
+            lines=lines,
             temperature=self._temperature,
         )
+        best: list[PlateText | None] = [None] * len(images)
+        for place, text in zip(places, read, strict=True):
+            before = best[place]
+            best[place] = text if before is None else better(before, text)
+        return [text for text in best if text is not None]
 
     def probabilities(self, images: Sequence[Image]) -> npt.NDArray[np.float32]:
         """What CTC decoding starts from: NxTxC float32, class 0 the blank.
@@ -127,13 +156,24 @@ class Recognizer:
         Raises:
             ValueError: A picture is empty, or of another shape or type.
         """
-        size = self._model.config
-        batch = np.stack([network_input(check(i), size.width, size.height) for i in images])
-        with torch.inference_mode():
-            inputs = torch.from_numpy(batch)[:, None].to(self._device)
-            logits = self._model(inputs.contiguous(memory_format=torch.channels_last))
-            rows: npt.NDArray[np.float32] = logits.softmax(-1).cpu().numpy()
-        return rows
+        return self.network.run(self.inputs(images))
+
+    def inputs(self, images: Sequence[Image]) -> npt.NDArray[np.float32]:
+        """Pictures as the network takes them: Nx1xHxW float32.
+
+        Raises:
+            ValueError: A picture is empty, or of another shape or type.
+        """
+        return np.stack([network_input(check(image), *self._size) for image in images])[:, None]
+
+
+def better(first: PlateText, second: PlateText) -> PlateText:
+    """Of two readings of one plate the one to believe; the first where they are worth the same."""
+
+    def worth(text: PlateText) -> tuple[bool, float]:
+        return text.format is not None, text.confidence
+
+    return second if worth(second) > worth(first) else first
 
 
 def check(image: Image) -> Image:
@@ -149,18 +189,3 @@ def check(image: Image) -> Image:
             "is wanted, and not empty"
         )
     return image
-
-
-def torch_device(name: str) -> torch.device:
-    """A torch device by name.
-
-    Raises:
-        SettingsError: There is no such device here.
-    """
-    try:
-        device = torch.device(name)
-    except RuntimeError as error:
-        raise SettingsError(f"'{name}' is not a device; use cpu, cuda or cuda:0") from error
-    if device.type == "cuda" and not torch.cuda.is_available():
-        raise SettingsError(f"device '{name}' is asked for, but CUDA is not available here")
-    return device

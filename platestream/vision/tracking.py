@@ -70,7 +70,6 @@ class Observation:
         score: The detector's, 0 to 1.
         text: With its probabilities and candidates, where they are known.
         alphabet: What the classes of its probabilities are, from the second on.
-        lines: On how many lines it is written.
         crop: The plate, flat, as JPEG; empty if there is none.
     """
 
@@ -78,7 +77,6 @@ class Observation:
     score: float
     text: PlateText
     alphabet: str
-    lines: int = 1
     crop: bytes = b""
 
     @property
@@ -309,7 +307,7 @@ class Tracker:
             candidates = tuple(c for c, _ in text.candidates) or (text.raw,)
             track.fusion.add(
                 TextReading(
-                    frame_id, text.probabilities, seen.alphabet, candidates, seen.width, seen.lines
+                    frame_id, text.probabilities, seen.alphabet, candidates, seen.width, text.lines
                 )
             )
             track.text = track.fusion.text(self.settings.threshold, self.settings.formats)

@@ -27,8 +27,10 @@ def run(session: Session) -> None:
     reader = PlateReader.load(
         detector_weights=settings.detector_weights,
         recognizer_weights=settings.recognizer_weights,
+        backend=settings.backend,
         device=settings.device,
         threads=settings.threads,
+        precision=settings.precision,
         threshold=settings.threshold,
         plates_file=settings.plates_file,
     )

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from platestream.vision.detection_model import OFFSET_SCALE, STRIDE
+from platestream.vision.heatmap import OFFSET_SCALE, STRIDE
 from training.detection.photos import Photo
 from training.synthesis.paste import into_box, paste, random_corners
 

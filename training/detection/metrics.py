@@ -11,8 +11,9 @@ import numpy.typing as npt
 import torch
 from catalyst import dl
 
-from platestream.vision.detector import decode_map, letterbox
+from platestream.vision.detector import letterbox
 from platestream.vision.geometry import bounding_box, box_iou, suppress
+from platestream.vision.heatmap import decode_map
 from training.detection.photos import Photo
 
 Boxes = npt.NDArray[np.float32]
@@ -101,7 +102,7 @@ class FindPlates(dl.Callback):  # type: ignore[misc]  # catalyst has no types
         device = next(model.parameters()).device
         with torch.inference_mode():
             found = model(tensor.to(device).contiguous(memory_format=torch.channels_last))[0]
-        corners, scores = decode_map(found, 0.1, 32)
+        corners, scores = decode_map(found.float().cpu().numpy(), 0.1, 32)
         boxes = np.array([bounding_box(c / scale) for c in corners], np.float32).reshape(-1, 4)
         kept = suppress(boxes, scores, 0.3)
         return judge(boxes[kept], [float(scores[i]) for i in kept], photo.boxes)

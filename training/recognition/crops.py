@@ -125,7 +125,7 @@ def gather(
     held_out: Iterable[str],
     held_out_negatives: Iterable[str],
     *,
-    confirmed: Mapping[str, str] | None = None,
+    corrections: Mapping[str, str] | None = None,
     valid_share: float = 0.08,
     seed: int = 0,
 ) -> CropData:
@@ -136,14 +136,16 @@ def gather(
         second: Another reading of some files; only those on which it agrees are trained on.
         held_out: Files kept for judging; every file of their groups is left out altogether.
         held_out_negatives: The same for ``Negative``.
-        confirmed: Texts that take the place of all others (see ``confirmation``); empty ones
-            leave a file out.
+        corrections: Texts that take the place of the others' (see ``cleaning``); empty ones leave
+            a file out.
         valid_share: How much of the rest watches over the training.
     """
     folder = plate_folder(root)
     files = list_pictures(folder)
     named = labels.from_names(files, second)
-    texts = named.texts if confirmed is None else {f: t for f, t in confirmed.items() if t}
+    corrected = corrections or {}
+    texts = {file: text for file, text in (named.texts | dict(corrected)).items() if text}
+    unlabelled = {f: why for f, why in named.unlabelled.items() if f not in corrected}
     apart = set(held_out)
     groups = [g for g in grouped(folder, files, second) if not apart.intersection(g)]
     kept = sum(map(len, groups))
@@ -160,7 +162,7 @@ def gather(
         left, right = splits.split(splits.groups(empty, {}, pairs), valid_share, seed)
         train_crops += [Crop(negatives / file, "") for file in left]
         valid_crops += [Crop(negatives / file, "") for file in right]
-    return CropData(train_crops, valid_crops, len(files) - kept, named.unlabelled)
+    return CropData(train_crops, valid_crops, len(files) - kept, unlabelled)
 
 
 def gather_photos(

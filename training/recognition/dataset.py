@@ -116,7 +116,11 @@ class TrainingCrops(Dataset[Sample]):
     def _synthetic(self, rng: np.random.Generator) -> tuple[Image, str, int]:
         draw = foreign_crop if rng.random() < _FOREIGN else plate_crop
         crop = draw(rng, self._grounds)
-        return _grey(crop.image), crop.text, crop.lines
+        image = _grey(crop.image)
+        if crop.lines == 2:  # its lines can only be told apart where it is warped flat
+            size = (0.0, 0.0, float(image.shape[1]), float(image.shape[0]))
+            image = view(PlatePicture(image, crop.text, size, crop.corners, 2), rng)
+        return image, crop.text, crop.lines
 
 
 def _grey(image: Image) -> Image:

@@ -100,7 +100,7 @@ def view(picture: PlatePicture, rng: np.random.Generator) -> Image:
         HxW uint8 grey of ``LINE_SIZE``, or ``STACK_SIZE`` where it has two lines.
     """
     size = LINE_SIZE if picture.lines == 1 else STACK_SIZE
-    if picture.corners is not None and rng.random() < 0.55:
+    if picture.corners is not None and (picture.lines == 2 or rng.random() < 0.55):
         quad = _warp_corners(picture.corners, rng)
     else:
         quad = _crop_corners(picture, rng)

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from platestream import plates
 from platestream.vision.decoding import OTHER
 from training.synthesis.camera import photograph
-from training.synthesis.crop import CROP_SIZE, SyntheticCrop, photographed
+from training.synthesis.crop import CROP_SIZE, SyntheticCrop, photographed, random_cut
 from training.synthesis.glyphs import glyph
 from training.synthesis.ground import grille, ground, lamps
 from training.synthesis.lettering import ink, line_of_text, telephone, word
@@ -114,7 +114,8 @@ def foreign_crop(rng: np.random.Generator, grounds: Sequence[Image] = ()) -> Syn
     known = plates.alphabet()
     text = "".join(s if s in known else OTHER for s in signs if s not in " -")
     plate = _foreign_plate(signs, rng)
-    return photographed(mount(plate, rng), PLATE_MM, text, 1, rng, grounds)
+    corners = random_cut(rng, PLATE_MM, 1)
+    return photographed(mount(plate, rng), corners, text, 1, rng, grounds)
 
 
 def _foreign_plate(signs: str, rng: np.random.Generator) -> Image:
