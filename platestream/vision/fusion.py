@@ -22,6 +22,8 @@ from platestream.vision.probabilities import sequence_log_probabilities
 
 MOST_READINGS = 32  # of one plate; the best are kept
 MOST_CANDIDATES = 16
+_LEAST_SHARE = 0.05  # of its reading's likeliest; what is less likely there wins nowhere
+_NAMES_KEPT = 1000
 _STRAY = -12.0  # nats: what a single reading may say against a text at most
 _CORRELATION = 0.3  # of what consecutive readings of one plate get wrong
 _FULL_WIDTH = 100.0  # pixels; a plate that wide in the frame can be read as well as a wider one
@@ -71,9 +73,11 @@ class TextFusion:
 
     def __init__(self) -> None:
         self.readings: list[TextReading] = []
-        self._logs: dict[int, dict[str, float]] = {}  # by frame id, then by text
+        # by frame id: what a reading says of texts, in nats, at least _STRAY, and weighted
+        self._said: dict[int, dict[str, float]] = {}
         self._own: dict[int, dict[str, float]] = {}  # by frame id: its candidates' probabilities
         self._candidates: list[str] = []
+        self._names: dict[tuple[str, int], str | None] = {}  # formats by text and lines
 
     def add(self, *readings: TextReading) -> None:
         """Takes readings in; of more than ``MOST_READINGS`` the least goes.
@@ -86,23 +90,28 @@ class TextFusion:
         """
         for reading in readings:
             texts = reading.texts
-            if not texts or reading.frame_id in self._logs:
+            if not texts or reading.frame_id in self._said:
                 continue
-            self._logs[reading.frame_id] = {}
+            logs = sequence_log_probabilities(reading.probabilities, texts, reading.alphabet)
+            own = dict(zip(texts, np.exp(logs).tolist(), strict=True))
             self.readings.append(reading)
-            self._candidates += [c for c in texts if c not in self._candidates]
+            self._said[reading.frame_id] = {}
+            self._own[reading.frame_id] = own
+            least_share = _LEAST_SHARE * max(own.values())
+            self._candidates += [
+                c for c, p in own.items() if p >= least_share and c not in self._candidates
+            ]
             if len(self.readings) > MOST_READINGS:
                 least = min(self.readings, key=lambda r: (r.weight, r.frame_id))
                 self.readings.remove(least)
-                del self._logs[least.frame_id]
-                self._own.pop(least.frame_id, None)
+                del self._said[least.frame_id], self._own[least.frame_id]
         self._measure()
         if len(self._candidates) > MOST_CANDIDATES:
             sums = self._sums()
             self._candidates.sort(key=lambda c: -sums[c])
             for dropped in self._candidates[MOST_CANDIDATES:]:
-                for logs in self._logs.values():
-                    logs.pop(dropped, None)
+                for said in self._said.values():
+                    said.pop(dropped, None)
             del self._candidates[MOST_CANDIDATES:]
 
     def text(self, threshold: float, formats: PlateFormats) -> PlateText:
@@ -121,7 +130,7 @@ class TextFusion:
         if not self.readings:
             return PlateText("", 0.0, (), False)
         lines = max((r.lines for r in self.readings), key=self._weight_of_lines)
-        names = {c: formats.format_of(c, lines) for c in self._candidates}
+        names = {c: self._name(c, lines, formats) for c in self._candidates}
         effective, scale = self._scale()
         logs = {
             c: scale * total + (0.0 if names[c] else math.log(FORMAT_ODDS))
@@ -162,6 +171,14 @@ class TextFusion:
             lines=lines,
         )
 
+    def _name(self, text: str, lines: int, formats: PlateFormats) -> str | None:
+        key = (text, lines)
+        if key not in self._names:
+            if len(self._names) >= _NAMES_KEPT:
+                self._names.clear()
+            self._names[key] = formats.format_of(text, lines)
+        return self._names[key]
+
     def _weight_of_lines(self, lines: int) -> float:
         return sum(r.weight for r in self.readings if r.lines == lines)
 
@@ -178,25 +195,20 @@ class TextFusion:
             (reading, text)
             for reading in self.readings
             for text in self._candidates
-            if text not in self._logs[reading.frame_id]
+            if text not in self._said[reading.frame_id]
         ]
         for alike in _by_shape(wanted):
             probabilities = np.stack([reading.probabilities for reading, _ in alike])
             texts = [text for _, text in alike]
             logs = sequence_log_probabilities(probabilities, texts, alike[0][0].alphabet)
-            for (reading, text), log in zip(alike, logs.tolist(), strict=True):
-                self._logs[reading.frame_id][text] = log
-        for reading in self.readings:
-            if reading.frame_id not in self._own:
-                found = self._logs[reading.frame_id]
-                self._own[reading.frame_id] = {c: math.exp(found[c]) for c in reading.texts}
+            weighted = np.logaddexp(logs, _STRAY) * [reading.weight for reading, _ in alike]
+            for (reading, text), said in zip(alike, weighted.tolist(), strict=True):
+                self._said[reading.frame_id][text] = said
 
     def _sums(self) -> dict[str, float]:
         """By candidate, what all readings say for it, in weighted nats."""
-        return {
-            c: sum(r.weight * _bounded(self._logs[r.frame_id][c]) for r in self.readings)
-            for c in self._candidates
-        }
+        said = self._said.values()
+        return {c: sum([one[c] for one in said]) for c in self._candidates}
 
     def _rest(self, effective: float, scale: float) -> float:
         """What all readings say at most for all texts together that are no candidates.
@@ -207,8 +219,7 @@ class TextFusion:
         """
         total = 0.0
         for reading in self.readings:
-            known = sum(math.exp(log) for log in self._logs[reading.frame_id].values())
-            left = _bounded(math.log(max(1e-12, 1 - known)))
+            left = _bounded(math.log(max(1e-12, 1 - sum(self._own[reading.frame_id].values()))))
             own = sorted(self._own[reading.frame_id].values())
             # the last of a full list may stand there as the decoder's choice, not by its rank
             ceiling = own[int(len(own) == MAX_CANDIDATES)]
@@ -227,7 +238,7 @@ class TextFusion:
             own = self._own[reading.frame_id]
             left += reading.weight * max(0.0, 1 - sum(own.values()))
             counted = [
-                p * (1.0 if formats.format_of(text, lines) else FORMAT_ODDS)
+                p * (1.0 if self._name(text, lines, formats) else FORMAT_ODDS)
                 for text, p in own.items()
             ]
             runners_up += reading.weight * (sum(counted) - max(counted))
