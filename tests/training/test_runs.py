@@ -24,7 +24,8 @@ def test_a_recognizer_run_resumes_and_its_weights_load(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     crops = []
     for number in range(6):
-        picture, text = plate_crop(rng)
+        made = plate_crop(rng, lines=1)
+        picture, text = made.image, made.text
         path = tmp_path / f"{number}.png"
         cv2.imwrite(str(path), picture)
         crops.append(Crop(path, text))

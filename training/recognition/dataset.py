@@ -17,7 +17,8 @@ from platestream import plates
 from platestream.vision.plate_image import network_input
 from platestream.vision.recognition_model import CrnnConfig
 from training.recognition.crops import Crop, read_picture
-from training.synthesis.crop import CROP_SIZE, empty_crop, plate_crop
+from training.synthesis.clutter import empty_crop
+from training.synthesis.crop import CROP_SIZE, plate_crop
 from training.transforms import street
 
 Image = npt.NDArray[np.uint8]
@@ -100,7 +101,8 @@ class TrainingCrops(Dataset[Sample]):
         rng = np.random.default_rng((self._seed, self.epoch, index))
         kind = rng.random()
         if kind < self.mixture.synthetic:
-            image, text = plate_crop(rng, self._grounds)
+            made = plate_crop(rng, self._grounds, lines=1)
+            image, text = made.image, made.text
         elif kind < self.mixture.synthetic + self.mixture.real and self._plates:
             picture, text = self._plates[int(rng.integers(len(self._plates)))]
             image = self._as_crop(picture)

@@ -1,141 +1,164 @@
-"""Synthetic plate crops: a flat plate photographed on something, and things that are no plate."""
+"""Synthetic plate crops, as a detector or a person would cut them out of a photograph."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-from training.synthesis.plate import PLATE_MM, random_text, render_plate
+from training.synthesis.camera import photograph
+from training.synthesis.ground import ground, lamps
+from training.synthesis.layout import LAYOUTS
+from training.synthesis.paste import random_corners
+from training.synthesis.plate import choose_layout, random_text, render_plate
+from training.synthesis.surface import Mounted, mount
 
 Image = npt.NDArray[np.uint8]
+Corners = npt.NDArray[np.float32]
 
-CROP_SIZE = (256, 64)  # width, height
-_KINDS = ("ru-1", "ru-1b", "ru-2", "ru-motorcycle", "ru-police")
-_SHARES = (0.84, 0.05, 0.05, 0.03, 0.03)
-_FONTS = (cv2.FONT_HERSHEY_SIMPLEX, cv2.FONT_HERSHEY_DUPLEX, cv2.FONT_HERSHEY_TRIPLEX,
-          cv2.FONT_HERSHEY_PLAIN)  # fmt: skip
+CROP_SIZE = (256, 64)  # width, height of a crop with one line of characters
+SQUARE_SIZE = (128, 96)  # and with two
+# How often each kind is drawn; oftener than on the road, but for ru-1, so that each is learned.
+SHARES = {
+    "ru-1": 0.62, "ru-1b": 0.07, "ru-2": 0.05, "ru-police": 0.03, "ru-military": 0.025,
+    "ru-military-trailer": 0.01, "ru-transit": 0.025, "ru-1a": 0.09, "ru-motorcycle": 0.05,
+    "ru-tractor": 0.02, "ru-military-2": 0.01,
+}  # fmt: skip
 
 
-def plate_crop(rng: np.random.Generator, grounds: Sequence[Image] = ()) -> tuple[Image, str]:
-    """A plate of a random text as a camera would see it, loosely cropped.
+@dataclass(frozen=True, slots=True)
+class SyntheticCrop:
+    """A crop and the truth about it.
+
+    Attributes:
+        image: HxWx3 uint8 BGR; 64x256 for one line of characters, 96x128 for two.
+        text: In reading order, upper line first; empty where there is nothing to read.
+        lines: Of characters: 1 or 2.
+        corners: 4x2 float32 pixels of the crop, of the plate without its frame: top-left,
+            top-right, bottom-right, bottom-left. They may lie a little outside.
+    """
+
+    image: Image
+    text: str
+    lines: int
+    corners: Corners
+
+
+def plate_crop(
+    rng: np.random.Generator,
+    grounds: Sequence[Image] = (),
+    kind: str | None = None,
+    *,
+    lines: int | None = None,
+) -> SyntheticCrop:
+    """A plate of a random text as a camera would see it, tightly or loosely cropped.
 
     Args:
-        grounds: Pictures to put it on; drawn ones where there are none.
+        grounds: Pictures without plates to put it on; drawn ones where there are none.
+        kind: One of ``layout.KINDS``; any where not given, by ``SHARES``.
+        lines: Only kinds with so many lines of characters, where no kind is given.
 
-    Returns:
-        64x256x3 uint8 BGR, and the text.
+    Raises:
+        ValueError: There is no such kind, or none with so many lines.
     """
-    text = random_text(rng, str(rng.choice(_KINDS, p=_SHARES)))
-    plate = emboss(render_plate(text, px_per_mm=0.5, rng=rng), rng)
-    crop = ground(rng, grounds)
-    width, height = CROP_SIZE
-    # how much of the crop the plate fills: from all of it to about six tenths
-    fill_x, fill_y = rng.uniform(0.62, 1.03), rng.uniform(0.45, 1.02)
-    w, h = width * fill_x, height * fill_y
-    x = rng.uniform(0, 1) * (width - w)
-    y = rng.uniform(0, 1) * (height - h)
-    target = np.array([[x, y], [x + w, y], [x + w, y + h], [x, y + h]], np.float32)
-    tilt = rng.normal(0, 0.07) * (1 - 0.7 * max(0.0, fill_y - 0.6))
-    target[[1, 2], 1] += tilt * height
-    target[[0, 3], 1] -= tilt * height
-    target += rng.normal(0, 0.02, (4, 2)).astype(np.float32) * np.array([height, height])
-    target = target.astype(np.float32)
-    source = np.array(
-        [[0, 0], [plate.shape[1], 0], [plate.shape[1], plate.shape[0]], [0, plate.shape[0]]],
-        np.float32,
-    )
-    matrix = cv2.getPerspectiveTransform(source, target)
-    warped = cv2.warpPerspective(plate, matrix, CROP_SIZE, flags=cv2.INTER_AREA)
-    mask = cv2.warpPerspective(
-        np.full(plate.shape[:2], 255, np.uint8), matrix, CROP_SIZE, flags=cv2.INTER_LINEAR
-    )
-    light = rng.uniform(0.45, 1.05)
-    alpha = (mask / 255.0)[..., None]
-    shade = cv2.GaussianBlur(mask, (0, 0), 3)[..., None] / 255.0  # what lies round it is darker
-    mixed = crop * (1 - 0.35 * shade) * (1 - alpha) + warped * light * alpha
-    return np.clip(mixed, 0, 255).astype(np.uint8), text
+    kind = kind or _any_kind(rng, lines)
+    layout = choose_layout(kind, rng)
+    text = random_text(rng, kind)
+    px_per_mm = 0.6 if layout.lines == 1 else 0.55
+    plate = render_plate(text, kind, px_per_mm=px_per_mm, rng=rng, layout=layout)
+    mounted = mount(plate, rng, layout.size_mm[0])
+    return photographed(mounted, layout.size_mm, text, layout.lines, rng, grounds)
 
 
-def emboss(plate: Image, rng: np.random.Generator) -> Image:
-    """Bolts, a dealer's frame below and the light edge of pressed letters, each now and then."""
-    plate = plate.copy()
-    height, width = plate.shape[:2]
-    mm = width / PLATE_MM[0]
-    if rng.random() < 0.4:
-        shift = max(1, round(1.2 * mm))
-        edges = plate.astype(np.int16) - np.roll(plate, (shift, shift), (0, 1)).astype(np.int16)
-        plate = np.clip(plate + edges * rng.uniform(0.1, 0.35), 0, 255).astype(np.uint8)
-    if rng.random() < 0.6:
-        colour = int(rng.choice([40, 90, 150, 200]))
-        for x in (rng.uniform(12, 26), PLATE_MM[0] - rng.uniform(12, 26)):
-            centre = (round(x * mm), round((PLATE_MM[1] / 2 + rng.normal(0, 3)) * mm))
-            cv2.circle(plate, centre, max(1, round(rng.uniform(3, 6) * mm)), (colour,) * 3, -1)
-    if rng.random() < 0.35:
-        border = round(rng.uniform(4, 16) * mm)
-        frame = np.full(
-            (height + 3 * border, width + 2 * border, 3), rng.integers(10, 70), np.uint8
-        )
-        frame[border : border + height, border : border + width] = plate
-        size = border / 14
-        word = _word(rng, 18)
-        cv2.putText(frame, word, (round(rng.uniform(0.05, 0.4) * width), height + 2 * border +
-                    border // 2), cv2.FONT_HERSHEY_SIMPLEX, max(0.2, size * 0.6),
-                    (int(rng.integers(120, 255)),) * 3, 1, cv2.LINE_AA)  # fmt: skip
-        plate = frame
-    return plate
+def _any_kind(rng: np.random.Generator, lines: int | None) -> str:
+    kinds = [k for k in SHARES if lines is None or LAYOUTS[k][0].lines == lines]
+    if not kinds:
+        raise ValueError(f"no plate kind has {lines} lines")
+    sums = np.cumsum([SHARES[k] for k in kinds])
+    return kinds[int(np.searchsorted(sums, rng.random() * sums[-1], side="right"))]
 
 
-def empty_crop(rng: np.random.Generator, grounds: Sequence[Image] = ()) -> Image:
-    """A crop without a plate: a ground, often with lettering, stripes or a lamp on it.
+def photographed(
+    mounted: Mounted, size_mm: tuple[float, float], text: str, lines: int,
+    rng: np.random.Generator, grounds: Sequence[Image],
+) -> SyntheticCrop:  # fmt: skip
+    """Puts a flat plate into a scene, takes a picture of it and cuts the plate out.
 
-    Returns:
-        64x256x3 uint8 BGR.
+    Args:
+        size_mm: The plate's width and height without its frame.
+        text: What the crop is said to read.
     """
-    crop = ground(rng, grounds).copy()
-    width, height = CROP_SIZE
-    kind = rng.random()
-    if kind < 0.35:
-        shade = (int(rng.integers(0, 255)),) * 3
-        if rng.random() < 0.5:
-            crop[:] = np.clip(crop * 0.2 + rng.integers(0, 230), 0, 255).astype(np.uint8)
-        cv2.putText(crop, _word(rng, 12), (int(rng.uniform(-20, 60)), int(rng.uniform(30, 60))),
-                    int(rng.choice(_FONTS)), rng.uniform(0.6, 2.0), shade,
-                    int(rng.integers(1, 5)), cv2.LINE_AA)  # fmt: skip
-    elif kind < 0.5:
-        for x in range(0, width, int(rng.integers(8, 40))):
-            cv2.line(crop, (x, 0), (x + int(rng.integers(-20, 20)), height),
-                     (int(rng.integers(0, 255)),) * 3, int(rng.integers(1, 6)))  # fmt: skip
-    elif kind < 0.6:
-        # a plate without characters: only its ground and frame
-        cv2.rectangle(crop, (int(rng.uniform(0, 40)), int(rng.uniform(0, 15))),
-                      (int(rng.uniform(200, 256)), int(rng.uniform(45, 64))),
-                      (int(rng.integers(150, 250)),) * 3, -1)  # fmt: skip
-    return crop
+    size = CROP_SIZE if lines == 1 else SQUARE_SIZE
+    corners = _corners(rng, size_mm, size, lines)
+    matrix = cv2.getPerspectiveTransform(mounted.corners, corners)
+    scene = ground(rng, grounds, size)
+    _lay(scene, mounted.image, matrix, rng)
+    return SyntheticCrop(photograph(scene, rng), text, lines, corners)
 
 
-def ground(rng: np.random.Generator, grounds: Sequence[Image]) -> Image:
-    """Something to lie round a plate: a patch of a given picture, or drawn bodywork.
+def _corners(
+    rng: np.random.Generator, size_mm: tuple[float, float], size: tuple[int, int], lines: int
+) -> Corners:
+    """Where the plate's corners lie in the crop."""
+    width, height = size
+    if rng.random() < 0.3:  # cut out by corners, as the detector finds them: nearly straight
+        margin_x, margin_y = rng.uniform(-0.015, 0.07, (2, 2)) * [[width / 2], [height]]
+        flat = np.array([[margin_x[0], margin_y[0]], [width - margin_x[1], margin_y[0]],
+                         [width - margin_x[1], height - margin_y[1]],
+                         [margin_x[0], height - margin_y[1]]])  # fmt: skip
+        return (flat + rng.normal(0, 0.03, (4, 2)) * height).astype(np.float32)
+    roll = 0.06 if rng.random() < 0.75 else 0.2
+    seen = random_corners(rng, 100.0, size_mm, roll=roll)
+    low, high = seen.min(0), seen.max(0)
+    box = high - low
+    # the part of the picture that is cut out: how wide, and of what shape
+    fill = float(rng.uniform(0.4, 0.85) if rng.random() < 0.35 else rng.uniform(0.8, 1.02))
+    aspect = float(rng.uniform(2.2, 4.8) if lines == 1 else rng.uniform(1.1, 2.2))
+    cut_x = box[0] / fill
+    cut_y = max(cut_x / aspect, box[1] / float(rng.uniform(0.8, 1.02)))
+    cut_y = min(cut_y, box[1] / 0.25)
+    room = np.array([cut_x, cut_y]) - box
+    place = np.clip(rng.normal(0.5, 0.25, 2), 0, 1) * room
+    scale = np.array([width / cut_x, height / cut_y])
+    return ((seen - low + place) * scale).astype(np.float32)
 
-    Returns:
-        64x256x3 uint8 BGR.
+
+def _lay(
+    scene: Image, picture: Image, matrix: npt.NDArray[np.float64], rng: np.random.Generator
+) -> None:
+    """Warps a picture onto a scene in the scene's light, or in that of a lamp at night, in place.
+
+    The ground close to it is darker, as in the hollow that a plate sits in.
     """
-    width, height = CROP_SIZE
-    if len(grounds) and rng.random() < 0.7:
-        picture = grounds[int(rng.integers(len(grounds)))]
-        h = int(rng.integers(24, max(25, min(picture.shape[0], picture.shape[1] // 3))))
-        w = min(picture.shape[1], int(h * rng.uniform(2.2, 4.5)))
-        y = int(rng.integers(0, picture.shape[0] - h + 1))
-        x = int(rng.integers(0, picture.shape[1] - w + 1))
-        return cv2.resize(picture[y : y + h, x : x + w], CROP_SIZE).astype(np.uint8)
-    base = rng.uniform(10, 230, 3) if rng.random() < 0.4 else np.full(3, rng.uniform(10, 230))
-    slope = np.linspace(-1, 1, height)[:, None, None] * rng.uniform(-60, 60)
-    noise = cv2.resize(rng.normal(0, rng.uniform(2, 25), (height // 8, width // 8, 3)), CROP_SIZE)
-    return np.clip(base + slope + noise, 0, 255).astype(np.uint8)
-
-
-def _word(rng: np.random.Generator, longest: int) -> str:
-    signs = list("ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789 .-")
-    return "".join(rng.choice(signs, int(rng.integers(3, longest))))
+    height, width = scene.shape[:2]
+    outline = np.array([[[0, 0], [picture.shape[1], 0], [picture.shape[1], picture.shape[0]],
+                         [0, picture.shape[0]]]], np.float32)  # fmt: skip
+    quad = cv2.perspectiveTransform(outline, matrix)[0]
+    alpha = np.zeros((height, width), np.uint8)
+    points = np.rint(np.clip(quad, -2000, 2000) * 16).astype(np.int32)
+    cv2.fillConvexPoly(alpha, points, 255, cv2.LINE_AA, shift=4)
+    warped = cv2.warpPerspective(picture, matrix, (width, height), flags=cv2.INTER_LINEAR,
+                                 borderMode=cv2.BORDER_REPLICATE)  # fmt: skip
+    chance = rng.random(4)
+    night = chance[0] < 0.1
+    if night:  # the plate throws the lamp's light back, nothing else does
+        around, light = float(rng.uniform(0.03, 0.3)), float(rng.uniform(0.7, 1.5))
+    else:
+        around, light = 1.0, float(rng.uniform(0.45, 1.08))
+    hollow = 0.0 if chance[1] < 0.4 else float(rng.uniform(0.2, 0.7))
+    depth = 2 * int(rng.integers(2, max(3, height // 8))) + 1
+    near = cv2.blur(alpha, (depth, depth)).astype(np.float32) * (-hollow * around / 255)
+    near += around
+    lit = light * (1 + float(rng.normal(0, 0.1)) * np.linspace(-1, 1, width, dtype=np.float32))
+    share = alpha.astype(np.float32) / 255
+    mixed = scene * (near * (1 - share))[:, :, None]
+    mixed += warped * (lit[None, :] * share)[:, :, None]
+    np.minimum(mixed, 255, out=mixed)
+    scene[:] = mixed.astype(np.uint8)
+    if night and chance[2] < 0.5:
+        scene[:] = cv2.addWeighted(scene, 1, cv2.blur(scene, (15, 15)), float(chance[3]) * 0.6, 0)
+    if night and chance[3] < 0.25:
+        lamps(scene, rng, alpha)

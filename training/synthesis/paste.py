@@ -7,32 +7,40 @@ import numpy as np
 import numpy.typing as npt
 
 from platestream.vision.geometry import bounding_box
-from training.synthesis.crop import emboss
 from training.synthesis.plate import PLATE_MM, random_text, render_plate
+from training.synthesis.surface import mount
 
 Image = npt.NDArray[np.uint8]
 Corners = npt.NDArray[np.float32]
 
 
-def random_corners(rng: np.random.Generator, width: float) -> Corners:
+def random_corners(
+    rng: np.random.Generator,
+    width: float,
+    size_mm: tuple[float, float] = PLATE_MM,
+    *,
+    roll: float = 0.07,
+) -> Corners:
     """Corners of a plate seen at random from about the front, round the origin.
 
     Args:
         width: Of its axis-aligned box, in pixels.
+        size_mm: The plate's width and height.
+        roll: Standard deviation in radians of its turn in the picture.
 
     Returns:
         4x2 float32: top-left, top-right, bottom-right, bottom-left.
     """
-    half = np.array(PLATE_MM) / 2
+    half = np.array(size_mm) / 2
     flat = np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]]) * half
     yaw, pitch = rng.normal(0, 0.45), rng.normal(0, 0.25)
-    roll = rng.normal(0, 0.07)
+    tilt = rng.normal(0, roll)
     x = flat[:, 0] * np.cos(yaw)
     z = flat[:, 0] * np.sin(yaw) + flat[:, 1] * np.sin(pitch)
     y = flat[:, 1] * np.cos(pitch)
     depth = 1 + z / rng.uniform(2000, 8000)  # of a camera so many plate millimetres away
     points = np.stack([x / depth, y / depth], 1)
-    turn = np.array([[np.cos(roll), -np.sin(roll)], [np.sin(roll), np.cos(roll)]])
+    turn = np.array([[np.cos(tilt), -np.sin(tilt)], [np.sin(tilt), np.cos(tilt)]])
     points = points @ turn.T
     points[:, 1] += points[:, 0] * rng.normal(0, 0.08)  # seen from beside: the far end climbs
     points *= width / (points[:, 0].max() - points[:, 0].min())
@@ -59,9 +67,14 @@ def paste(image: Image, corners: Corners, rng: np.random.Generator, *, light: fl
     kind = "ru-1" if rng.random() < 0.9 else str(rng.choice(["ru-1b", "ru-2", "ru-police"]))
     x1, _, x2, _ = bounding_box(corners)
     px_per_mm = float(np.clip(1.6 * (x2 - x1) / PLATE_MM[0], 0.15, 1.2))
-    plate = emboss(render_plate(random_text(rng, kind), px_per_mm=px_per_mm, rng=rng), rng)
-    plate = shade(plate, rng, light)
-    composite(image, plate, corners, blur=float(rng.uniform(0.3, 1.1)))
+    plate = render_plate(random_text(rng, kind), kind, px_per_mm=px_per_mm, rng=rng)
+    mounted = mount(plate, rng)
+    height, width = mounted.image.shape[:2]
+    outline = np.array([[[0, 0], [width, 0], [width, height], [0, height]]], np.float32)
+    matrix = cv2.getPerspectiveTransform(mounted.corners, corners.astype(np.float32))
+    framed = cv2.perspectiveTransform(outline, matrix)[0]  # the frame goes round the corners
+    composite(image, shade(mounted.image, rng, light), framed.astype(np.float32),
+              blur=float(rng.uniform(0.3, 1.1)))  # fmt: skip
 
 
 def shade(plate: Image, rng: np.random.Generator, light: float) -> Image:
