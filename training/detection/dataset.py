@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import albumentations as A
@@ -17,7 +18,7 @@ from training.detection.light import glare, night
 from training.detection.pasting import RealPlate, paint_lettering, paint_real, repaint
 from training.detection.photos import Photo
 from training.detection.targets import to_sample
-from training.detection.views import PSEUDO, Pyramid, View, clip, mirror, placing, tile
+from training.detection.views import Pyramid, View, clip, empty, mirror, placing, tile
 
 Image = npt.NDArray[np.uint8]
 Sample = dict[str, Tensor]
@@ -137,8 +138,11 @@ class TrainingViews(Dataset[Sample]):
             glare(view, rng)
         return view
 
-    def _street(self, rng: np.random.Generator) -> View:
-        """A square cut in which a plate has a width drawn evenly over its logarithm."""
+    def _street(self, rng: np.random.Generator, deep: int = 0) -> View:
+        """A square cut in which a plate has a width drawn evenly over its logarithm.
+
+        A photograph too small to fill it lies on another one.
+        """
         side = self._side
         pyramid = self._boxed[int(rng.integers(len(self._boxed)))]
         quad = pyramid.corners[int(rng.integers(len(pyramid.corners)))]
@@ -147,8 +151,12 @@ class TrainingViews(Dataset[Sample]):
         room = max(0.0, side / 2 - wanted / 2 - 4)
         target = side / 2 + rng.uniform(-room, room, 2)
         matrix = placing(rng, quad.mean(0).astype(np.float64), scale, target, tilt=pyramid.tilts)
-        view = pyramid.cut(matrix, self._ground(rng, side, side))
-        return self._repainted(view, rng)
+        rows, columns = pyramid.photo.image.shape[:2]
+        if scale * min(rows, columns) < 0.8 * side and deep < 3 and rng.random() < 0.6:
+            under = self._street(rng, deep + 1)
+        else:
+            under = self._ground(rng, side, side)
+        return self._repainted(pyramid.cut(matrix, under), rng)
 
     def _close_up(self, rng: np.random.Generator) -> View:
         """A second look at a plate, or at what was taken for one."""
@@ -191,14 +199,13 @@ class TrainingViews(Dataset[Sample]):
             corners = corners * np.float32([size[0] / width, size[1] / height])
             height, width = image.shape[:2]
             scale = 1.0
-        photo = Photo.of(image, corners)
+        box = np.concatenate([corners.min(0), corners.max(0)])[None].astype(np.float32)
+        photo = Photo(Path(), image, box, corners=corners[None].astype(np.float32))
         room = np.maximum(0, side / 2 - np.array([wanted, wanted * height / width]) / 2)
         target = side / 2 + rng.uniform(-1, 1, 2) * room
         middle = np.array([width / 2, height / 2])
         matrix = placing(rng, middle, scale, target, tilt=True)
-        pyramid = Pyramid(photo)
-        pyramid.known[:] = PSEUDO
-        return pyramid.cut(matrix, self._empty(rng).image)
+        return Pyramid(photo).cut(matrix, self._ground(rng, side, side))
 
     def _empty(self, rng: np.random.Generator) -> View:
         """Where a detector has seen a plate that is none, or anywhere; plates may be near."""
@@ -243,13 +250,13 @@ class TrainingViews(Dataset[Sample]):
             return view
         return clip(repaint(view, self._material.plates, self._mixture.real, rng))
 
-    def _ground(self, rng: np.random.Generator, width: int, height: int) -> Image:
+    def _ground(self, rng: np.random.Generator, width: int, height: int) -> View:
         """What lies where the photograph does not: another one's part, or the grey of padding."""
         grounds = self._material.grounds
         if grounds and rng.random() < 0.6:
             picture = grounds[int(rng.integers(len(grounds)))]
-            return cv2.resize(picture, (width, height)).astype(np.uint8)
-        return np.full((height, width, 3), 114, np.uint8)
+            return empty(cv2.resize(picture, (width, height)).astype(np.uint8))
+        return empty(np.full((height, width, 3), 114, np.uint8))
 
 
 def _look(seed: int) -> Any:
@@ -273,8 +280,8 @@ def _look(seed: int) -> Any:
                 ],
                 p=0.3,
             ),
-            A.OneOf([A.GaussNoise(std_range=(0.01, 0.07)), A.ISONoise()], p=0.2),
-            A.OneOf([A.RandomRain(p=1), A.RandomFog(p=1, fog_coef_range=(0.1, 0.4))], p=0.03),
+            A.GaussNoise(std_range=(0.01, 0.07), p=0.2),
+            A.RandomRain(p=0.02),
             A.ImageCompression(quality_range=(25, 90), p=0.4),
         ],
         seed=seed,

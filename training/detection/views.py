@@ -60,14 +60,17 @@ class Pyramid:
         """Whether the photograph may be turned: a turned box says nothing of its plate."""
         return bool((self.known > 0).all())
 
-    def cut(self, matrix: Matrix, ground: Image) -> View:
-        """Draws the photograph over a picture.
+    def cut(self, matrix: Matrix, under: View) -> View:
+        """Draws the photograph over a view.
 
         Args:
             matrix: 3x3, from the photograph's pixels to the cut's.
-            ground: HxWx3 uint8 BGR; what the photograph does not cover stays. It is drawn on.
+            under: What the photograph does not cover stays. Its image is drawn on.
         """
-        height, width = ground.shape[:2]
+        height, width = under.image.shape[:2]
+        rows, columns = self.photo.image.shape[:2]
+        outline = transform(_quads(np.array([[0, 0, columns, rows]], np.float32)), matrix)[0]
+        under = _covered(under, outline)
         scale = float(np.sqrt(abs(np.linalg.det(matrix[:2, :2]))))
         level = 0 if scale > 0.7 else 1 if scale > 0.35 else 2
         shrunk = 2.0**level
@@ -76,16 +79,38 @@ class Pyramid:
             self._levels[level],
             matrix @ down,
             (width, height),
-            dst=ground,
+            dst=under.image,
             flags=cv2.INTER_LINEAR if scale < 2 else cv2.INTER_CUBIC,
             borderMode=cv2.BORDER_TRANSPARENT,
         )
-        view = View(ground, transform(self.corners, matrix), self.known.copy(), _nothing())
-        ignore = np.array(
-            [_around(q) for q in transform(_quads(self.photo.ignore), matrix)], np.float32
+        ignore = [_around(q) for q in transform(_quads(self.photo.ignore), matrix)]
+        mine = View(
+            under.image,
+            np.concatenate([under.corners, transform(self.corners, matrix)]),
+            np.concatenate([under.known, self.known]),
+            np.concatenate([under.ignore, np.array(ignore, np.float32).reshape(-1, 4)]),
         )
-        view.ignore = ignore.reshape(-1, 4)
-        return clip(view)
+        return clip(mine)
+
+
+def empty(image: Image) -> View:
+    """A picture without plates as a view."""
+    nothing = np.zeros((0, 4), np.float32)
+    return View(image, nothing.reshape(-1, 4, 2), np.zeros(0, np.float32), nothing)
+
+
+def _covered(view: View, outline: npt.NDArray[np.float32]) -> View:
+    """Takes away the plates under an outline; those partly under it are to be ignored."""
+    kept, partly = [], []
+    for index, quad in enumerate(view.corners):
+        points = [*quad, quad.mean(0)]
+        under = [cv2.pointPolygonTest(outline, (float(x), float(y)), False) >= 0 for x, y in points]
+        if not any(under):
+            kept.append(index)
+        elif not all(under):
+            partly.append(_around(quad))
+    ignore = np.concatenate([view.ignore, np.array(partly, np.float32).reshape(-1, 4)])
+    return View(view.image, view.corners[kept], view.known[kept], ignore)
 
 
 def clip(view: View) -> View:
@@ -184,7 +209,3 @@ def _quads(boxes: Boxes) -> Quads:
 def _around(quad: Quads) -> list[float]:
     (x1, y1), (x2, y2) = quad.min(0), quad.max(0)
     return [x1, y1, x2, y2]
-
-
-def _nothing() -> Boxes:
-    return np.zeros((0, 4), np.float32)
