@@ -151,6 +151,7 @@ _pass_on("visualize", "services.visualize.__main__", "One service: draws the lat
 _pass_on("writer", "services.writer.__main__", "One service: the video and the JSON lines.")
 _pass_on("train", "training.cli", "Trains the recognizer or the detector.", named=True)
 _pass_on("evaluate", "training.cli", "Judges the recognizer or the detector.", named=True)
+_pass_on("export", "training.cli", "Writes a trained model as ONNX.", named=True)
 _pass_on("contact-sheet", "training.cli", "Shows augmented training samples.", named=True)
 
 

@@ -37,8 +37,10 @@ def run(job: Job, settings: Settings, on_progress: Callable[[Progress], None]) -
         reader = PlateReader.load(
             detector_weights=settings.ocr.detector_weights,
             recognizer_weights=settings.ocr.recognizer_weights,
+            backend=settings.ocr.backend,
             device=settings.ocr.device,
             threads=settings.ocr.threads,
+            precision=settings.ocr.precision,
             threshold=settings.ocr.threshold,
         )
         encoder: VideoEncoder | None = None

@@ -81,8 +81,14 @@ class OcrSettings(_Section):
     batch: int = Field(4, ge=1, le=64, description="most frames taken at once")
     claim_after_ms: int = Field(3000, ge=100, description="take over what was held for so long")
     max_deliveries: int = Field(3, ge=1, description="then a frame is put aside as dead")
+    backend: Literal["auto", "openvino", "onnxruntime", "torch"] = Field(
+        "auto", description="what runs the networks; auto: the fastest that is installed"
+    )
     device: str = Field("cpu", description="cpu, cuda, cuda:0, …")
-    threads: int = Field(1, ge=0, description="CPU threads of a replica; 0: let torch choose")
+    precision: Literal["auto", "fp32", "bf16"] = Field(
+        "auto", description="auto: bf16 where openvino finds a CPU that computes in it, else fp32"
+    )
+    threads: int = Field(1, ge=0, description="CPU threads of a replica; 0: let the backend choose")
     detector_weights: Path | None = None
     recognizer_weights: Path | None = None
     threshold: float | None = Field(

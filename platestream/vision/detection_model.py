@@ -10,9 +10,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 ARCHITECTURE = "plate-centres-2"
-STRIDE = 8  # input pixels per cell of the output
-GRID = 64  # the network halves its input six times: its sides must be multiples of this
-OFFSET_SCALE = 32.0  # pixels that an offset of 1 stands for
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,9 +56,9 @@ class PlateCentres(nn.Module):
     The strides are merged from the coarsest to the finest (feature pyramid, arXiv:1612.03144);
     the coarsest sees far enough for a plate that fills the picture.
 
-    Input: Nx3xHxW float BGR, 0 to 1; H and W multiples of ``GRID``.
+    Input: Nx3xHxW float BGR, 0 to 1; H and W multiples of ``heatmap.GRID``.
     Output: Nx9x(H/8)x(W/8): a logit of "here is a plate's centre", then x and y offsets of the
-    four corners from the cell's centre, in units of ``OFFSET_SCALE`` pixels.
+    four corners from the cell's centre, in units of ``heatmap.OFFSET_SCALE`` pixels.
     """
 
     def __init__(self, config: CentresConfig) -> None:

@@ -10,31 +10,20 @@ from typing import overload
 import cv2
 import numpy as np
 import numpy.typing as npt
-import torch
-from torch import Tensor
-from torch.nn import functional as F
 
 from platestream.errors import WeightsError
-from platestream.vision.detection_model import (
-    ARCHITECTURE,
-    OFFSET_SCALE,
-    STRIDE,
-    PlateCentres,
-    build,
-    fold,
-)
+from platestream.vision.backends import Network, load_network
 from platestream.vision.geometry import Box, Corners, bounding_box, box_iou, suppress
-from platestream.vision.recognizer import check, torch_device
-from platestream.vision.weights import default_path, load_weights
+from platestream.vision.heatmap import GRID, decode_map
+from platestream.vision.recognizer import check
 
 Image = npt.NDArray[np.uint8]
 
 DEFAULT_SCORE_THRESHOLD = 0.4
-LONG_SIDE = 768  # pixels; a picture is brought to it before the network sees it
+LONG_SIDE = 1024  # pixels; a picture is brought to it before the network sees it
 MAX_PLATES = 64
 _OVERLAP = 0.3  # real plates do not lie on one another
-_GRID = 32  # the network halves its input five times
-_CLOSE_UP = (256, 128)  # pixels of the second look, multiples of 32
+_CLOSE_UP = (256, 128)  # pixels of the second look, multiples of ``GRID``
 _CLOSE_UP_SHARE = 0.5  # of its width that the plate takes
 _REFINED_AT_ONCE = 16
 _REFINED_SCORE = 0.3
@@ -66,16 +55,13 @@ class Detector:
 
     def __init__(
         self,
-        model: PlateCentres,
-        device: str,
+        network: Network,
         score_threshold: float,
         long_side: int = LONG_SIDE,
         refine: bool = True,
     ) -> None:
-        """Takes a built network; ``load`` is the usual way."""
-        self._device = torch_device(device)
-        self._model = fold(model).to(self._device)
-        self._model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        """Takes a loaded network; ``load`` is the usual way."""
+        self.network = network
         self.score_threshold = score_threshold
         self.long_side = long_side
         self.refine = refine
@@ -85,41 +71,35 @@ class Detector:
         cls,
         path: Path | None = None,
         *,
+        backend: str = "auto",
         device: str = "cpu",
+        threads: int = 0,
+        precision: str = "auto",
         score_threshold: float | None = None,
         long_side: int = LONG_SIDE,
         refine: bool = True,
     ) -> Detector:
-        """Loads weights: the shipped ones, or a file of one's own.
+        """Loads a network: the shipped one, or a file of one's own.
 
         Args:
-            device: ``cpu``, ``cuda`` or ``cuda:0``.
-            score_threshold: The least score, 0 to 1, of a detection.
+            path, backend, device, threads, precision: As ``load_network`` takes them.
+            score_threshold: The least score, 0 to 1, of a detection; None: the network's own.
             long_side: Pictures are scaled so that their longer side has so many pixels; more
                 finds smaller plates and takes longer.
             refine: Looks at each plate a second time, enlarged, for better corners.
 
         Raises:
-            WeightsError: The weights are missing or not ours.
-            SettingsError: The device is not there.
+            WeightsError: The file is missing or not ours.
+            SettingsError: Backend, device or precision are not there.
         """
-        path = path or default_path("detector")
-        weights = load_weights(path, "detector")
-        if weights.architecture != ARCHITECTURE:
-            raise WeightsError(f"'{path}' is for an unknown network '{weights.architecture}'")
-        try:
-            model = build(weights.config["network"])
-            model.load_state_dict(weights.tensors)
-        except (KeyError, TypeError, ValueError, RuntimeError) as error:
-            raise WeightsError(f"'{path}' does not fit its own network: {error}") from error
-        chosen = weights.config.get("score_threshold", DEFAULT_SCORE_THRESHOLD)
-        return cls(
-            model,
-            device,
-            chosen if score_threshold is None else score_threshold,
-            long_side,
-            refine,
+        network = load_network(
+            path, "detector", backend=backend, device=device, threads=threads, precision=precision
         )
+        try:
+            own = float(network.config.get("score_threshold", DEFAULT_SCORE_THRESHOLD))
+        except (TypeError, ValueError) as error:
+            raise WeightsError(f"'{network.path}' has no usable threshold: {error}") from error
+        return cls(network, own if score_threshold is None else score_threshold, long_side, refine)
 
     @overload
     def detect(self, images: Image) -> list[Detection]: ...
@@ -156,7 +136,7 @@ class Detector:
         for start in range(0, len(places), _REFINED_AT_ONCE):
             part = places[start : start + _REFINED_AT_ONCE]
             views = [close_up(images[i], found[i][j].box) for i, j in part]
-            maps = self._network(np.stack([view for view, _ in views]))
+            maps = self.network.run(np.stack([view for view, _ in views]))
             for (i, j), one, (_, matrix) in zip(part, maps, views, strict=True):
                 corners, _ = decode_map(one, _REFINED_SCORE, 1)
                 if not len(corners):
@@ -166,12 +146,6 @@ class Detector:
                 if _overlap_of(before.corners, moved) >= _REFINED_OVERLAP:
                     found[i][j] = Detection(moved, before.score)
 
-    def _network(self, batch: Image) -> Tensor:
-        inputs = torch.from_numpy(batch).to(self._device).permute(0, 3, 1, 2).float().div_(255)
-        with torch.inference_mode():
-            maps: Tensor = self._model(inputs.contiguous(memory_format=torch.channels_last))
-        return maps
-
     def _search(self, images: list[Image]) -> list[list[Detection]]:
         scaled = [letterbox(check(image), self.long_side) for image in images]
         found: list[list[Detection]] = [[] for _ in images]
@@ -179,12 +153,12 @@ class Detector:
         for index, (picture, _) in enumerate(scaled):
             by_shape.setdefault(picture.shape, []).append(index)
         for members in by_shape.values():
-            maps = self._network(np.stack([scaled[i][0] for i in members]))
+            maps = self.network.run(np.stack([scaled[i][0] for i in members]))
             for index, one in zip(members, maps, strict=True):
                 found[index] = self._peaks(one, scaled[index][1])
         return found
 
-    def _peaks(self, found: Tensor, scale: float) -> list[Detection]:
+    def _peaks(self, found: npt.NDArray[np.float32], scale: float) -> list[Detection]:
         corners, scores = decode_map(found, self.score_threshold, MAX_PLATES)
         corners /= scale
         whole = np.array([abs(cv2.contourArea(c)) >= _LEAST_AREA for c in corners], bool)
@@ -246,7 +220,7 @@ def letterbox(image: Image, long_side: int) -> tuple[Image, float]:
     """Scales a picture to the network's size and fills up to its grid at the right and below.
 
     Returns:
-        HxWx3 uint8 BGR with H and W multiples of 32, and the scale that was applied.
+        HxWx3 uint8 BGR with H and W multiples of 64, and the scale that was applied.
     """
     if image.ndim == 2:
         image = cv2.cvtColor(image, cv2.COLOR_GRAY2BGR).astype(np.uint8)
@@ -256,32 +230,7 @@ def letterbox(image: Image, long_side: int) -> tuple[Image, float]:
     method = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
     if size != (width, height):
         image = cv2.resize(image, size, interpolation=method).astype(np.uint8)
-    right, below = -size[0] % _GRID, -size[1] % _GRID
+    right, below = -size[0] % GRID, -size[1] % GRID
     if right or below:
         image = np.pad(image, ((0, below), (0, right), (0, 0)), constant_values=114)
     return image, scale
-
-
-def decode_map(
-    found: Tensor, score_threshold: float, most: int
-) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-    """Reads the peaks of one output map.
-
-    Args:
-        found: 9xHxW, as ``PlateCentres`` gives it.
-        score_threshold: The least score of a peak.
-        most: How many peaks at most, the surest first.
-
-    Returns:
-        Corners Nx4x2 in pixels of the network's input, and scores N.
-    """
-    heat = found[:1].float().sigmoid()
-    peaks = (heat == F.max_pool2d(heat, 3, 1, 1)) & (heat >= score_threshold)
-    rows, columns = torch.nonzero(peaks[0], as_tuple=True)
-    scores = heat[0, rows, columns]
-    order = scores.argsort(descending=True)[:most]
-    rows, columns, scores = rows[order], columns[order], scores[order]
-    centres = torch.stack([columns, rows], -1).float().add(0.5).mul(STRIDE)
-    offsets = found[1:, rows, columns].float().T.reshape(-1, 4, 2) * OFFSET_SCALE
-    corners = centres[:, None] + offsets
-    return corners.contiguous().cpu().numpy(), scores.cpu().numpy()

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from platestream.vision.decoding import PlateText
 from platestream.vision.detector import Detection, Detector
@@ -42,24 +41,41 @@ class PlateReader:
         *,
         detector_weights: Path | None = None,
         recognizer_weights: Path | None = None,
+        backend: str = "auto",
         device: str = "cpu",
         threads: int = 0,
+        precision: str = "auto",
         threshold: float | None = None,
     ) -> PlateReader:
         """Loads both models; the shipped ones where no file is named.
 
         Args:
-            threads: CPU threads of this process; 0 leaves it to torch.
+            backend: What runs them: ``auto``, ``openvino``, ``onnxruntime`` or ``torch``.
+            device: ``cpu``, ``cuda`` or ``cuda:0``.
+            threads: CPU threads; 0 leaves it to the backend.
+            precision: ``auto``, ``fp32`` or ``bf16``; see ``load_network``.
+            threshold: The least confidence, 0 to 1, of a character that is believed.
 
         Raises:
             WeightsError: Weights are missing or not ours.
-            SettingsError: The device is not there.
+            SettingsError: Backend, device or precision are not there.
         """
-        if threads:
-            torch.set_num_threads(threads)
         return cls(
-            Detector.load(detector_weights, device=device),
-            Recognizer.load(recognizer_weights, device=device, threshold=threshold),
+            Detector.load(
+                detector_weights,
+                backend=backend,
+                device=device,
+                threads=threads,
+                precision=precision,
+            ),
+            Recognizer.load(
+                recognizer_weights,
+                backend=backend,
+                device=device,
+                threads=threads,
+                precision=precision,
+                threshold=threshold,
+            ),
         )
 
     def read(self, images: Sequence[Image]) -> list[list[ReadPlate]]:

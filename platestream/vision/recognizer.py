@@ -8,57 +8,72 @@ from typing import overload
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from platestream import plates
-from platestream.errors import SettingsError, WeightsError
+from platestream.errors import WeightsError
+from platestream.vision.backends import Network, load_network
 from platestream.vision.decoding import PlateText, decode
 from platestream.vision.plate_image import network_input
-from platestream.vision.recognition_model import ARCHITECTURE, Crnn, build, fold
-from platestream.vision.weights import default_path, load_weights
 
 Image = npt.NDArray[np.uint8]
 
 DEFAULT_THRESHOLD = 0.6
+MAX_SIDE = 1024  # pixels of a network's input; plates are not read better from more
 
 
 class Recognizer:
     """Reads plates: pre-processing, network and CTC decoding, one after the other."""
 
-    def __init__(self, model: Crnn, alphabet: str, device: str, threshold: float) -> None:
-        """Takes a built network; ``load`` is the usual way."""
-        self._device = torch_device(device)
-        self._model = fold(model).to(self._device)
-        self._model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    def __init__(
+        self, network: Network, alphabet: str, size: tuple[int, int], threshold: float
+    ) -> None:
+        """Takes a loaded network; ``load`` is the usual way.
+
+        Args:
+            size: Width and height in pixels of the pictures that the network takes.
+        """
+        self.network = network
         self._alphabet = alphabet
+        self._size = size
         self.threshold = threshold
 
     @classmethod
     def load(
-        cls, path: Path | None = None, *, device: str = "cpu", threshold: float | None = None
+        cls,
+        path: Path | None = None,
+        *,
+        backend: str = "auto",
+        device: str = "cpu",
+        threads: int = 0,
+        precision: str = "auto",
+        threshold: float | None = None,
     ) -> Recognizer:
-        """Loads weights: the shipped ones, or a file of one's own.
+        """Loads a network: the shipped one, or a file of one's own.
 
         Args:
-            device: ``cpu``, ``cuda`` or ``cuda:0``.
-            threshold: The least confidence, 0 to 1, of a character that is believed.
+            path, backend, device, threads, precision: As ``load_network`` takes them.
+            threshold: The least confidence, 0 to 1, of a character that is believed; None: the
+                network's own.
 
         Raises:
-            WeightsError: The weights are missing or not ours.
-            SettingsError: The device is not there.
+            WeightsError: The file is missing or not ours.
+            SettingsError: Backend, device or precision are not there.
         """
-        path = path or default_path("recognizer")
-        weights = load_weights(path, "recognizer")
-        if weights.architecture != ARCHITECTURE:
-            raise WeightsError(f"'{path}' is for an unknown network '{weights.architecture}'")
+        network = load_network(
+            path, "recognizer", backend=backend, device=device, threads=threads, precision=precision
+        )
         try:
-            model = build(weights.config["network"])
-            model.load_state_dict(weights.tensors)
-            alphabet = str(weights.config["alphabet"])
-        except (KeyError, TypeError, ValueError, RuntimeError) as error:
-            raise WeightsError(f"'{path}' does not fit its own network: {error}") from error
-        chosen = weights.config.get("threshold", DEFAULT_THRESHOLD)
-        return cls(model, alphabet, device, chosen if threshold is None else threshold)
+            made = network.config["network"]
+            size = (int(made["width"]), int(made["height"]))
+            if not all(1 <= side <= MAX_SIDE for side in size):
+                raise ValueError(f"pictures of {size[0]} x {size[1]} pixels")
+            alphabet = str(network.config["alphabet"])
+            own = float(network.config.get("threshold", DEFAULT_THRESHOLD))
+        except (KeyError, TypeError, ValueError) as error:
+            raise WeightsError(
+                f"'{network.path}' does not say what its network takes: {error}"
+            ) from error
+        return cls(network, alphabet, size, own if threshold is None else threshold)
 
     @overload
     def predict(self, images: Image) -> PlateText: ...
@@ -94,13 +109,15 @@ class Recognizer:
         Raises:
             ValueError: A picture is empty, or of another shape or type.
         """
-        size = self._model.config
-        batch = np.stack([network_input(check(i), size.width, size.height) for i in images])
-        with torch.inference_mode():
-            inputs = torch.from_numpy(batch)[:, None].to(self._device)
-            logits = self._model(inputs.contiguous(memory_format=torch.channels_last))
-            rows: npt.NDArray[np.float32] = logits.softmax(-1).permute(1, 0, 2).cpu().numpy()
-        return rows
+        return self.network.run(self.inputs(images))
+
+    def inputs(self, images: Sequence[Image]) -> npt.NDArray[np.float32]:
+        """Pictures as the network takes them: Nx1xHxW float32.
+
+        Raises:
+            ValueError: A picture is empty, or of another shape or type.
+        """
+        return np.stack([network_input(check(image), *self._size) for image in images])[:, None]
 
 
 def _fits_a_format(text: str) -> bool:
@@ -120,18 +137,3 @@ def check(image: Image) -> Image:
             "is wanted, and not empty"
         )
     return image
-
-
-def torch_device(name: str) -> torch.device:
-    """A torch device by name.
-
-    Raises:
-        SettingsError: There is no such device here.
-    """
-    try:
-        device = torch.device(name)
-    except RuntimeError as error:
-        raise SettingsError(f"'{name}' is not a device; use cpu, cuda or cuda:0") from error
-    if device.type == "cuda" and not torch.cuda.is_available():
-        raise SettingsError(f"device '{name}' is asked for, but CUDA is not available here")
-    return device

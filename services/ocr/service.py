@@ -26,8 +26,10 @@ def run(session: Session) -> None:
     reader = PlateReader.load(
         detector_weights=settings.detector_weights,
         recognizer_weights=settings.recognizer_weights,
+        backend=settings.backend,
         device=settings.device,
         threads=settings.threads,
+        precision=settings.precision,
         threshold=settings.threshold,
     )
     name = settings.name or session.replica_name()

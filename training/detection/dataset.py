@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from training.detection.light import glare, night
-from training.detection.pasting import RealPlate, paint_lettering, paint_real, repaint
+from training.detection.pasting import RealPlate, paint_lettering, repaint
 from training.detection.photos import Photo
 from training.detection.targets import to_sample
 from training.detection.views import Pyramid, View, clip, empty, mirror, placing, tile

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from platestream.vision.detection_model import OFFSET_SCALE, STRIDE
+from platestream.vision.heatmap import OFFSET_SCALE, STRIDE
 from training.detection.views import View
 
 LEAST_SEEN = 10.0  # pixels; a narrower plate is neither wanted nor punished

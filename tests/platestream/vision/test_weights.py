@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import save_file
 
 from platestream.errors import WeightsError
-from platestream.vision import weights
+from platestream.vision import model_file, weights
 
 TENSORS = {"a": torch.arange(6.0).reshape(2, 3)}
 
@@ -51,6 +51,6 @@ def test_those_of_others_or_for_another_task(path: Path, tmp_path: Path) -> None
 
 
 def test_size_is_bounded_before_reading(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(weights, "MAX_BYTES", 10)
+    monkeypatch.setattr(model_file, "MAX_BYTES", 10)
     monkeypatch.setattr(weights, "safe_open", lambda *a, **k: pytest.fail("opened"))
     refused(path, "recognizer", "at most 10")

@@ -1,0 +1,145 @@
+"""Backends: what runs a network. None of them is imported before it is wanted.
+
+| name | file | devices | precision |
+|---|---|---|---|
+| ``openvino`` | ``.onnx`` | cpu | fp32, bf16 |
+| ``onnxruntime`` | ``.onnx`` | cpu, cuda | fp32 |
+| ``torch`` | ``.safetensors`` | cpu, cuda | fp32, bf16 |
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from platestream.errors import SettingsError, WeightsError
+from platestream.vision import model_file
+
+# the fastest first, as docs/benchmarks.md has them
+ON_CPU = ("openvino", "onnxruntime", "torch")
+ON_CUDA = ("torch", "onnxruntime")
+_SUFFIX = {"openvino": ".onnx", "onnxruntime": ".onnx", "torch": ".safetensors"}
+PRECISIONS = ("auto", "fp32", "bf16")
+
+
+class Backend(Protocol):
+    """Runs one network; may be called from several threads."""
+
+    precision: str  # fp32 or bf16: in what it computes
+
+    def __call__(self, batch: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
+        """Gives a batch's outputs.
+
+        Args:
+            batch: Recognizer: Nx1xHxW float32, detector: NxHxWx3 uint8; see
+                ``platestream.vision.networks``.
+
+        Returns:
+            Recognizer: NxTxC probabilities, detector: Nx9x(H/8)x(W/8) maps.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """A network that can be run, and the values that lay beside its weights."""
+
+    path: Path
+    backend: str
+    run: Backend
+    config: dict[str, Any]
+
+
+def load_network(
+    path: Path | None,
+    task: str,
+    *,
+    backend: str = "auto",
+    device: str = "cpu",
+    threads: int = 0,
+    precision: str = "auto",
+) -> Network:
+    """Loads a network into a backend.
+
+    Args:
+        path: A file of one's own, ``.onnx`` or ``.safetensors``; None: the shipped one.
+        task: ``recognizer`` or ``detector``.
+        backend: ``auto`` takes the first of ``ON_CPU`` (or ``ON_CUDA``) that is installed and
+            reads such a file.
+        device: ``cpu``, ``cuda`` or ``cuda:0``.
+        threads: CPU threads; 0 leaves it to the backend.
+        precision: ``auto`` is bf16 where openvino finds a CPU that computes in it, else fp32.
+
+    Raises:
+        WeightsError: The file is missing, damaged, not ours, for another task, or of a kind that
+            the backend does not read.
+        SettingsError: Backend, device or precision are not there, or do not go together.
+    """
+    if precision not in PRECISIONS:
+        raise SettingsError(f"'{precision}' is not a precision; use {', '.join(PRECISIONS)}")
+    name = choose(path, backend, device)
+    suffix = _SUFFIX[name]
+    path = path or model_file.default_path(task, suffix)
+    if path.suffix != suffix:
+        raise WeightsError(_misfit(path, task, name))
+    run: Backend
+    if name == "openvino":
+        from platestream.vision.backends.openvino import load_openvino
+
+        run, config = load_openvino(path, task, device, threads, precision)
+    elif name == "onnxruntime":
+        from platestream.vision.backends.onnxruntime import load_onnxruntime
+
+        run, config = load_onnxruntime(path, task, device, threads, precision)
+    else:
+        from platestream.vision.backends.torch import load_torch
+
+        run, config = load_torch(path, task, device, threads, precision)
+    return Network(path, name, run, config)
+
+
+def choose(path: Path | None, backend: str, device: str) -> str:
+    """Which backend ``load_network`` takes.
+
+    Raises:
+        SettingsError: There is no such backend, or none that will do is installed.
+    """
+    if backend != "auto":
+        if backend not in _SUFFIX:
+            raise SettingsError(f"'{backend}' is not a backend; use auto, {', '.join(_SUFFIX)}")
+        if not installed(backend):
+            raise SettingsError(
+                f"backend {backend} is not installed: pip install 'platestream[{backend}]'"
+            )
+        return backend
+    order: tuple[str, ...] = ON_CUDA if device.startswith("cuda") else ON_CPU
+    if path is not None and path.suffix in _SUFFIX.values():
+        order = tuple(name for name in order if _SUFFIX[name] == path.suffix)
+    for name in order:
+        if installed(name):
+            return name
+    what = f"'{path}'" if path is not None else "the networks"
+    raise SettingsError(
+        f"nothing here can run {what} on {device}: pip install 'platestream[{order[0]}]'"
+    )
+
+
+def installed(backend: str) -> bool:
+    """Whether a backend's package is there; does not import it."""
+    return find_spec(backend) is not None
+
+
+def _misfit(path: Path, task: str, backend: str) -> str:
+    if path.suffix == ".safetensors":
+        return (
+            f"{backend} does not read '{path}': export it with 'platestream export {task} "
+            f"--weights {path.name} --output {path.stem}.onnx', or choose backend torch"
+        )
+    if path.suffix == ".onnx":
+        return f"torch does not read '{path}': choose backend openvino or onnxruntime"
+    return f"'{path}' ends in neither .onnx nor .safetensors"

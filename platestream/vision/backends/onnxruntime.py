@@ -1,0 +1,67 @@
+"""ONNX Runtime: everywhere, and on CUDA with its GPU build."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnxruntime as ort
+
+from platestream.errors import SettingsError, WeightsError
+from platestream.vision.onnx_file import load_onnx
+
+_FATAL = 4  # its warnings are about our own graph's odd corners, and come on stderr
+
+
+class OnnxRuntimeBackend:
+    """Runs an exported network, whatever the batch's size."""
+
+    precision = "fp32"
+
+    def __init__(self, session: ort.InferenceSession) -> None:
+        self._session = session
+        self._input = session.get_inputs()[0].name
+
+    def __call__(self, batch: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
+        """Gives a batch's outputs; see ``Backend``."""
+        (outputs,) = self._session.run(None, {self._input: np.ascontiguousarray(batch)})
+        return np.asarray(outputs, np.float32)
+
+
+def load_onnxruntime(
+    path: Path, task: str, device: str, threads: int, precision: str
+) -> tuple[OnnxRuntimeBackend, dict[str, Any]]:
+    """Loads an exported network; see ``load_network``."""
+    if precision == "bf16":
+        raise SettingsError("onnxruntime computes in fp32 here; for bf16 use openvino or torch")
+    providers = _providers(device)
+    file = load_onnx(path, task)
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.log_severity_level = _FATAL
+    # replicas share cores: one that waits must not keep its core busy
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    try:
+        session = ort.InferenceSession(file.content, options, providers=providers)
+    except Exception as error:  # its own exceptions have no common base but this
+        raise WeightsError(f"onnxruntime cannot read '{path}': {error}") from error
+    ports = len(session.get_inputs()), len(session.get_outputs())
+    if ports != (1, 1):
+        raise WeightsError(f"'{path}' has {ports[0]} inputs and {ports[1]} outputs, not one each")
+    return OnnxRuntimeBackend(session), file.header.config
+
+
+def _providers(device: str) -> list[Any]:
+    if device == "cpu":
+        return ["CPUExecutionProvider"]
+    kind, _, number = device.partition(":")
+    if kind != "cuda" or not (number or "0").isdigit():
+        raise SettingsError(f"'{device}' is not a device; use cpu, cuda or cuda:0")
+    if "CUDAExecutionProvider" not in ort.get_available_providers():
+        raise SettingsError(
+            f"device '{device}' is asked for, but this onnxruntime has no CUDA: "
+            "pip install onnxruntime-gpu, or use backend torch"
+        )
+    return [("CUDAExecutionProvider", {"device_id": int(number or 0)}), "CPUExecutionProvider"]
