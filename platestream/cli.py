@@ -62,13 +62,14 @@ def _recognize(
     paths: Paths,
     as_json: Json = False,
     weights: Annotated[Path | None, typer.Option(help="Other weights.")] = None,
+    backend: Annotated[str, typer.Option(help="auto, openvino, onnxruntime or torch.")] = "auto",
     device: Annotated[str, typer.Option(help="cpu, cuda, cuda:0, …")] = "cpu",
     threshold: Annotated[float | None, typer.Option(min=0, max=1)] = None,
 ) -> None:
     """Reads plate crops: picture in, text out."""
     from platestream.vision.recognizer import Recognizer
 
-    recognizer = Recognizer.load(weights, device=device, threshold=threshold)
+    recognizer = Recognizer.load(weights, backend=backend, device=device, threshold=threshold)
 
     def one(path: Path, image: np.ndarray[Any, np.dtype[np.uint8]]) -> dict[str, Any]:
         return {"path": str(path), **_text_fields(recognizer.predict(image), characters=True)}
@@ -85,6 +86,7 @@ def _recognize(
 def _read(
     paths: Paths,
     as_json: Json = False,
+    backend: Annotated[str, typer.Option(help="auto, openvino, onnxruntime or torch.")] = "auto",
     device: Annotated[str, typer.Option(help="cpu, cuda, cuda:0, …")] = "cpu",
     detector_weights: Annotated[Path | None, typer.Option(help="Other weights.")] = None,
     recognizer_weights: Annotated[Path | None, typer.Option(help="Other weights.")] = None,
@@ -96,6 +98,7 @@ def _read(
     reader = PlateReader.load(
         detector_weights=detector_weights,
         recognizer_weights=recognizer_weights,
+        backend=backend,
         device=device,
         threshold=threshold,
     )

@@ -14,6 +14,7 @@ import typer
 
 from platestream import options
 from platestream.errors import DataError, PlatestreamError
+from platestream.vision.backends import Network
 
 _FOLDER = Path(__file__).parent / "data"
 _PLAIN = {"add_completion": False, "pretty_exceptions_enable": False, "no_args_is_help": True}
@@ -35,6 +36,9 @@ Json = Annotated[
 ]
 Weights = Annotated[Path | None, typer.Option(help="Default: the shipped ones.")]
 Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:0, …")]
+Backend = Annotated[str, typer.Option(help="auto, openvino, onnxruntime or torch.")]
+Precision = Annotated[str, typer.Option(help="auto, fp32 or bf16.")]
+Latency = Annotated[bool, typer.Option("--latency", help="Time every backend on one core too.")]
 Threads = Annotated[int, typer.Option(min=1, help="CPU threads of the network.")]
 
 
@@ -191,16 +195,25 @@ def _evaluate_recognizer(
     ] = None,
     weights: Weights = None,
     threshold: Annotated[float | None, typer.Option(min=0, max=1)] = None,
+    backend: Backend = "auto",
     device: Device = "cpu",
-    latency: Annotated[bool, typer.Option("--latency", help="Measure it too.")] = False,
+    precision: Precision = "auto",
+    latency: Latency = False,
     as_json: Json = False,
 ) -> None:
     """Judges the recognizer on plate crops."""
     from platestream.vision.recognizer import Recognizer
     from training.recognition.evaluation import evaluate
 
-    recognizer = Recognizer.load(weights, device=device, threshold=threshold)
-    _report(evaluate(recognizer, data, labels, negatives, latency=latency), as_json)
+    recognizer = Recognizer.load(
+        weights, backend=backend, device=device, precision=precision, threshold=threshold
+    )
+    result = _named(recognizer.network) | evaluate(recognizer, data, labels, negatives)
+    if latency:
+        from training.latency import recognizer_latency
+
+        result["latency"] = recognizer_latency(weights, device)
+    _report(result, as_json)
 
 
 @evaluate.command("detector")
@@ -211,16 +224,29 @@ def _evaluate_detector(
     ] = None,
     weights: Weights = None,
     threshold: Annotated[float | None, typer.Option(min=0, max=1)] = None,
+    backend: Backend = "auto",
     device: Device = "cpu",
-    latency: Annotated[bool, typer.Option("--latency", help="Measure it too.")] = False,
+    precision: Precision = "auto",
+    latency: Latency = False,
     as_json: Json = False,
 ) -> None:
     """Judges the detector on street photographs."""
     from platestream.vision.detector import Detector
     from training.detection.evaluation import evaluate
 
-    detector = Detector.load(weights, device=device, score_threshold=threshold)
-    _report(evaluate(detector, data, labels, latency=latency), as_json)
+    detector = Detector.load(
+        weights, backend=backend, device=device, precision=precision, score_threshold=threshold
+    )
+    result = _named(detector.network) | evaluate(detector, data, labels)
+    if latency:
+        from training.latency import detector_latency
+
+        result["latency"] = detector_latency(weights, device)
+    _report(result, as_json)
+
+
+def _named(network: Network) -> dict[str, Any]:
+    return {"backend": network.backend, "computed_in": network.run.precision}
 
 
 Trained = Annotated[Path, typer.Option("--weights", help="A safetensors file.")]
@@ -346,5 +372,9 @@ def _report(result: dict[str, Any], as_json: bool) -> None:
         elif key == "mistakes":
             for mistake in value:
                 print("  " + "  ".join(f"{k}={v}" for k, v in mistake.items()))
+        elif key == "latency":
+            print(f"{key}, ms: {', '.join(value[0])}" if value else f"{key}: nothing to measure")
+            for row in value:
+                print("  " + "  ".join(str(cell) for cell in row.values()))
         else:
             print(f"{key}: {value}")

@@ -20,6 +20,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _ocr(
     camera: options.Camera = None,
     name: Annotated[str | None, typer.Option(help="This replica's name in the group.")] = None,
+    backend: Annotated[
+        str | None, typer.Option(help="auto, openvino, onnxruntime or torch.")
+    ] = None,
     device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:0, …")] = None,
     redis: options.Redis = None,
     config: options.Config = None,
@@ -30,6 +33,7 @@ def _ocr(
     flags = {
         "camera": camera,
         "ocr.name": name,
+        "ocr.backend": backend,
         "ocr.device": device,
         "redis.url": redis,
         "log.level": log_level,

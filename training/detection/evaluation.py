@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from platestream.errors import DataError
 from platestream.vision.detector import Detector
@@ -16,9 +14,7 @@ from training.detection.photos import list_photos, read_boxes, read_photo
 from training.intervals import share
 
 
-def evaluate(
-    detector: Detector, root: Path, truth: Path | None, *, latency: bool = False
-) -> dict[str, Any]:
+def evaluate(detector: Detector, root: Path, truth: Path | None) -> dict[str, Any]:
     """Judges on photographs with boxed plates, at an overlap (IoU) of 0.5.
 
     Args:
@@ -59,22 +55,4 @@ def evaluate(
         "precision": share(hits, detections),
         "score_threshold": detector.score_threshold,
     }
-    if latency:
-        result["latency"] = measure_latency(detector)
     return {**result, "mistakes": mistakes}
-
-
-def measure_latency(detector: Detector, rounds: int = 30) -> dict[str, float]:
-    """Median time on one core for a 1280x720 picture, scaling and peaks included, in ms."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        frame = np.random.default_rng(0).integers(0, 255, (720, 1280, 3), dtype=np.uint8)
-        times = []
-        for _ in range(rounds):
-            began = time.perf_counter()
-            detector.detect(frame)
-            times.append(1000 * (time.perf_counter() - began))
-        return {"frame_720p_ms": round(float(np.median(times[rounds // 5 :])), 2)}
-    finally:
-        torch.set_num_threads(threads)

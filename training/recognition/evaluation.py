@@ -3,14 +3,9 @@
 from __future__ import annotations
 
 import csv
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
-
-import numpy as np
-import numpy.typing as npt
-import torch
 
 from platestream import plates
 from platestream.errors import DataError
@@ -20,8 +15,6 @@ from training import labels
 from training.intervals import share
 from training.recognition.crops import list_pictures, plate_folder, read_picture
 
-Image = npt.NDArray[np.uint8]
-
 _BATCH = 32
 
 
@@ -30,8 +23,6 @@ def evaluate(
     root: Path,
     truth: Path | None,
     negatives: Path | None,
-    *,
-    latency: bool = False,
 ) -> dict[str, Any]:
     """Judges on crops with known texts, and on pictures without a plate.
 
@@ -67,37 +58,12 @@ def evaluate(
         empty = list(_read(recognizer, [root / "Negative" / file for file in wanted]).values())
         result["negatives_empty"] = share(sum(not r.characters for r in empty), len(empty))
         result["negatives_accepted"] = share(sum(r.accepted for r in empty), len(empty))
-    if latency:
-        result["latency"] = measure_latency(recognizer)
     result["mistakes"] = [
         {"file": file, "text": t, "read": r.text, "confidence": round(r.confidence, 4)}
         for file, t, r in pairs
         if "".join(c.char for c in r.characters) != t
     ]
     return result
-
-
-def measure_latency(recognizer: Recognizer, rounds: int = 50) -> dict[str, float]:
-    """Median times on one core, pre-processing and decoding included, in ms a plate."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        crop = np.random.default_rng(0).integers(0, 255, (64, 256, 3), dtype=np.uint8)
-        return {
-            f"batch_{batch}_ms": round(_median_ms(recognizer, [crop] * batch, rounds) / batch, 3)
-            for batch in (1, 16)
-        }
-    finally:
-        torch.set_num_threads(threads)
-
-
-def _median_ms(recognizer: Recognizer, crops: Sequence[Image], rounds: int) -> float:
-    times = []
-    for _ in range(rounds):
-        began = time.perf_counter()
-        recognizer.predict(list(crops))
-        times.append(1000 * (time.perf_counter() - began))
-    return float(np.median(times[rounds // 5 :]))
 
 
 def _read(recognizer: Recognizer, paths: Sequence[Path]) -> dict[Path, PlateText]:

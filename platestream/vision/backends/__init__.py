@@ -83,10 +83,9 @@ def load_network(
     if precision not in PRECISIONS:
         raise SettingsError(f"'{precision}' is not a precision; use {', '.join(PRECISIONS)}")
     name = choose(path, backend, device)
-    suffix = _SUFFIX[name]
-    path = path or model_file.default_path(task, suffix)
-    if path.suffix != suffix:
+    if not reads(name, path):
         raise WeightsError(_misfit(path, task, name))
+    path = path or model_file.default_path(task, _SUFFIX[name])
     run: Backend
     if name == "openvino":
         from platestream.vision.backends.openvino import load_openvino
@@ -118,8 +117,7 @@ def choose(path: Path | None, backend: str, device: str) -> str:
             )
         return backend
     order: tuple[str, ...] = ON_CUDA if device.startswith("cuda") else ON_CPU
-    if path is not None and path.suffix in _SUFFIX.values():
-        order = tuple(name for name in order if _SUFFIX[name] == path.suffix)
+    order = tuple(name for name in order if reads(name, path)) or order
     for name in order:
         if installed(name):
             return name
@@ -134,7 +132,13 @@ def installed(backend: str) -> bool:
     return find_spec(backend) is not None
 
 
-def _misfit(path: Path, task: str, backend: str) -> str:
+def reads(backend: str, path: Path | None) -> bool:
+    """Whether a backend reads such a file; there are shipped ones (None) for all."""
+    return path is None or path.suffix == _SUFFIX[backend]
+
+
+def _misfit(path: Path | None, task: str, backend: str) -> str:
+    assert path is not None  # there are shipped files for every backend
     if path.suffix == ".safetensors":
         return (
             f"{backend} does not read '{path}': export it with 'platestream export {task} "
