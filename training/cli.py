@@ -220,7 +220,17 @@ def _evaluate_recognizer(
 def _evaluate_detector(
     data: Data,
     labels: Annotated[
-        Path | None, typer.Option(help="Checked boxes: file,x1,y1,x2,y2. Default: data/labels.")
+        Path | None,
+        typer.Option(help="Checked boxes: file,x1,y1,x2,y2,ignore. Default: data/labels."),
+    ] = None,
+    corrections: Annotated[
+        Path | None, typer.Option(help="What the boxes have wrong: file,x1,y1,x2,y2,action.")
+    ] = None,
+    empty: Annotated[
+        Path | None, typer.Option(help="A folder of pictures without a plate.")
+    ] = None,
+    negatives: Annotated[
+        Path | None, typer.Option(help="Which of --empty to take: file. Default: all.")
     ] = None,
     weights: Weights = None,
     threshold: Annotated[float | None, typer.Option(min=0, max=1)] = None,
@@ -237,7 +247,9 @@ def _evaluate_detector(
     detector = Detector.load(
         weights, backend=backend, device=device, precision=precision, score_threshold=threshold
     )
-    result = _named(detector.network) | evaluate(detector, data, labels)
+    result = _named(detector.network) | evaluate(
+        detector, data, labels, corrections, empty, negatives
+    )
     if latency:
         from training.latency import detector_latency
 

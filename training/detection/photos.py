@@ -232,6 +232,18 @@ def read_corners(path: Path) -> dict[str, Quads]:
     return {f: np.array(rows, np.float32).reshape(-1, 4, 2) for f, rows in found.items()}
 
 
+def read_files(path: Path) -> list[str]:
+    """The column ``file`` of a CSV.
+
+    Raises:
+        DataError: The file is missing, or has no such column.
+    """
+    try:
+        return [row["file"] for _, row in _rows(path)]
+    except KeyError as error:
+        raise DataError(f"'{path}' needs a column 'file'") from error
+
+
 def prepare(
     root: Path,
     file: str,

@@ -14,11 +14,11 @@ from torch.utils.data import DataLoader
 
 from platestream.vision import weights
 from platestream.vision.detection_model import ARCHITECTURE, CentresConfig, PlateCentres
-from platestream.vision.detector import LONG_SIDE
+from platestream.vision.detector import LONG_SIDE, Detector
 from training.averaging import MovingAverage, best_average, last_average, moving_average
 from training.detection.dataset import Material, TrainingViews
 from training.detection.loss import DetectionLoss
-from training.detection.metrics import FindPlates
+from training.detection.metrics import FindPlates, best_threshold, judge
 from training.detection.photos import Photo
 from training.optimization import ClippedBackward, warm_up_and_cosine
 
@@ -42,7 +42,7 @@ class Options:
     precision: str = "bf16"  # of the forward pass on a CPU; or fp32
 
 
-SCORE_THRESHOLD = 0.5
+LEAST_THRESHOLD = 0.3  # of those that may be chosen
 _TARGETS = ("heat", "ignore", "offsets", "scale", "share", "known")
 
 
@@ -72,9 +72,7 @@ class _Epoch(dl.Callback):  # type: ignore[misc]
         self._dataset.epoch = runner.epoch_step
 
 
-def train(
-    material: Material, watched: Sequence[Photo], output: Path, options: Options
-) -> float:
+def train(material: Material, watched: Sequence[Photo], output: Path, options: Options) -> float:
     """Trains a detector and saves the averaged weights of its last epoch.
 
     Args:
@@ -163,14 +161,29 @@ def train(
     )
     # F1 levels off, within what so few photographs can tell, long before the corners do
     _, score = best_average(checkpoints)
-    weights.save_weights(
-        output,
-        last_average(checkpoints),
-        task="detector",
-        architecture=ARCHITECTURE,
-        config={"network": config.as_dict(), "score_threshold": SCORE_THRESHOLD},
-    )
+    made = {"network": config.as_dict(), "score_threshold": LEAST_THRESHOLD}
+    average = last_average(checkpoints)
+    for _ in range(2):  # the threshold is chosen with the whole detector, second look and all
+        weights.save_weights(
+            output, average, task="detector", architecture=ARCHITECTURE, config=made
+        )
+        made["score_threshold"] = choose_threshold(output, watched)
     return score
+
+
+def choose_threshold(path: Path, photos: Sequence[Photo]) -> float:
+    """The score threshold with the best F1 on photographs; see ``best_threshold``.
+
+    Args:
+        path: A safetensors file.
+    """
+    detector = Detector.load(path, backend="torch", score_threshold=LEAST_THRESHOLD)
+    judged = []
+    for photo in photos:
+        found = detector.detect(photo.image)
+        boxes = np.array([d.box for d in found], np.float32).reshape(-1, 4)
+        judged.append(judge(boxes, [d.score for d in found], photo.boxes, photo.ignore))
+    return round(best_threshold(judged)[0], 2)
 
 
 def _seed_worker(_worker: int) -> None:
