@@ -26,8 +26,7 @@ import numpy.typing as npt
 from platestream import pixels
 from platestream.video import VideoEncoder, VideoSource
 from platestream.vision.detector import Detector
-from platestream.vision.geometry import warp_plate
-from platestream.vision.reader import WARP_MARGIN, WARP_SIZE
+from platestream.vision.reader import flatten
 from platestream.vision.recognizer import Recognizer
 from training.synthesis.plate import random_text, render_plate
 from training.synthesis.scene import Street
@@ -87,7 +86,7 @@ def measure(source: Path, detector: Detector, recognizer: Recognizer, batch: int
                     detections = detector.detect(images)
                 with step("warp"):
                     crops = [
-                        warp_plate(image, one.corners, WARP_SIZE, margin=WARP_MARGIN)
+                        flatten(image, one.corners)
                         for image, of_image in zip(images, detections, strict=True)
                         for one in of_image
                     ]

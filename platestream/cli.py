@@ -29,6 +29,9 @@ app = typer.Typer(
 Json = Annotated[
     bool, typer.Option("--json", help="One JSON object per line on stdout, and nothing else.")
 ]
+PlatesFile = Annotated[
+    Path | None, typer.Option(help="What plates may carry (TOML); default: what is built in.")
+]
 Paths = Annotated[list[Path], typer.Argument(help="Pictures (BMP, JPEG, PNG), or folders of them.")]
 
 
@@ -65,11 +68,14 @@ def _recognize(
     backend: Annotated[str, typer.Option(help="auto, openvino, onnxruntime or torch.")] = "auto",
     device: Annotated[str, typer.Option(help="cpu, cuda, cuda:0, …")] = "cpu",
     threshold: Annotated[float | None, typer.Option(min=0, max=1)] = None,
+    plates_file: PlatesFile = None,
 ) -> None:
     """Reads plate crops: picture in, text out."""
     from platestream.vision.recognizer import Recognizer
 
-    recognizer = Recognizer.load(weights, backend=backend, device=device, threshold=threshold)
+    recognizer = Recognizer.load(
+        weights, backend=backend, device=device, threshold=threshold, plates_file=plates_file
+    )
 
     def one(path: Path, image: np.ndarray[Any, np.dtype[np.uint8]]) -> dict[str, Any]:
         return {"path": str(path), **_text_fields(recognizer.predict(image), characters=True)}
@@ -91,6 +97,7 @@ def _read(
     detector_weights: Annotated[Path | None, typer.Option(help="Other weights.")] = None,
     recognizer_weights: Annotated[Path | None, typer.Option(help="Other weights.")] = None,
     threshold: Annotated[float | None, typer.Option(min=0, max=1)] = None,
+    plates_file: PlatesFile = None,
 ) -> None:
     """Reads whole pictures: plates with corners and text."""
     from platestream.vision.reader import PlateReader
@@ -101,6 +108,7 @@ def _read(
         backend=backend,
         device=device,
         threshold=threshold,
+        plates_file=plates_file,
     )
 
     def one(path: Path, image: np.ndarray[Any, np.dtype[np.uint8]]) -> dict[str, Any]:
@@ -154,6 +162,9 @@ _pass_on("visualize", "services.visualize.__main__", "One service: draws the lat
 _pass_on("writer", "services.writer.__main__", "One service: the video and the JSON lines.")
 _pass_on("train", "training.cli", "Trains the recognizer or the detector.", named=True)
 _pass_on("evaluate", "training.cli", "Judges the recognizer or the detector.", named=True)
+_pass_on(
+    "calibrate", "training.cli", "Fits a recognizer's confidences to checked crops.", named=True
+)
 _pass_on("export", "training.cli", "Writes a trained model as ONNX.", named=True)
 _pass_on("contact-sheet", "training.cli", "Shows augmented training samples.", named=True)
 
@@ -164,7 +175,7 @@ def _text_fields(text: PlateText, *, characters: bool) -> dict[str, Any]:
         fields["characters"] = [
             {"char": c.char, "confidence": round(c.confidence, 4)} for c in text.characters
         ]
-    return {**fields, "accepted": text.accepted}
+    return {**fields, "accepted": text.accepted, "format": text.format, "raw": text.raw}
 
 
 def _each_picture(

@@ -23,6 +23,7 @@ MAX_SIDE = 16384  # pixels; the limit of H.264 and of most cameras lies below
 MAX_PIXELS = 2**26
 MAX_PLATES = 256
 MAX_CHARACTERS = 32
+MAX_PROBABILITIES = 2**17  # bytes; ``platestream.vision.probabilities`` packs into fewer
 
 CameraName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 Unit = Annotated[float, Field(ge=0.0, le=1.0)]
@@ -53,7 +54,11 @@ class Plate(_Message):
         score: The detector's score, 0 to 1.
         text: What is written on it; ``?`` where a character is too unsure; empty if nothing.
         confidence: The least of the characters' confidences, 0 to 1.
-        accepted: Whether every character is above the threshold.
+        accepted: Whether every character is above the threshold and a plate may carry the text.
+        raw: The likeliest text whether a plate may carry it or not, without ``?``.
+        format: The plate format that the text fits, as ``ru-1``; empty if none.
+        probabilities: Of characters by position, as ``platestream.vision.probabilities`` packs
+            them; empty where they are not known.
     """
 
     corners: tuple[Point, Point, Point, Point]
@@ -62,6 +67,9 @@ class Plate(_Message):
     confidence: Unit
     characters: Annotated[tuple[Character, ...], Field(max_length=MAX_CHARACTERS)] = ()
     accepted: bool = False
+    raw: Annotated[str, Field(max_length=MAX_CHARACTERS)] = ""
+    format: Annotated[str, Field(max_length=MAX_CHARACTERS)] = ""
+    probabilities: Annotated[bytes, Field(max_length=MAX_PROBABILITIES)] = b""
 
 
 class Pixels(_Message):
@@ -147,7 +155,7 @@ def frame_fields(frame: Frame) -> dict[str, str | bytes]:
             fields["reading_frame_id"] = str(frame.reading_frame_id)
             fields["overlay_age_ms"] = str(frame.overlay_age_ms)
         fields["text"] = _texts(frame.plates)
-        body["plates"] = [plate.model_dump() for plate in frame.plates]
+        body["plates"] = [plate.model_dump(exclude={"probabilities"}) for plate in frame.plates]
     fields["body"] = _pack(body)
     return fields
 

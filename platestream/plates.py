@@ -2,58 +2,242 @@
 
 from __future__ import annotations
 
-import re
 import tomllib
+from dataclasses import dataclass
 from functools import cache
 from importlib import resources
-from typing import Any
+from pathlib import Path
+from typing import Annotated, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from platestream.errors import SettingsError
+from platestream.grammar import State, compile_formats
+
+_DIGITS = "0123456789"
+_MAX_FILE_BYTES = 2**20
+_Text = Annotated[str, Field(min_length=1, max_length=64)]
+_Name = Annotated[str, Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$", max_length=32)]
+
+
+@dataclass(frozen=True, slots=True)
+class PlateFormat:
+    """One kind of text that a plate may carry.
+
+    Attributes:
+        name: Its country and what it is, as ``ru-1``.
+        pattern: Its symbols, as the data file has them.
+        lines: Lines of the plate: 1 or 2.
+        split: Characters in the upper of two lines; 0 for one line.
+        aspect: The plate's width by its height.
+        slots: For every symbol, the strings that may stand there.
+    """
+
+    name: str
+    pattern: str
+    lines: int
+    split: int
+    aspect: float
+    slots: tuple[frozenset[str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PlateFormats:
+    """The formats of one data file.
+
+    Attributes:
+        alphabet: Every character a plate may carry, in the order of the recognizer's classes.
+        letters: Letters by country.
+        regions: Region codes by country and list.
+        formats: In the order of the file; a text that fits several is of the first.
+    """
+
+    alphabet: str
+    letters: dict[str, str]
+    regions: dict[str, dict[str, frozenset[str]]]
+    formats: tuple[PlateFormat, ...]
+    _grammars: dict[int, State]
+
+    def grammar(self, lines: int) -> State:
+        """The automaton of the formats with so many lines."""
+        if lines not in self._grammars:
+            fitting = {f.name: f.slots for f in self.formats if f.lines == lines}
+            self._grammars[lines] = compile_formats(fitting)
+        return self._grammars[lines]
+
+    def format_of(self, text: str, lines: int = 1) -> str | None:
+        """The first format that a text fits, its region code included; None if none."""
+        state = self.grammar(lines).after(text)
+        return state.formats[0] if state is not None and state.formats else None
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class _Format(_Part):
+    name: _Name
+    pattern: Annotated[str, Field(min_length=1, max_length=16)]
+    regions: _Name | None = None
+    lines: Annotated[int, Field(ge=1, le=2)] = 1
+    split: Annotated[int, Field(ge=0, le=15)] = 0
+    aspect: Annotated[float, Field(gt=0.2, lt=20)]
+
+    @model_validator(mode="after")
+    def _lines_and_split_agree(self) -> Self:
+        if (self.lines == 2) != (self.split > 0) or self.split >= len(self.pattern):
+            raise ValueError(
+                f"format '{self.name}': 'split' says how many characters of '{self.pattern}' stand "
+                "in the upper of two lines; give it with lines = 2, and only then"
+            )
+        return self
+
+
+class _Country(_Part):
+    letters: _Text
+    regions: dict[_Name, Annotated[list[_Text], Field(min_length=1, max_length=2000)]] = {}
+    symbols: dict[Annotated[str, Field(min_length=1, max_length=1)], _Text] = {}
+    formats: Annotated[list[_Format], Field(min_length=1, max_length=100)]
+
+
+class _File(_Part):
+    alphabet: _Text
+    countries: Annotated[dict[_Name, _Country], Field(min_length=1, max_length=250)]
+
+
+def load(path: Path) -> PlateFormats:
+    """Reads a file of plate formats; ``platestream/data/plates.toml`` shows and explains the form.
+
+    Raises:
+        SettingsError: The file is missing or unreadable, or something in it does not fit.
+    """
+    try:
+        if path.stat().st_size > _MAX_FILE_BYTES:
+            raise SettingsError(f"plates file '{path}' has more than {_MAX_FILE_BYTES} bytes")
+        text = path.read_text("utf-8")
+    except OSError as error:
+        raise SettingsError(f"cannot read plates file '{path}': {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise SettingsError(f"plates file '{path}' is not UTF-8 text") from error
+    return parse(text, str(path))
+
+
+def parse(text: str, name: str) -> PlateFormats:
+    """Takes the text of a plates file apart.
+
+    Args:
+        name: What error messages call it.
+
+    Raises:
+        SettingsError: It is not TOML, or something in it does not fit.
+    """
+    try:
+        file = _File.model_validate(tomllib.loads(text))
+        return _formats(file)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(str(part) for part in first["loc"])
+        message = first["msg"].removeprefix("Value error, ")
+        raise SettingsError(f"plates file '{name}': {where}: {message}") from error
+    except (tomllib.TOMLDecodeError, ValueError) as error:
+        raise SettingsError(f"plates file '{name}': {error}") from error
+
+
+def _formats(file: _File) -> PlateFormats:
+    if len(set(file.alphabet)) < len(file.alphabet):
+        raise ValueError("alphabet: a character stands there twice")
+    formats: list[PlateFormat] = []
+    regions: dict[str, dict[str, frozenset[str]]] = {}
+    for code, country in file.countries.items():
+        regions[code] = {
+            key: frozenset(expanded for given in codes for expanded in _expand(given))
+            for key, codes in country.regions.items()
+        }
+        for one in country.formats:
+            if not one.name.startswith(f"{code}-"):
+                raise ValueError(f"format '{one.name}': its name must begin with '{code}-'")
+            if any(one.name == other.name for other in formats):
+                raise ValueError(f"format '{one.name}' is there twice")
+            slots = tuple(_slot(s, one, country, regions[code]) for s in one.pattern)
+            strange = {char for slot in slots for option in slot for char in option}
+            strange -= set(file.alphabet)
+            if strange:
+                raise ValueError(
+                    f"format '{one.name}': '{min(strange)}' is not in the alphabet "
+                    f"'{file.alphabet}'"
+                )
+            formats.append(
+                PlateFormat(one.name, one.pattern, one.lines, one.split, one.aspect, slots)
+            )
+    letters = {code: country.letters for code, country in file.countries.items()}
+    return PlateFormats(file.alphabet, letters, regions, tuple(formats), {})
+
+
+def _slot(
+    symbol: str, form: _Format, country: _Country, regions: dict[str, frozenset[str]]
+) -> frozenset[str]:
+    if symbol in country.symbols:
+        return frozenset(country.symbols[symbol])
+    if symbol == "0":
+        return frozenset(_DIGITS)
+    if symbol == "L":
+        return frozenset(country.letters)
+    if symbol == "R":
+        if form.regions not in regions:
+            raise ValueError(
+                f"format '{form.name}' has a region code; 'regions' must name one of the lists "
+                f"{sorted(regions)}"
+            )
+        return regions[form.regions]
+    raise ValueError(
+        f"format '{form.name}': '{symbol}' in '{form.pattern}' means nothing; use 0, L, R, or say "
+        "what it stands for in 'symbols'"
+    )
+
+
+def _expand(given: str) -> list[str]:
+    """``01-99`` as all it stands for; anything else as it is."""
+    first, dash, last = given.partition("-")
+    if not dash:
+        return [given]
+    if not (first.isdecimal() and last.isdecimal() and len(first) == len(last) <= 4):
+        raise ValueError(f"region codes '{given}': write a range as 01-99")
+    codes = [f"{number:0{len(first)}d}" for number in range(int(first), int(last) + 1)]
+    if not codes:
+        raise ValueError(f"region codes '{given}': the range is empty")
+    return codes
 
 
 @cache
-def _data() -> dict[str, Any]:
+def shipped() -> PlateFormats:
+    """The formats that the package knows."""
     text = resources.files("platestream").joinpath("data/plates.toml").read_text("utf-8")
-    return tomllib.loads(text)
+    return parse(text, "plates.toml")
 
 
 def alphabet() -> str:
     """Every character a plate may carry, in the order of the recognizer's classes."""
-    return str(_data()["alphabet"])
+    return shipped().alphabet
 
 
 def letters() -> str:
-    """The letters of the alphabet: those of Cyrillic that look like Latin ones."""
-    return str(_data()["letters"])
+    """The letters of Russian plates: those of Cyrillic that look like Latin ones."""
+    return shipped().letters["ru"]
 
 
-@cache
 def region_codes() -> frozenset[str]:
-    """Region codes in use: ``01`` to ``99``, and the three-digit ones."""
-    two = {f"{number:02d}" for number in range(1, 100)}
-    return frozenset(two | set(_data()["regions"]["three_digit"]))
-
-
-@cache
-def _patterns() -> dict[str, re.Pattern[str]]:
-    parts = {"L": f"[{letters()}]", "0": r"\d", "R": r"(?P<region>\d{2,3})"}
-    formats: dict[str, str] = _data()["formats"]
-    return {
-        name: re.compile("".join(parts[symbol] for symbol in pattern))
-        for name, pattern in formats.items()
-    }
+    """Russian region codes in use: ``01`` to ``99``, and the three-digit ones."""
+    return shipped().regions["ru"]["road"]
 
 
 def formats() -> dict[str, str]:
     """Patterns by format name, as the data file has them."""
-    return dict(_data()["formats"])
+    return {one.name: one.pattern for one in shipped().formats}
 
 
-def format_of(text: str) -> str | None:
+def format_of(text: str, lines: int = 1) -> str | None:
     """The first format that a text fits, its region code included, as ``ru-1``; None if none."""
-    for name, pattern in _patterns().items():
-        match = pattern.fullmatch(text)
-        if match and match["region"] in region_codes():
-            return name
-    return None
+    return shipped().format_of(text, lines)
 
 
 def edit_distance(a: str, b: str) -> int:

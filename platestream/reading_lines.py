@@ -16,6 +16,7 @@ def reading_line(frame: RenderedFrame) -> str:
             "text": plate.text,
             "confidence": round(plate.confidence, 4),
             "accepted": plate.accepted,
+            "format": plate.format or None,
         }
         for plate in frame.plates
     ]

@@ -42,6 +42,7 @@ def run(job: Job, settings: Settings, on_progress: Callable[[Progress], None]) -
             threads=settings.ocr.threads,
             precision=settings.ocr.precision,
             threshold=settings.ocr.threshold,
+            plates_file=settings.ocr.plates_file,
         )
         encoder: VideoEncoder | None = None
         began = time.monotonic()

@@ -94,6 +94,9 @@ class OcrSettings(_Section):
     threshold: float | None = Field(
         None, ge=0, le=1, description="least confidence of a character; none: the model's own"
     )
+    plates_file: Path | None = Field(
+        None, description="what plates may carry; none: platestream/data/plates.toml"
+    )
 
 
 class VisualizeSettings(_Section):

@@ -1,4 +1,4 @@
-"""``platestream train|evaluate|export recognizer|detector``, contact sheets, confirmed labels."""
+"""``platestream train|evaluate|calibrate|export``, labels and contact sheets."""
 
 from __future__ import annotations
 
@@ -25,6 +25,8 @@ evaluate = typer.Typer(**_PLAIN, help="Judges a model on data it has not seen.")
 export = typer.Typer(**_PLAIN, help="Writes a model as ONNX, to be run faster.")  # type: ignore[arg-type]
 app.add_typer(train, name="train")
 app.add_typer(evaluate, name="evaluate")
+calibration = typer.Typer(**_PLAIN, help="Makes confidences mean what they say.")  # type: ignore[arg-type]
+app.add_typer(calibration, name="calibrate")
 app.add_typer(export, name="export")
 
 Data = Annotated[Path, typer.Option(help="The folder with the pictures.")]
@@ -49,12 +51,16 @@ def _train_recognizer(
     labels: Annotated[
         Path | None, typer.Option(help="Another reading of some files: filename,reading.")
     ] = None,
-    confirmed: Annotated[
-        Path | None, typer.Option(help="Texts that take the place of all others: file,text.")
+    corrections: Annotated[
+        Path | None, typer.Option(help="Texts in place of the others' (empty: none): file,text.")
     ] = None,
     photos: Annotated[
-        Path | None, typer.Option(help="Street photographs (images, labels) for backgrounds.")
+        Path | None,
+        typer.Option(help="Street photographs (images, labels): their plates, and backgrounds."),
     ] = None,
+    mixer: Annotated[
+        str, typer.Option(help="What looks along the line: attention, lstm or none.")
+    ] = "attention",
     start: Annotated[Path | None, typer.Option(help="Weights to begin from.")] = None,
     logs: Logs = Path("runs/recognizer"),
     epochs: Annotated[int, typer.Option(min=1)] = 36,
@@ -69,9 +75,11 @@ def _train_recognizer(
 ) -> None:
     """Trains the recognizer on plate crops and synthetic plates."""
     _need_training()
+    from platestream import plates
     from training import labels as label_files
-    from training.recognition.crops import gather
+    from training.recognition.crops import gather, gather_photos
     from training.recognition.grounds import plate_free
+    from training.recognition.plate_pictures import corner_detector, load
     from training.recognition.run import Options, train
 
     crops = gather(
@@ -79,22 +87,29 @@ def _train_recognizer(
         label_files.read_csv(labels) if labels else {},
         _column(_FOLDER / "crops_validation.csv"),
         _column(_FOLDER / "negative_validation.csv"),
-        confirmed=label_files.read_csv(confirmed) if confirmed else None,
+        corrections=label_files.read_csv(corrections, alphabet=plates.alphabet())
+        if corrections
+        else None,
         seed=0,
     )
     _say(
         f"{len(crops.train)} crops to train on, {len(crops.valid)} to watch, {crops.held_out} held "
         f"out, {len(crops.unlabelled)} without a label"
     )
-    for file, reason in sorted(crops.unlabelled.items()) if confirmed is None else ():
+    for file, reason in sorted(crops.unlabelled.items()):
         _say(f"  no label: {file}: {reason}")
-    grounds = (
-        plate_free(photos, _column(_FOLDER / "photos_validation.csv"), 400, 0) if photos else []
-    )
+    grounds = []
+    train_crops, valid_crops = crops.train, crops.valid
+    if photos:
+        apart = _column(_FOLDER / "photos_validation.csv")
+        grounds = plate_free(photos, apart, 400, 0)
+        more, watched = gather_photos(photos, _FOLDER / "photos_texts.csv", apart)
+        _say(f"{len(more)} plates of photographs to train on, {len(watched)} to watch")
+        train_crops, valid_crops = train_crops + more, valid_crops + watched
     last = logs / "checkpoints" / "runner.last.pth"
     score = train(
-        crops.train,
-        crops.valid,
+        load(train_crops, corner_detector()),
+        load(valid_crops),
         grounds,
         output,
         Options(
@@ -103,6 +118,7 @@ def _train_recognizer(
             epochs=epochs,
             steps=steps,
             synthetic_epochs=synthetic_epochs,
+            mixer=_mixer(mixer),
             learning_rate=learning_rate,
             patience=patience,
             threads=threads,
@@ -289,28 +305,129 @@ def _export(weights: Path, task: str, output: Path) -> None:
     _say(f"{output.stat().st_size / 2**20:.1f} MiB: {output}")
 
 
-@app.command("confirm-labels")
-def _confirm_labels(
+@calibration.command("recognizer")
+def _calibrate_recognizer(
     data: Data,
-    labels: Annotated[Path, typer.Option(help="Another reading of the files.")],
-    weights: Annotated[Path, typer.Option(help="A first recognizer.")],
-    output: Annotated[Path, typer.Option(help="A CSV: file,text.")],
+    labels: Annotated[Path, typer.Option(help="Checked texts: file,text; not trained on.")],
+    output: Annotated[Path, typer.Option(help="The weights, with what was fitted in them.")],
+    weights: Weights = None,
+    threshold: Annotated[
+        float | None, typer.Option(min=0, max=1, help="Becomes their default.")
+    ] = None,
+    diagram: Annotated[
+        Path | None, typer.Option(help="A PNG: how often what is so sure is right.")
+    ] = None,
+    as_json: Json = False,
 ) -> None:
-    """Lets a first model decide between file names and another reading."""
+    """Fits the temperature of the recognizer's confidences to checked crops."""
+    from platestream.vision.recognizer import Recognizer
+    from platestream.vision.weights import default_path
+    from training.recognition.calibration import calibrate, write_temperature
+    from training.recognition.crops import plate_folder
+    from training.recognition.evaluation import judged, read_pairs, true_texts
+    from training.recognition.reliability import draw_diagram
+
+    source = weights or default_path("recognizer")
+    folder = plate_folder(data)
+    recognizer = Recognizer.load(source, temperature=1.0)
+    found = calibrate(*judged(read_pairs(recognizer, folder, true_texts(folder, labels))))
+    write_temperature(source, output, found.temperature, threshold)
+    if diagram is not None:
+        draw_diagram(
+            diagram,
+            [
+                (f"as read: error {found.before:.3f}", found.bins_before),
+                (f"calibrated: error {found.after:.3f}", found.bins_after),
+            ],
+        )
+    _report(
+        {
+            "temperature": found.temperature,
+            "readings": found.readings,
+            "mistakes": found.mistakes,
+            "calibration_error_before": round(found.before, 4),
+            "calibration_error_after": round(found.after, 4),
+            "bins_before": found.bins_before,
+            "bins_after": found.bins_after,
+        },
+        as_json,
+    )
+    _say(f"weights: {output}")
+
+
+@app.command("clean-labels")
+def _clean_labels(
+    data: Data,
+    output: Annotated[Path, typer.Option(help="The corrections, a CSV: file,text,reason.")],
+    start: Annotated[Path, typer.Option(help="Weights that have seen synthetic plates only.")],
+    labels: Annotated[
+        Path | None, typer.Option(help="Another reading of some files: filename,reading.")
+    ] = None,
+    reviewed: Annotated[
+        Path | None,
+        typer.Option(help="Texts that a person read: file,text; they overrule everything."),
+    ] = None,
+    report: Annotated[
+        Path | None, typer.Option(help="An HTML page, the most suspicious labels first.")
+    ] = None,
+    photos: Annotated[
+        Path | None, typer.Option(help="Street photographs to train on, too.")
+    ] = None,
+    folds: Annotated[int, typer.Option(min=2, max=10)] = 3,
+    steps: Annotated[int, typer.Option(min=1, help="Batches of each fold's training.")] = 300,
+    logs: Logs = Path("runs/clean-labels"),
+    threads: Threads = 2,
+    seed: Seed = 0,
+) -> None:
+    """Finds wrong labels with models that never saw the crops that they judge."""
+    _need_training()
+    from collections import Counter
+
     from platestream.vision.recognizer import Recognizer
     from training import labels as label_files
-    from training.recognition.confirmation import confirm
-    from training.recognition.crops import list_pictures, plate_folder
+    from training.recognition.cleaning import judge, write_corrections
+    from training.recognition.cleaning_report import write_report
+    from training.recognition.crops import (
+        Crop,
+        gather_photos,
+        grouped,
+        list_pictures,
+        plate_folder,
+    )
+    from training.recognition.plate_pictures import corner_detector, load
+    from training.recognition.run import Options, train
 
     folder = plate_folder(data)
-    texts = confirm(
-        Recognizer.load(weights), folder, list_pictures(folder), label_files.read_csv(labels)
-    )
-    with output.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["file", "text"])
-        writer.writerows((name, text) for name, text in sorted(texts.items()) if text)
-    _say(f"{sum(map(bool, texts.values()))} of {len(texts)} files have a confirmed text")
+    second = label_files.read_csv(labels) if labels else {}
+    held_out = set(_column(_FOLDER / "crops_validation.csv"))
+    groups = [g for g in grouped(folder, list_pictures(folder), second) if not held_out & set(g)]
+    more: list[Crop] = []
+    if photos:
+        apart = _column(_FOLDER / "photos_validation.csv")
+        more = gather_photos(photos, _FOLDER / "photos_texts.csv", apart)[0]
+    detector = corner_detector()
+
+    def fold(crops: Sequence[Crop], number: int) -> Recognizer:
+        weights = logs / f"fold-{number}.safetensors"
+        pictures = load([*crops, *more], detector)
+        options = Options(
+            logs=logs / f"fold-{number}", seed=seed + number, epochs=1, steps=steps,
+            synthetic_epochs=0, learning_rate=1e-3, threads=threads, start=start,
+        )  # fmt: skip
+        train(pictures, pictures[:64], [], weights, options)
+        return Recognizer.load(weights, backend="torch")
+
+    verdicts = judge(
+        folder, groups, second, label_files.read_csv(reviewed) if reviewed else {}, fold,
+        folds=folds, seed=seed,
+    )  # fmt: skip
+    write_corrections(output, verdicts)
+    if report:
+        write_report(report, folder, verdicts)
+    counts = Counter(v.action for v in verdicts)
+    suspicious = sum(bool(v.reasons) for v in verdicts)
+    done = ", ".join(f"{counts[a]} {a}" for a in ("kept", "changed", "added", "dropped"))
+    _say(f"{len(verdicts)} files, {suspicious} suspicious: {done}")
 
 
 @app.command("contact-sheet")
@@ -323,18 +440,18 @@ def _contact_sheet(
 ) -> None:
     """Shows training samples as the recognizer gets them, augmentation and all."""
     _need_training()
-    from platestream import plates
-    from platestream.vision.recognition_model import CrnnConfig
+    from platestream.vision.recognition_model import LineConfig
     from training import labels as label_files
     from training.contact_sheet import unnormalize, write_sheet
     from training.recognition.crops import gather
-    from training.recognition.dataset import SYNTHETIC_ONLY, TrainingCrops
+    from training.recognition.dataset import ALPHABET, SYNTHETIC_ONLY, TrainingCrops
     from training.recognition.metrics import target_texts
+    from training.recognition.plate_pictures import corner_detector, load
 
     second = label_files.read_csv(labels) if labels else {}
     crops = gather(data, second, [], []).train if data else []
-    config = CrnnConfig(classes=len(plates.alphabet()) + 1)
-    dataset = TrainingCrops(crops, [], config, length=count, seed=seed)
+    config = LineConfig(classes=len(ALPHABET) + 1)
+    dataset = TrainingCrops(load(crops, corner_detector()), [], config, length=count, seed=seed)
     if not crops:
         dataset.mixture = SYNTHETIC_ONLY
     samples = [dataset[index] for index in range(count)]
@@ -357,6 +474,12 @@ def _need_training() -> None:
         )
 
 
+def _mixer(name: str) -> Any:
+    if name not in ("attention", "lstm", "none"):
+        raise DataError(f"no mixer '{name}'; there are attention, lstm and none")
+    return name
+
+
 def _last(path: Path) -> Path:
     if not path.is_file():
         raise DataError(f"nothing to resume: '{path}' is not there")
@@ -377,16 +500,18 @@ def _report(result: dict[str, Any], as_json: bool) -> None:
         print(json.dumps(result, ensure_ascii=False))
         return
     for key, value in result.items():
-        if isinstance(value, dict) and "share" in value:
-            low, high = value["interval_95"]
-            share = "none" if value["share"] is None else f"{100 * value['share']:.2f}%"
-            print(f"{key}: {share} ({value['hits']} of {value['of']}; 95% {low:.4f}–{high:.4f})")
-        elif key == "mistakes":
-            for mistake in value:
-                print("  " + "  ".join(f"{k}={v}" for k, v in mistake.items()))
-        elif key == "latency":
-            print(f"{key}, ms: {', '.join(value[0])}" if value else f"{key}: nothing to measure")
+        if isinstance(value, list):
+            print(f"{key}:")
             for row in value:
-                print("  " + "  ".join(str(cell) for cell in row.values()))
+                print("  " + "  ".join(f"{k}={_said(v)}" for k, v in row.items()))
         else:
-            print(f"{key}: {value}")
+            print(f"{key}: {_said(value)}")
+
+
+def _said(value: Any) -> str:
+    """A value as a person reads it; a share with its interval."""
+    if not (isinstance(value, dict) and "share" in value):
+        return str(value)
+    low, high = value["interval_95"]
+    share = "none" if value["share"] is None else f"{100 * value['share']:.2f}%"
+    return f"{share} ({value['hits']} of {value['of']}; 95% {low:.4f}–{high:.4f})"

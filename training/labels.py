@@ -104,24 +104,47 @@ def _settle(name: Name, candidates: list[str], tails: set[str]) -> str | None:
     return None
 
 
-def read_csv(path: Path) -> dict[str, str]:
+def read_csv(
+    path: Path, *, alphabet: str | None = None, folder: Path | None = None
+) -> dict[str, str]:
     """Reads texts by file name from a CSV with columns ``file,text`` or ``filename,reading``.
 
     Rows with ``readable`` 0 are left out.
 
+    Args:
+        alphabet: Where given, texts may have no other characters.
+        folder: Where given, every file must be there.
+
     Raises:
-        DataError: The file is missing, or has no such columns.
+        DataError: The labels are missing or have no such columns, or a row has a character that
+            is not of the alphabet, a file that is not there, or one that another row has too.
     """
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
-            rows = list(csv.DictReader(file))
+            reader = csv.DictReader(file)
+            rows = [(reader.line_num, row) for row in reader]
     except OSError as error:
         raise DataError(f"cannot read labels '{path}': {error.strerror}") from error
-    texts = {}
-    for row in rows:
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"labels '{path}' are not a CSV in UTF-8: {error}") from error
+    texts: dict[str, str] = {}
+    for line, row in rows:
         name, text = row.get("file") or row.get("filename"), row.get("text", row.get("reading"))
         if name is None or text is None:
             raise DataError(f"'{path}' needs columns 'file' and 'text' (or 'filename', 'reading')")
-        if row.get("readable", "1") != "0":
-            texts[name] = text.strip().upper()
+        if row.get("readable", "1") == "0":
+            continue
+        text = text.strip().upper()
+        strange = [char for char in text if alphabet is not None and char not in alphabet]
+        if strange:
+            raise DataError(
+                f"'{path}' line {line}: '{text}' of '{name}' has '{strange[0]}', which is not in "
+                f"the alphabet '{alphabet}'"
+            )
+        if folder is not None and not (folder / name).is_file():
+            raise DataError(f"'{path}' line {line}: '{name}' is not in '{folder}'")
+        if texts.setdefault(name, text) != text:
+            raise DataError(
+                f"'{path}' line {line}: '{name}' is '{text}' here and '{texts[name]}' above"
+            )
     return texts

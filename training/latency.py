@@ -18,9 +18,8 @@ from platestream.errors import SettingsError
 from platestream.video import VideoSource
 from platestream.vision import backends
 from platestream.vision.detector import MAX_PLATES, Detector, letterbox
-from platestream.vision.geometry import warp_plate
 from platestream.vision.heatmap import decode_map
-from platestream.vision.reader import WARP_MARGIN, WARP_SIZE
+from platestream.vision.reader import flatten
 from platestream.vision.recognizer import Recognizer
 
 Image = npt.NDArray[np.uint8]
@@ -42,7 +41,7 @@ def recognizer_latency(path: Path | None, device: str = "cpu", rounds: int = 40)
     """
     frame = _frame()
     corners = Detector.load(device=device).detect(frame)[0].corners
-    plate = warp_plate(frame, corners, WARP_SIZE, margin=WARP_MARGIN)
+    plate = flatten(frame, corners)
     rows: list[Row] = []
     with _one_core():
         for recognizer in _each(Recognizer.load, path, device):

@@ -17,19 +17,19 @@ def street(seed: int | None = None) -> Callable[[Image], Image]:
     """Perspective, rotation, blur, low resolution, compression, glare, night, dirt and shadow.
 
     Returns:
-        A function from HxWx3 uint8 BGR to the same shape; made for crops 48 to 96 px high.
+        A function from HxW uint8 grey to the same shape; made for crops 48 to 120 px high.
     """
     transform = A.Compose(
         [
             A.OneOf(
                 [
-                    A.Perspective(scale=(0.02, 0.07), border_mode=cv2.BORDER_REPLICATE),
-                    A.Affine(rotate=(-9, 9), shear={"x": (-12, 12), "y": (-5, 5)},
+                    A.Perspective(scale=(0.02, 0.06), border_mode=cv2.BORDER_REPLICATE),
+                    A.Affine(rotate=(-5, 5), shear={"x": (-10, 10), "y": (-3, 3)},
                              border_mode=cv2.BORDER_REPLICATE),
                 ],
-                p=0.5,
+                p=0.35,
             ),
-            A.Lambda(image=_dirt, p=0.15),
+            A.Lambda(image=_dirt, p=0.12),
             A.OneOf([A.Lambda(image=_shadow), A.Lambda(image=_glare)], p=0.3),
             A.OneOf(
                 [
@@ -40,17 +40,17 @@ def street(seed: int | None = None) -> Callable[[Image], Image]:
                 ],
                 p=0.6,
             ),
-            A.HueSaturationValue(12, 30, 0, p=0.2),
+            A.InvertImg(p=0.02),  # white on black: military plates, and what infrared may do
             A.OneOf(
                 [
-                    A.MotionBlur(blur_limit=(3, 9)),
-                    A.GaussianBlur(sigma_limit=(0.5, 2.2)),
+                    A.MotionBlur(blur_limit=(3, 11)),
+                    A.GaussianBlur(sigma_limit=(0.5, 2.6)),
                     A.Defocus(radius=(1, 3), alias_blur=(0.1, 0.3)),
                 ],
                 p=0.45,
             ),
             A.Downscale(
-                scale_range=(0.2, 0.75),
+                scale_range=(0.16, 0.75),
                 interpolation_pair={"downscale": cv2.INTER_AREA, "upscale": cv2.INTER_CUBIC},
                 p=0.5,
             ),
@@ -58,11 +58,8 @@ def street(seed: int | None = None) -> Callable[[Image], Image]:
                 [A.Sharpen(alpha=(0.3, 0.8)), A.UnsharpMask(blur_limit=(3, 7), alpha=(0.4, 1.0))],
                 p=0.25,
             ),
-            A.OneOf(
-                [A.GaussNoise(std_range=(0.01, 0.1)), A.ISONoise(intensity=(0.1, 0.6))], p=0.35
-            ),
-            A.ImageCompression(quality_range=(18, 85), p=0.5),
-            A.ToGray(p=0.3),
+            A.GaussNoise(std_range=(0.01, 0.1), p=0.3),
+            A.ImageCompression(quality_range=(15, 85), p=0.5),
         ],
         seed=seed,
     )  # fmt: skip
@@ -81,8 +78,8 @@ def _dirt(image: Image, **_: Any) -> Image:
     mask = cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC)
     mask += np.linspace(-0.2, 0.15, height, dtype=np.float32)[:, None]
     mask = np.clip((mask - np.random.uniform(0.55, 0.8)) * 4, 0, np.random.uniform(0.3, 0.85))
-    colour = np.random.choice([60, 110, 225]) + np.random.uniform(-15, 15, 3)
-    mixed = image * (1 - mask[..., None]) + colour * mask[..., None]
+    colour = np.random.choice([60, 110, 225]) + np.random.uniform(-15, 15)
+    mixed = image * (1 - mask) + colour * mask
     return np.clip(mixed, 0, 255).astype(np.uint8)
 
 
@@ -96,7 +93,7 @@ def _shadow(image: Image, **_: Any) -> Image:
     ) * np.sin(angle)
     lit = 1 / (1 + np.exp(-distance * np.random.uniform(15, 80)))
     factor = np.random.uniform(0.25, 0.7)
-    return (image * (factor + (1 - factor) * lit[..., None])).astype(np.uint8)
+    return (image * (factor + (1 - factor) * lit)).astype(np.uint8)
 
 
 def _glare(image: Image, **_: Any) -> Image:
@@ -106,7 +103,7 @@ def _glare(image: Image, **_: Any) -> Image:
     cx, cy = np.random.uniform(0, width), np.random.uniform(0, height)
     radius = np.random.uniform(0.25, 1.0) * height
     spot = np.exp(-(((xs - cx) / (2 * radius)) ** 2 + ((ys - cy) / radius) ** 2))
-    bright = image + np.random.uniform(60, 200) * spot[..., None]
+    bright = image + np.random.uniform(60, 200) * spot
     return np.clip(bright, 0, 255).astype(np.uint8)
 
 

@@ -103,13 +103,42 @@ def warp_plate(image: Image, corners: Corners, size: tuple[int, int], margin: fl
     points = np.asarray(corners, np.float32).reshape(4, 2)
     if not np.isfinite(points).all() or abs(cv2.contourArea(points)) < _LEAST_SIDE**2:
         raise ValueError(f"corners {points.tolist()} do not span a plate")
+    image, points = _shrunk(image, points, size[0])
     width, height = size
     dx, dy = width * margin / (1 + 2 * margin), height * margin / (1 + 2 * margin)
     target = np.array(
         [[dx, dy], [width - dx, dy], [width - dx, height - dy], [dx, height - dy]], np.float32
     )
     matrix = cv2.getPerspectiveTransform(points, target)
-    # INTER_AREA is no choice for a warp: a plate much larger than the result is first made smaller
     return cv2.warpPerspective(
         image, matrix, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
     ).astype(np.uint8)
+
+
+def aspect(corners: Corners) -> float:
+    """A plate's width by its height, from the lengths of its sides as they are seen."""
+    points = np.asarray(corners, np.float64).reshape(4, 2)
+    sides = np.linalg.norm(points - np.roll(points, -1, 0), axis=1)
+    return float((sides[0] + sides[2]) / max(1e-6, sides[1] + sides[3]))
+
+
+def _shrunk(image: Image, points: Corners, width: int) -> tuple[Image, Corners]:
+    """Makes a plate much larger than what it is warped to smaller first: a warp alone skips pixels.
+
+    Args:
+        points: 4x2 float32 pixels.
+        width: Of the result, in pixels.
+    """
+    scale = width / max(1.0, float(np.linalg.norm(points[1] - points[0])))
+    if scale > 0.6:
+        return image, points
+    x1, y1, x2, y2 = bounding_box(points)
+    pad = 0.2 * (x2 - x1)
+    left, top = max(0, int(x1 - pad)), max(0, int(y1 - pad))
+    part = image[top : max(top + 1, int(y2 + pad)), left : max(left + 1, int(x2 + pad))]
+    if not part.size:
+        return image, points
+    small = cv2.resize(part, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+    real = np.array([small.shape[1] / part.shape[1], small.shape[0] / part.shape[0]], np.float32)
+    moved = (points - np.array([left, top], np.float32)) * real
+    return small.astype(np.uint8), moved.astype(np.float32)

@@ -27,8 +27,8 @@ class PlateTexts(nn.Module):
 
     def forward(self, plates: Tensor) -> Tensor:
         """Gives probabilities; see the class."""
-        logits: Tensor = self.model(plates)  # TxNxC
-        return logits.softmax(-1).permute(1, 0, 2)
+        logits: Tensor = self.model(plates)
+        return logits.softmax(-1)
 
 
 class PlateMaps(nn.Module):

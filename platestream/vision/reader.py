@@ -11,13 +11,15 @@ import numpy.typing as npt
 
 from platestream.vision.decoding import PlateText
 from platestream.vision.detector import Detection, Detector
-from platestream.vision.geometry import warp_plate
+from platestream.vision.geometry import Corners, aspect, warp_plate
 from platestream.vision.recognizer import Recognizer
 
 Image = npt.NDArray[np.uint8]
 
-WARP_SIZE = (256, 64)  # width and height in pixels; twice what the network sees
+LINE_SIZE = (256, 64)  # width and height in pixels of a flat plate of one line
+STACK_SIZE = (192, 112)  # and of one that may have two
 WARP_MARGIN = 0.06  # of the plate's sides, so that a corner a little off cuts nothing away
+_STACK_ASPECT = 2.6  # a plate seen less wide than this may be square; one line has 4.6
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +48,7 @@ class PlateReader:
         threads: int = 0,
         precision: str = "auto",
         threshold: float | None = None,
+        plates_file: Path | None = None,
     ) -> PlateReader:
         """Loads both models; the shipped ones where no file is named.
 
@@ -55,10 +58,12 @@ class PlateReader:
             threads: CPU threads; 0 leaves it to the backend.
             precision: ``auto``, ``fp32`` or ``bf16``; see ``load_network``.
             threshold: The least confidence, 0 to 1, of a character that is believed.
+            plates_file: What plates may carry; without it what the package knows.
 
         Raises:
             WeightsError: Weights are missing or not ours.
-            SettingsError: Backend, device or precision are not there.
+            SettingsError: Backend, device or precision are not there, or the plates file does not
+                fit.
         """
         return cls(
             Detector.load(
@@ -75,6 +80,7 @@ class PlateReader:
                 threads=threads,
                 precision=precision,
                 threshold=threshold,
+                plates_file=plates_file,
             ),
         )
 
@@ -88,10 +94,27 @@ class PlateReader:
             ValueError: A picture is empty, or of another shape or type.
         """
         found = self._detector.detect(list(images))
-        crops = [
-            warp_plate(image, detection.corners, WARP_SIZE, margin=WARP_MARGIN)
+        flat = [
+            flatten(image, detection.corners)
             for image, detections in zip(images, found, strict=True)
             for detection in detections
         ]
-        texts = iter(self._recognizer.predict(crops))
+        texts = iter(self._recognizer.predict(flat))
         return [[ReadPlate(d, next(texts)) for d in detections] for detections in found]
+
+
+def flatten(image: Image, corners: Corners) -> Image:
+    """A plate warped flat, with a little of what lies round it, as the recognizer takes it.
+
+    Args:
+        image: HxWx3 uint8 BGR or HxW uint8 grey.
+        corners: 4x2 pixels: top-left, top-right, bottom-right, bottom-left.
+
+    Returns:
+        64x256, or 112x192 where the plate may have two lines, with as many channels.
+
+    Raises:
+        ValueError: The corners do not span a quadrilateral.
+    """
+    size = STACK_SIZE if aspect(corners) < _STACK_ASPECT else LINE_SIZE
+    return warp_plate(image, corners, size, margin=WARP_MARGIN)

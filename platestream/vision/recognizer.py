@@ -11,13 +11,18 @@ import numpy.typing as npt
 
 from platestream import plates
 from platestream.errors import WeightsError
+from platestream.plates import PlateFormats
 from platestream.vision.backends import Network, load_network
-from platestream.vision.decoding import PlateText, decode
+from platestream.vision.decoding import PlateText, decode_batch
+from platestream.vision.layout import unstack
 from platestream.vision.plate_image import network_input
 
 Image = npt.NDArray[np.uint8]
 
 DEFAULT_THRESHOLD = 0.6
+# Plates of one line are 4.6 times as wide as high, of two 1.3 to 1.7 times: a picture with less
+# than this may show two lines.
+_LINE_ASPECT = 2.6
 MAX_SIDE = 1024  # pixels of a network's input; plates are not read better from more
 
 
@@ -25,13 +30,21 @@ class Recognizer:
     """Reads plates: pre-processing, network and CTC decoding, one after the other."""
 
     def __init__(
-        self, network: Network, alphabet: str, size: tuple[int, int], threshold: float
+        self,
+        network: Network,
+        alphabet: str,
+        size: tuple[int, int],
+        threshold: float,
+        formats: PlateFormats | None = None,
+        temperature: float = 1.0,
     ) -> None:
         """Takes a loaded network; ``load`` is the usual way.
 
         Args:
             size: Width and height in pixels of the pictures that the network takes.
         """
+        self._formats = formats or plates.shipped()
+        self._temperature = temperature
         self.network = network
         self._alphabet = alphabet
         self._size = size
@@ -47,6 +60,8 @@ class Recognizer:
         threads: int = 0,
         precision: str = "auto",
         threshold: float | None = None,
+        plates_file: Path | None = None,
+        temperature: float | None = None,
     ) -> Recognizer:
         """Loads a network: the shipped one, or a file of one's own.
 
@@ -54,10 +69,13 @@ class Recognizer:
             path, backend, device, threads, precision: As ``load_network`` takes them.
             threshold: The least confidence, 0 to 1, of a character that is believed; None: the
                 network's own.
+            plates_file: What plates may carry; without it what the package knows.
+            temperature: Of the confidences; without it the network's own.
 
         Raises:
             WeightsError: The file is missing or not ours.
-            SettingsError: Backend, device or precision are not there.
+            SettingsError: Backend, device or precision are not there, or the plates file does not
+                fit.
         """
         network = load_network(
             path, "recognizer", backend=backend, device=device, threads=threads, precision=precision
@@ -69,11 +87,21 @@ class Recognizer:
                 raise ValueError(f"pictures of {size[0]} x {size[1]} pixels")
             alphabet = str(network.config["alphabet"])
             own = float(network.config.get("threshold", DEFAULT_THRESHOLD))
+            fitted = float(network.config.get("temperature", 1.0))
+            if not 0 < fitted < 1e3:
+                raise ValueError(f"a temperature of {fitted}")
         except (KeyError, TypeError, ValueError) as error:
             raise WeightsError(
                 f"'{network.path}' does not say what its network takes: {error}"
             ) from error
-        return cls(network, alphabet, size, own if threshold is None else threshold)
+        return cls(
+            network,
+            alphabet,
+            size,
+            own if threshold is None else threshold,
+            plates.load(plates_file) if plates_file is not None else None,
+            fitted if temperature is None else temperature,
+        )
 
     @overload
     def predict(self, images: Image) -> PlateText: ...
@@ -83,6 +111,9 @@ class Recognizer:
 
     def predict(self, images: Image | Sequence[Image]) -> PlateText | list[PlateText]:
         """Reads one picture, or several at once.
+
+        A picture that is not wide enough for one line of a plate is also read as two lines, and
+        what is then likelier a plate counts.
 
         Args:
             images: One picture or a sequence of them, each of its own size: HxWx3 uint8 BGR, or
@@ -98,10 +129,26 @@ class Recognizer:
     def _read(self, images: list[Image]) -> list[PlateText]:
         if not images:
             return []
-        probabilities = self.probabilities(images)
-        return [
-            decode(rows, self._alphabet, self.threshold, _fits_a_format) for rows in probabilities
-        ]
+        places, views, lines = [], [], []
+        for place, image in enumerate(images):
+            square = check(image).shape[1] < _LINE_ASPECT * image.shape[0]
+            for count in (1, 2) if square else (1,):
+                places.append(place)
+                views.append(unstack(image) if count == 2 else image)
+                lines.append(count)
+        read = decode_batch(
+            self.probabilities(views),
+            self._alphabet,
+            self.threshold,
+            self._formats,
+            lines=lines,
+            temperature=self._temperature,
+        )
+        best: list[PlateText | None] = [None] * len(images)
+        for place, text in zip(places, read, strict=True):
+            before = best[place]
+            best[place] = text if before is None else better(before, text)
+        return [text for text in best if text is not None]
 
     def probabilities(self, images: Sequence[Image]) -> npt.NDArray[np.float32]:
         """What CTC decoding starts from: NxTxC float32, class 0 the blank.
@@ -120,8 +167,13 @@ class Recognizer:
         return np.stack([network_input(check(image), *self._size) for image in images])[:, None]
 
 
-def _fits_a_format(text: str) -> bool:
-    return plates.format_of(text) is not None
+def better(first: PlateText, second: PlateText) -> PlateText:
+    """Of two readings of one plate the one to believe; the first where they are worth the same."""
+
+    def worth(text: PlateText) -> tuple[bool, float]:
+        return text.format is not None, text.confidence
+
+    return second if worth(second) > worth(first) else first
 
 
 def check(image: Image) -> Image:

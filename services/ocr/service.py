@@ -20,6 +20,7 @@ def run(session: Session) -> None:
 
     Raises:
         WeightsError: Weights are missing or not ours.
+        SettingsError: The device is not there, or the plates file does not fit.
     """
     settings = session.settings.ocr
     camera = session.settings.camera
@@ -31,6 +32,7 @@ def run(session: Session) -> None:
         threads=settings.threads,
         precision=settings.precision,
         threshold=settings.threshold,
+        plates_file=settings.plates_file,
     )
     name = settings.name or session.replica_name()
     consumer = GroupConsumer(session.client, streams.frames_key(camera), streams.OCR, name)

@@ -18,6 +18,8 @@ PLATE = Plate(
     confidence=0.8,
     characters=tuple(Character(char=c, confidence=0.8) for c in "A301PO174"),
     accepted=True,
+    raw="A301P0174",
+    format="ru-1",
 )
 FRAME = Frame(
     frame_id=7,
@@ -58,6 +60,34 @@ def test_a_reading_is_legible_without_its_body() -> None:
         "0.8000",
     )
     assert messages.parse_reading(wire(fields)) == reading
+
+
+def test_probabilities_travel_with_a_reading_but_not_with_a_picture() -> None:
+    plate = PLATE.model_copy(update={"probabilities": bytes(range(256))})
+    reading = Reading(frame_id=7, captured_at_ms=5, plates=(plate,))
+    assert messages.parse_reading(wire(messages.reading_fields(reading))) == reading
+    rendered = RenderedFrame(**FRAME.model_dump(), plates=(plate,))
+    back = messages.parse_rendered(wire(messages.frame_fields(rendered)))
+    assert isinstance(back, RenderedFrame)
+    assert back.plates == (PLATE,)
+
+
+@pytest.mark.parametrize(
+    "change", [{"probabilities": bytes(2**17 + 1)}, {"format": "x" * 33}, {"raw": "A" * 33}]
+)
+def test_a_plate_with_too_much_is_refused(change: dict[str, object]) -> None:
+    body = msgpack.packb({"plates": [{**PLATE.model_dump(), **change}]})
+    reading = Reading(frame_id=7, captured_at_ms=5, plates=(PLATE,))
+    with pytest.raises(MessageError, match=next(iter(change))):
+        messages.parse_reading(wire(messages.reading_fields(reading)) | {b"body": body})
+
+
+def test_an_older_reading_without_the_newer_fields_is_read() -> None:
+    old = PLATE.model_dump(exclude={"raw", "format", "probabilities"})
+    reading = Reading(frame_id=7, captured_at_ms=5, plates=(PLATE,))
+    fields = wire(messages.reading_fields(reading)) | {b"body": msgpack.packb({"plates": [old]})}
+    (plate,) = messages.parse_reading(fields).plates
+    assert (plate.text, plate.raw, plate.format, plate.probabilities) == ("A301PO174", "", "", b"")
 
 
 def test_an_end_is_told_from_a_frame() -> None:

@@ -18,6 +18,7 @@ from training.detection.photos import Photo
 from training.recognition import run as recognition
 from training.recognition.crops import Crop
 from training.recognition.metrics import summarize
+from training.recognition.plate_pictures import load
 from training.synthesis.crop import plate_crop
 
 
@@ -36,7 +37,8 @@ def test_a_recognizer_run_resumes_and_its_weights_load(tmp_path: Path) -> None:
             logs=tmp_path / "logs", epochs=epochs, steps=1, batch=4, synthetic_epochs=1,
             workers=0, resume=resume,
         )  # fmt: skip
-        recognition.train(crops, crops, [], tmp_path / "w.safetensors", options)
+        pictures = load(crops)
+        recognition.train(pictures, pictures, [], tmp_path / "w.safetensors", options)
 
     go(1, None)
     go(2, tmp_path / "logs" / "checkpoints" / "runner.last.pth")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,14 +18,23 @@ Image = npt.NDArray[np.uint8]
 
 ENDINGS = {".bmp", ".jpg", ".jpeg", ".png"}
 _KEPT_WIDTH = 320  # pixels; wider pictures are made smaller when they are read
+_CONTEXT = (0.35, 0.7)  # of a box's width and height: how much round it is kept
 
 
 @dataclass(frozen=True)
 class Crop:
-    """A picture of a plate, or of none: ``text`` is then empty."""
+    """A picture of a plate, or of none: ``text`` is then empty.
+
+    Attributes:
+        box: Where the plate is in a larger picture: x1, y1, x2, y2 in pixels; None if the
+            picture is the crop.
+        lines: Lines of text on the plate, 1 or 2.
+    """
 
     path: Path
     text: str
+    box: tuple[float, float, float, float] | None = None
+    lines: int = 1
 
 
 def list_pictures(folder: Path) -> list[str]:
@@ -62,6 +72,31 @@ def grouped(folder: Path, files: Iterable[str], second: dict[str, str]) -> list[
     return splits.groups(keys, keys, splits.near_pairs(splits.hash_files(folder, keys)))
 
 
+def read_crop(crop: Crop) -> tuple[Image, tuple[float, float, float, float]] | None:
+    """Reads a crop with what lies round it; None if it cannot be read.
+
+    Returns:
+        HxWx3 uint8 BGR, the plate at most 320 px wide, and the crop's box in it.
+    """
+    if crop.box is None:
+        whole = read_picture(crop.path)
+        return None if whole is None else (whole, (0.0, 0.0, *whole.shape[1::-1]))
+    image = cv2.imread(str(crop.path))
+    if image is None:
+        return None
+    x1, y1, x2, y2 = crop.box
+    dx, dy = _CONTEXT[0] * (x2 - x1), _CONTEXT[1] * (y2 - y1)
+    left, top = max(0, int(x1 - dx)), max(0, int(y1 - dy))
+    part = image[top : int(y2 + dy) + 1, left : int(x2 + dx) + 1]
+    if not part.size:
+        return None
+    scale = min(1.0, _KEPT_WIDTH / max(1.0, x2 - x1))
+    if scale < 1:
+        part = cv2.resize(part, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+    box = ((x1 - left) * scale, (y1 - top) * scale, (x2 - left) * scale, (y2 - top) * scale)
+    return part.astype(np.uint8), box
+
+
 def read_picture(path: Path) -> Image | None:
     """Reads a picture as HxWx3 uint8 BGR, at most 320 px wide; None if it cannot be read."""
     data = np.fromfile(path, np.uint8) if path.stat().st_size else np.zeros(0, np.uint8)
@@ -90,7 +125,7 @@ def gather(
     held_out: Iterable[str],
     held_out_negatives: Iterable[str],
     *,
-    confirmed: Mapping[str, str] | None = None,
+    corrections: Mapping[str, str] | None = None,
     valid_share: float = 0.08,
     seed: int = 0,
 ) -> CropData:
@@ -101,14 +136,16 @@ def gather(
         second: Another reading of some files; only those on which it agrees are trained on.
         held_out: Files kept for judging; every file of their groups is left out altogether.
         held_out_negatives: The same for ``Negative``.
-        confirmed: Texts that take the place of all others (see ``confirmation``); empty ones
-            leave a file out.
+        corrections: Texts that take the place of the others' (see ``cleaning``); empty ones leave
+            a file out.
         valid_share: How much of the rest watches over the training.
     """
     folder = plate_folder(root)
     files = list_pictures(folder)
     named = labels.from_names(files, second)
-    texts = named.texts if confirmed is None else {f: t for f, t in confirmed.items() if t}
+    corrected = corrections or {}
+    texts = {file: text for file, text in (named.texts | dict(corrected)).items() if text}
+    unlabelled = {f: why for f, why in named.unlabelled.items() if f not in corrected}
     apart = set(held_out)
     groups = [g for g in grouped(folder, files, second) if not apart.intersection(g)]
     kept = sum(map(len, groups))
@@ -125,4 +162,47 @@ def gather(
         left, right = splits.split(splits.groups(empty, {}, pairs), valid_share, seed)
         train_crops += [Crop(negatives / file, "") for file in left]
         valid_crops += [Crop(negatives / file, "") for file in right]
-    return CropData(train_crops, valid_crops, len(files) - kept, named.unlabelled)
+    return CropData(train_crops, valid_crops, len(files) - kept, unlabelled)
+
+
+def gather_photos(
+    root: Path, texts: Path, left_out: Iterable[str], *, valid_share: float = 0.08, seed: int = 0
+) -> tuple[list[Crop], list[Crop]]:
+    """Plates in street photographs whose texts were read by eye, split by photograph and plate.
+
+    Args:
+        root: A folder with ``images``.
+        texts: A CSV with columns ``file,x1,y1,x2,y2,text,readable,lines``; see ``photo_crops``.
+        left_out: Photographs kept for judging.
+
+    Returns:
+        Crops to train on, and crops to watch.
+    """
+    apart = set(left_out)
+    crops = [crop for crop in photo_crops(root, texts) if crop.path.name not in apart]
+    names = {str(index): crop for index, crop in enumerate(crops)}
+    keys = {index: [crop.path.name, crop.text] for index, crop in names.items()}
+    left, right = splits.split(splits.groups(names, keys), valid_share, seed)
+    return [names[i] for i in left], [names[i] for i in right]
+
+
+def photo_crops(root: Path, texts: Path) -> list[Crop]:
+    """The readable plates of a CSV with columns ``file,x1,y1,x2,y2,text,readable,lines``.
+
+    Raises:
+        DataError: The CSV is missing or lacks a column, or a row of it makes no sense.
+    """
+    crops = []
+    try:
+        with texts.open(newline="", encoding="utf-8") as file:
+            for number, row in enumerate(csv.DictReader(file), 2):
+                try:
+                    if row["readable"] == "1":
+                        x1, y1, x2, y2 = (float(row[k]) for k in ("x1", "y1", "x2", "y2"))
+                        path = root / "images" / row["file"]
+                        crops.append(Crop(path, row["text"], (x1, y1, x2, y2), int(row["lines"])))
+                except (KeyError, ValueError) as error:
+                    raise DataError(f"'{texts}', row {number}: {error}") from error
+    except OSError as error:
+        raise DataError(f"cannot read '{texts}': {error.strerror}") from error
+    return crops

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import albumentations as A
 import cv2
 import numpy as np
 import numpy.typing as npt
@@ -14,12 +13,15 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from platestream import plates
+from platestream.vision.decoding import OTHER
 from platestream.vision.plate_image import network_input
-from platestream.vision.recognition_model import CrnnConfig
-from training.recognition.crops import Crop, read_picture
-from training.synthesis.clutter import empty_crop
-from training.synthesis.crop import CROP_SIZE, plate_crop
+from platestream.vision.recognition_model import LineConfig
+from training.recognition.plate_pictures import PlatePicture, as_line, view
+from training.synthesis.clutter import empty_crop, foreign_crop
+from training.synthesis.crop import plate_crop
 from training.transforms import street
+
+ALPHABET = plates.alphabet() + OTHER  # the network's classes after the blank
 
 Image = npt.NDArray[np.uint8]
 Sample = dict[str, Tensor]
@@ -34,13 +36,16 @@ class Mixture:
     empty: float
 
 
+_FOREIGN = 0.06  # share of the synthetic plates that are other countries'
+_STREET = 0.85  # how often what the street does is done to a picture
+_STREET_AGAIN = 0.3  # and to a synthetic plate, which has been photographed already
 SYNTHETIC_ONLY = Mixture(0.92, 0.0, 0.08)
-WITH_REAL = Mixture(0.37, 0.45, 0.18)
+WITH_REAL = Mixture(0.30, 0.58, 0.12)
 
 
 def encode(text: str) -> Tensor:
-    """A text as CTC targets: positions in the alphabet, from 1; 0 is the blank."""
-    return torch.tensor([plates.alphabet().index(c) + 1 for c in text], dtype=torch.long)
+    """A text as CTC targets: positions in the network's alphabet, from 1; 0 is the blank."""
+    return torch.tensor([ALPHABET.index(c) + 1 for c in text], dtype=torch.long)
 
 
 def collate(samples: Sequence[Sample]) -> Sample:
@@ -52,8 +57,8 @@ def collate(samples: Sequence[Sample]) -> Sample:
     }
 
 
-def sample(image: Image, text: str, config: CrnnConfig) -> Sample:
-    """One picture and its text as tensors."""
+def sample(image: Image, text: str, config: LineConfig) -> Sample:
+    """One picture of a line and its text as tensors."""
     array = network_input(image, config.width, config.height)
     return {"image": torch.from_numpy(array)[None], "target": encode(text)}
 
@@ -63,34 +68,26 @@ class TrainingCrops(Dataset[Sample]):
 
     def __init__(
         self,
-        real: Sequence[Crop],
+        real: Sequence[PlatePicture],
         grounds: Sequence[Image],
-        config: CrnnConfig,
+        config: LineConfig,
         *,
         length: int,
         seed: int,
     ) -> None:
-        """Reads the real crops into memory.
+        """Keeps the pictures in memory.
 
         Args:
-            grounds: Pictures without plates, for synthetic plates to lie on and to be read as
-                nothing.
+            grounds: Pictures without plates, HxWx3 uint8 BGR, for synthetic plates to lie on and
+                to be read as nothing.
         """
-        pictures = [(read_picture(crop.path), crop.text) for crop in real]
-        self._plates = [(p, t) for p, t in pictures if p is not None and t]
-        self._empty = [p for p, t in pictures if p is not None and not t]
+        self._plates = [p for p in real if p.text]
+        self._empty = [p for p in real if not p.text]
         self._grounds = grounds
         self._config = config
         self._length = length
         self._seed = seed
         self._street = street(seed)
-        self._loosen = A.Compose(
-            [
-                A.CropAndPad(percent=(-0.05, 0.22), border_mode=cv2.BORDER_REPLICATE,
-                             sample_independently=True, keep_size=False, p=0.5),
-            ],
-            seed=seed,
-        )  # fmt: skip
         self.mixture = WITH_REAL
         self.epoch = 0
 
@@ -100,36 +97,45 @@ class TrainingCrops(Dataset[Sample]):
     def __getitem__(self, index: int) -> Sample:
         rng = np.random.default_rng((self._seed, self.epoch, index))
         kind = rng.random()
-        if kind < self.mixture.synthetic:
-            made = plate_crop(rng, self._grounds, lines=1)
-            image, text = made.image, made.text
+        drawn = kind < self.mixture.synthetic
+        if drawn:
+            image, text, lines = self._synthetic(rng)
         elif kind < self.mixture.synthetic + self.mixture.real and self._plates:
-            picture, text = self._plates[int(rng.integers(len(self._plates)))]
-            image = self._as_crop(picture)
+            picture = self._plates[int(rng.integers(len(self._plates)))]
+            image, text, lines = view(picture, rng), picture.text, picture.lines
         else:
-            text = ""
+            text, lines = "", 1 if rng.random() < 0.9 else 2
             if self._empty and rng.random() < 0.4:
-                image = self._as_crop(self._empty[int(rng.integers(len(self._empty)))])
+                image = view(self._empty[int(rng.integers(len(self._empty)))], rng)
             else:
-                image = empty_crop(rng, self._grounds)
-        if rng.random() < 0.85:
+                image = _grey(empty_crop(rng, self._grounds))
+        if rng.random() < (_STREET_AGAIN if drawn else _STREET):
             image = self._street(image)
-        return sample(image, text, self._config)
+        return sample(as_line(image, lines), text, self._config)
 
-    def _as_crop(self, picture: Image) -> Image:
-        loose: Image = self._loosen(image=picture)["image"]
-        return cv2.resize(loose, CROP_SIZE, interpolation=cv2.INTER_AREA).astype(np.uint8)
+    def _synthetic(self, rng: np.random.Generator) -> tuple[Image, str, int]:
+        draw = foreign_crop if rng.random() < _FOREIGN else plate_crop
+        crop = draw(rng, self._grounds)
+        image = _grey(crop.image)
+        if crop.lines == 2:  # its lines can only be told apart where it is warped flat
+            size = (0.0, 0.0, float(image.shape[1]), float(image.shape[0]))
+            image = view(PlatePicture(image, crop.text, size, crop.corners, 2), rng)
+        return image, crop.text, crop.lines
+
+
+def _grey(image: Image) -> Image:
+    return cv2.cvtColor(image, cv2.COLOR_BGR2GRAY).astype(np.uint8)
 
 
 class JudgedCrops(Dataset[Sample]):
-    """Crops as they are, once each."""
+    """Pictures as they are, once each."""
 
-    def __init__(self, crops: Sequence[Crop], config: CrnnConfig) -> None:
+    def __init__(self, pictures: Sequence[PlatePicture], config: LineConfig) -> None:
         self._samples = []
-        for crop in crops:
-            picture = read_picture(crop.path)
-            if picture is not None:
-                self._samples.append(sample(picture, crop.text, config))
+        for picture in pictures:
+            x1, y1, x2, y2 = (round(v) for v in picture.box)
+            crop = np.ascontiguousarray(picture.image[y1:y2, x1:x2])
+            self._samples.append(sample(as_line(crop, picture.lines), picture.text, config))
 
     def __len__(self) -> int:
         return len(self._samples)

@@ -14,6 +14,7 @@ from platestream.vision.recognizer import Recognizer
 from training import labels
 from training.intervals import share
 from training.recognition.crops import list_pictures, plate_folder, read_picture
+from training.recognition.reliability import expected_calibration_error, risk_coverage
 
 _BATCH = 32
 
@@ -32,38 +33,88 @@ def evaluate(
         negatives: A CSV with the column ``file``: which of ``Negative`` to take; all without it.
 
     Returns:
-        Shares with their intervals, the character error rate, and every mistake.
+        Shares with their intervals, the character error rate, and every mistake. ``exact`` is the
+        reading that knows the plate formats, characters below the threshold included;
+        ``exact_unconstrained`` the likeliest text whatever it is.
+
+    Raises:
+        DataError: See ``true_texts``; or the pictures without a plate are not there.
     """
     folder = plate_folder(root)
-    texts = labels.read_csv(truth) if truth else labels.from_names(list_pictures(folder)).texts
-    files = [file for file in texts if (folder / file).is_file()]
-    if not files:
-        raise DataError(f"none of the {len(texts)} labelled files is in '{folder}'")
-    read = _read(recognizer, [folder / file for file in files])
-    pairs = [(file, texts[file], read[folder / file]) for file in files if folder / file in read]
-    exact = [(t, r) for _, t, r in pairs if "".join(c.char for c in r.characters) == t]
+    texts = true_texts(folder, truth)
+    pairs = read_pairs(recognizer, folder, texts)
+    exact = [(t, r) for _, t, r in pairs if best_guess(r) == t]
+    confidences, right = judged(pairs)
     accepted = [(t, r) for _, t, r in pairs if r.accepted]
-    edits = sum(plates.edit_distance(t, "".join(c.char for c in r.characters)) for _, t, r in pairs)
+    edits = sum(plates.edit_distance(t, best_guess(r)) for _, t, r in pairs)
     result: dict[str, Any] = {
         "exact": share(len(exact), len(pairs)),
+        "exact_unconstrained": share(sum(r.raw == t for _, t, r in pairs), len(pairs)),
         "character_error_rate": round(edits / sum(len(t) for _, t, _ in pairs), 5),
         "accepted": share(len(accepted), len(pairs)),
         "accepted_right": share(sum(r.text == t for t, r in accepted), len(accepted)),
         "threshold": recognizer.threshold,
-        "missing": len(texts) - len(files),
-        "unreadable_files": len(files) - len(pairs),
+        "calibration_error": _rounded(expected_calibration_error(confidences, right)),
+        "risk_coverage": risk_coverage(confidences, right, len(pairs)),
+        "unreadable_files": len(texts) - len(pairs),
     }
     if (root / "Negative").is_dir():
-        wanted = _files(negatives) if negatives else list_pictures(root / "Negative")
+        empty_folder = root / "Negative"
+        wanted = _files(negatives, empty_folder) if negatives else list_pictures(empty_folder)
         empty = list(_read(recognizer, [root / "Negative" / file for file in wanted]).values())
         result["negatives_empty"] = share(sum(not r.characters for r in empty), len(empty))
         result["negatives_accepted"] = share(sum(r.accepted for r in empty), len(empty))
     result["mistakes"] = [
-        {"file": file, "text": t, "read": r.text, "confidence": round(r.confidence, 4)}
+        {
+            "file": file,
+            "text": t,
+            "read": r.text,
+            "unconstrained": r.raw,
+            "confidence": round(r.confidence, 4),
+        }
         for file, t, r in pairs
-        if "".join(c.char for c in r.characters) != t
+        if best_guess(r) != t
     ]
     return result
+
+
+def true_texts(folder: Path, truth: Path | None) -> dict[str, str]:
+    """Texts by file: of a CSV whose rows must hold, or of the file names.
+
+    Raises:
+        DataError: A row of the CSV has a character that no plate carries, or a file that is not
+            there; or there is nothing at all.
+    """
+    if truth is None:
+        texts = labels.from_names(list_pictures(folder)).texts
+    else:
+        texts = labels.read_csv(truth, alphabet=plates.alphabet(), folder=folder)
+    if not texts:
+        raise DataError(f"no file in '{truth or folder}' has a text")
+    return texts
+
+
+def read_pairs(
+    recognizer: Recognizer, folder: Path, texts: dict[str, str]
+) -> list[tuple[str, str, PlateText]]:
+    """Files with their true texts and what is read; files that are no pictures are left out."""
+    read = _read(recognizer, [folder / file for file in texts])
+    return [(f, texts[f], read[folder / f]) for f in texts if folder / f in read]
+
+
+def best_guess(read: PlateText) -> str:
+    """What is read, characters below the threshold included."""
+    return "".join(character.char for character in read.characters)
+
+
+def judged(pairs: Sequence[tuple[str, str, PlateText]]) -> tuple[list[float], list[bool]]:
+    """Confidences of the readings that may be accepted, and whether each is right."""
+    fitting = [(text, read) for _, text, read in pairs if read.format is not None]
+    return [r.confidence for _, r in fitting], [best_guess(r) == t for t, r in fitting]
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 4)
 
 
 def _read(recognizer: Recognizer, paths: Sequence[Path]) -> dict[Path, PlateText]:
@@ -76,9 +127,14 @@ def _read(recognizer: Recognizer, paths: Sequence[Path]) -> dict[Path, PlateText
     return read
 
 
-def _files(path: Path) -> list[str]:
+def _files(path: Path, folder: Path) -> list[str]:
     try:
         with path.open(newline="", encoding="utf-8") as file:
-            return [row["file"] for row in csv.DictReader(file)]
-    except (OSError, KeyError) as error:
+            reader = csv.DictReader(file)
+            rows = [(reader.line_num, row["file"]) for row in reader]
+    except (OSError, KeyError, UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"'{path}' is not a CSV with a column 'file': {error}") from error
+    for line, name in rows:
+        if not (folder / name).is_file():
+            raise DataError(f"'{path}' line {line}: '{name}' is not in '{folder}'")
+    return [name for _, name in rows]

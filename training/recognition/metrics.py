@@ -10,22 +10,23 @@ from catalyst import dl
 
 from platestream import plates
 from platestream.vision.decoding import greedy
+from training.recognition.dataset import ALPHABET
 
 
 def read_texts(logits: torch.Tensor) -> list[str]:
     """Best-path texts of a batch.
 
     Args:
-        logits: TxNxC.
+        logits: NxTxC.
     """
-    probabilities = logits.detach().float().softmax(-1).permute(1, 0, 2).cpu().numpy()
-    alphabet = plates.alphabet()
+    probabilities = logits.detach().float().softmax(-1).cpu().numpy()
+    alphabet = ALPHABET
     return ["".join(c.char for c in greedy(p.astype(np.float32), alphabet)) for p in probabilities]
 
 
 def target_texts(target: torch.Tensor, lengths: torch.Tensor) -> list[str]:
     """The texts of a batch's targets, as ``dataset.collate`` lays them out."""
-    alphabet = plates.alphabet()
+    alphabet = ALPHABET
     parts = target.cpu().split(lengths.tolist())
     return ["".join(alphabet[int(i) - 1] for i in part) for part in parts]
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -14,13 +15,12 @@ from catalyst import dl, utils
 from torch import nn
 from torch.utils.data import DataLoader
 
-from platestream import plates
 from platestream.vision import weights
-from platestream.vision.recognition_model import ARCHITECTURE, Crnn, CrnnConfig
+from platestream.vision.recognition_model import ARCHITECTURE, LineConfig, Mixer, PlateLine
 from training.averaging import MovingAverage, best_average, moving_average
 from training.optimization import ClippedBackward, warm_up_and_cosine
-from training.recognition.crops import Crop
 from training.recognition.dataset import (
+    ALPHABET,
     SYNTHETIC_ONLY,
     WITH_REAL,
     JudgedCrops,
@@ -28,6 +28,7 @@ from training.recognition.dataset import (
     collate,
 )
 from training.recognition.metrics import TextMetrics
+from training.recognition.plate_pictures import PlatePicture
 
 Image = npt.NDArray[np.uint8]
 
@@ -44,6 +45,7 @@ class Options:
     synthetic_epochs: int = 8
     learning_rate: float = 1.5e-3
     patience: int = 12  # epochs without a better score
+    mixer: Mixer = "attention"
     workers: int = 1
     threads: int = 2
     resume: Path | None = None
@@ -54,16 +56,22 @@ class Options:
 class _Runner(dl.Runner):  # type: ignore[misc]  # catalyst has no types
     """Trains the net, judges its moving average."""
 
+    def __init__(self, half: bool) -> None:
+        super().__init__()
+        self._half = half
+
     def handle_batch(self, batch: dict[str, torch.Tensor]) -> None:
         """Computes logits and the lengths CTC needs."""
         model = self.model["net"] if self.is_train_loader else self.model["average"]
         images = batch["image"].contiguous(memory_format=torch.channels_last)
-        logits = model(images)
-        lengths = torch.full((logits.shape[1],), logits.shape[0], dtype=torch.long)
+        # CPUs with AMX multiply bfloat16 several times as fast; the weights stay in float32
+        with torch.autocast("cpu", torch.bfloat16, enabled=self._half and self.is_train_loader):
+            logits = model(images)
+        lengths = torch.full((logits.shape[0],), logits.shape[1], dtype=torch.long)
         self.batch = {
             **batch,
             "logits": logits,
-            "log_probs": logits.float().log_softmax(-1),
+            "log_probs": logits.float().log_softmax(-1).transpose(0, 1),
             "input_lengths": lengths,
         }
 
@@ -102,8 +110,8 @@ class _Mixture(dl.Callback):  # type: ignore[misc]
 
 
 def train(
-    train_crops: Sequence[Crop],
-    valid_crops: Sequence[Crop],
+    train_pictures: Sequence[PlatePicture],
+    valid_pictures: Sequence[PlatePicture],
     grounds: Sequence[Image],
     output: Path,
     options: Options,
@@ -115,12 +123,12 @@ def train(
         output: A safetensors file.
 
     Returns:
-        The best epoch's score on ``valid_crops``; see ``TextMetrics``.
+        The best epoch's score on ``valid_pictures``; see ``TextMetrics``.
     """
     utils.set_global_seed(options.seed)
     torch.set_num_threads(options.threads)
-    config = CrnnConfig(classes=len(plates.alphabet()) + 1)
-    net = Crnn(config)
+    config = LineConfig(classes=len(ALPHABET) + 1, mixer=options.mixer)
+    net = PlateLine(config)
     if options.start is not None:
         net.load_state_dict(weights.load_weights(options.start, "recognizer").tensors)
     net.to(memory_format=torch.channels_last)
@@ -131,7 +139,7 @@ def train(
         optimizer, lambda step: warm_up_and_cosine(step, total)
     )
     dataset = TrainingCrops(
-        train_crops, grounds, config, length=options.steps * options.batch, seed=options.seed
+        train_pictures, grounds, config, length=options.steps * options.batch, seed=options.seed
     )
     loaders = {
         "train": DataLoader(
@@ -142,13 +150,13 @@ def train(
             drop_last=True,
             worker_init_fn=_seed_worker,
         ),
-        "valid": DataLoader(JudgedCrops(valid_crops, config), batch_size=64, collate_fn=collate),
+        "valid": DataLoader(JudgedCrops(valid_pictures, config), batch_size=64, collate_fn=collate),
     }
     cuda = options.device.startswith("cuda")
     engine = dl.GPUEngine(fp16=True) if cuda else dl.CPUEngine()
     keys = ("log_probs", "input_lengths")
     checkpoints = options.logs / "checkpoints"
-    runner = _Runner()
+    runner = _Runner(half=not cuda)
     runner.train(
         model={"net": net, "average": average},
         engine=engine,
@@ -197,10 +205,11 @@ def train(
         tensors,
         task="recognizer",
         architecture=ARCHITECTURE,
-        config={"alphabet": plates.alphabet(), "network": config.as_dict()},
+        config={"alphabet": ALPHABET, "network": config.as_dict()},
     )
     return score
 
 
 def _seed_worker(_worker: int) -> None:
+    cv2.setNumThreads(0)  # one process per core is enough
     np.random.seed(torch.initial_seed() % 2**32)

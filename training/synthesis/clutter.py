@@ -9,8 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from platestream import plates
+from platestream.vision.decoding import OTHER
 from training.synthesis.camera import photograph
-from training.synthesis.crop import CROP_SIZE, SyntheticCrop, photographed
+from training.synthesis.crop import CROP_SIZE, SyntheticCrop, photographed, random_cut
 from training.synthesis.glyphs import glyph
 from training.synthesis.ground import grille, ground, lamps
 from training.synthesis.lettering import ink, line_of_text, telephone, word
@@ -99,9 +100,9 @@ def _blank(scene: Image, rng: np.random.Generator) -> None:
 def foreign_crop(rng: np.random.Generator, grounds: Sequence[Image] = ()) -> SyntheticCrop:
     """A plate that looks like another country's, of one line.
 
-    Its text is given only where every letter and digit of it is one of Russian plates, too (dashes
-    and gaps are left out): then a reader may read it, though it fits no Russian format. Else the
-    text is empty, as part of such a plate is not to be read for all of it.
+    Its text has the letters and digits that Russian plates know, too, and ``OTHER`` for each of the
+    rest; dashes and gaps are left out. A reader that knows a foreign letter for what it is does
+    not force such a plate into a Russian format.
     """
     country = sorted(_FOREIGN)[int(rng.integers(len(_FOREIGN)))]
     pattern, letters = _FOREIGN[country]
@@ -110,11 +111,11 @@ def foreign_crop(rng: np.random.Generator, grounds: Sequence[Image] = ()) -> Syn
         str(rng.integers(10)) if sign == "0" else sign
         for sign in pattern
     )  # fmt: skip
-    text = signs.replace(" ", "").replace("-", "")
-    if not set(text) <= set(plates.alphabet()):
-        text = ""
+    known = plates.alphabet()
+    text = "".join(s if s in known else OTHER for s in signs if s not in " -")
     plate = _foreign_plate(signs, rng)
-    return photographed(mount(plate, rng), PLATE_MM, text, 1, rng, grounds)
+    corners = random_cut(rng, PLATE_MM, 1)
+    return photographed(mount(plate, rng), corners, text, 1, rng, grounds)
 
 
 def _foreign_plate(signs: str, rng: np.random.Generator) -> Image:

@@ -21,6 +21,7 @@ Corners = npt.NDArray[np.float32]
 
 CROP_SIZE = (256, 64)  # width, height of a crop with one line of characters
 SQUARE_SIZE = (128, 96)  # and with two
+_SCALES = (0.3, 0.42, 0.56)
 # How often each kind is drawn; oftener than on the road, but for ru-1, so that each is learned.
 SHARES = {
     "ru-1": 0.62, "ru-1b": 0.07, "ru-2": 0.05, "ru-police": 0.03, "ru-military": 0.025,
@@ -67,10 +68,11 @@ def plate_crop(
     kind = kind or _any_kind(rng, lines)
     layout = choose_layout(kind, rng)
     text = random_text(rng, kind)
-    px_per_mm = 0.6 if layout.lines == 1 else 0.55
-    plate = render_plate(text, kind, px_per_mm=px_per_mm, rng=rng, layout=layout)
+    corners = random_cut(rng, layout.size_mm, layout.lines)
+    plate = render_plate(text, kind, px_per_mm=fitting_scale(corners, layout.size_mm), rng=rng,
+                         layout=layout)  # fmt: skip
     mounted = mount(plate, rng, layout.size_mm[0])
-    return photographed(mounted, layout.size_mm, text, layout.lines, rng, grounds)
+    return photographed(mounted, corners, text, layout.lines, rng, grounds)
 
 
 def _any_kind(rng: np.random.Generator, lines: int | None) -> str:
@@ -81,28 +83,43 @@ def _any_kind(rng: np.random.Generator, lines: int | None) -> str:
     return kinds[int(np.searchsorted(sums, rng.random() * sums[-1], side="right"))]
 
 
+def fitting_scale(corners: Corners, size_mm: tuple[float, float]) -> float:
+    """Pixels per millimetre at which to draw a plate that is to fill ``corners``.
+
+    There are three such scales only, so that the masks of characters are found again.
+    """
+    needed = float((np.ptp(corners, axis=0) / size_mm).max())
+    return next((scale for scale in _SCALES if scale >= needed), _SCALES[-1])
+
+
 def photographed(
-    mounted: Mounted, size_mm: tuple[float, float], text: str, lines: int,
+    mounted: Mounted, corners: Corners, text: str, lines: int,
     rng: np.random.Generator, grounds: Sequence[Image],
 ) -> SyntheticCrop:  # fmt: skip
-    """Puts a flat plate into a scene, takes a picture of it and cuts the plate out.
+    """Puts a flat plate into a scene and takes a picture of it.
 
     Args:
-        size_mm: The plate's width and height without its frame.
+        corners: Where the plate's corners shall be in the crop.
         text: What the crop is said to read.
+        lines: Of characters; they tell the crop's size.
     """
     size = CROP_SIZE if lines == 1 else SQUARE_SIZE
-    corners = _corners(rng, size_mm, size, lines)
     matrix = cv2.getPerspectiveTransform(mounted.corners, corners)
     scene = ground(rng, grounds, size)
     _lay(scene, mounted.image, matrix, rng)
-    return SyntheticCrop(photograph(scene, rng), text, lines, corners)
+    span = np.ptp(corners, axis=0)
+    detail = float(min(1.0, span[0] / size[0], span[1] / size[1]))
+    return SyntheticCrop(photograph(scene, rng, detail), text, lines, corners)
 
 
-def _corners(
-    rng: np.random.Generator, size_mm: tuple[float, float], size: tuple[int, int], lines: int
-) -> Corners:
-    """Where the plate's corners lie in the crop."""
+def random_cut(rng: np.random.Generator, size_mm: tuple[float, float], lines: int) -> Corners:
+    """Where a plate's corners lie in a crop: seen at random, and cut out tightly or loosely.
+
+    Args:
+        size_mm: The plate's width and height.
+        lines: Of characters; they tell the crop's size.
+    """
+    size = CROP_SIZE if lines == 1 else SQUARE_SIZE
     width, height = size
     if rng.random() < 0.3:  # cut out by corners, as the detector finds them: nearly straight
         margin_x, margin_y = rng.uniform(-0.015, 0.07, (2, 2)) * [[width / 2], [height]]
@@ -140,25 +157,28 @@ def _lay(
     alpha = np.zeros((height, width), np.uint8)
     points = np.rint(np.clip(quad, -2000, 2000) * 16).astype(np.int32)
     cv2.fillConvexPoly(alpha, points, 255, cv2.LINE_AA, shift=4)
-    warped = cv2.warpPerspective(picture, matrix, (width, height), flags=cv2.INTER_LINEAR,
-                                 borderMode=cv2.BORDER_REPLICATE)  # fmt: skip
-    chance = rng.random(4)
+    chance = rng.random(6)
     night = chance[0] < 0.1
     if night:  # the plate throws the lamp's light back, nothing else does
         around, light = float(rng.uniform(0.03, 0.3)), float(rng.uniform(0.7, 1.5))
     else:
         around, light = 1.0, float(rng.uniform(0.45, 1.08))
-    hollow = 0.0 if chance[1] < 0.4 else float(rng.uniform(0.2, 0.7))
-    depth = 2 * int(rng.integers(2, max(3, height // 8))) + 1
-    near = cv2.blur(alpha, (depth, depth)).astype(np.float32) * (-hollow * around / 255)
-    near += around
-    lit = light * (1 + float(rng.normal(0, 0.1)) * np.linspace(-1, 1, width, dtype=np.float32))
+    if night or chance[1] > 0.4:
+        hollow = float(rng.uniform(0.2, 0.7))
+        depth = 2 * int(rng.integers(2, max(3, height // 8))) + 1
+        shade = 255 - cv2.convertScaleAbs(cv2.blur(alpha, (depth, depth)), alpha=hollow)
+        cv2.multiply(scene, cv2.merge([shade] * 3), scene, around / 255)
+    # one side of the plate is brighter
+    slope = np.linspace(255, float(rng.uniform(150, 255)), picture.shape[1])
+    if chance[3] < 0.5:
+        slope = slope[::-1]
+    factors = np.repeat(slope.astype(np.uint8)[None], picture.shape[0], 0)
+    lit = cv2.multiply(picture, cv2.merge([factors] * 3), scale=light / 240)
+    warped = cv2.warpPerspective(lit, matrix, (width, height), flags=cv2.INTER_LINEAR,
+                                 borderMode=cv2.BORDER_REPLICATE)  # fmt: skip
     share = alpha.astype(np.float32) / 255
-    mixed = scene * (near * (1 - share))[:, :, None]
-    mixed += warped * (lit[None, :] * share)[:, :, None]
-    np.minimum(mixed, 255, out=mixed)
-    scene[:] = mixed.astype(np.uint8)
+    scene[:] = cv2.blendLinear(warped, scene, share, 1 - share)
     if night and chance[2] < 0.5:
-        scene[:] = cv2.addWeighted(scene, 1, cv2.blur(scene, (15, 15)), float(chance[3]) * 0.6, 0)
-    if night and chance[3] < 0.25:
+        scene[:] = cv2.addWeighted(scene, 1, cv2.blur(scene, (15, 15)), float(chance[4]) * 0.6, 0)
+    if night and chance[5] < 0.25:
         lamps(scene, rng, alpha)

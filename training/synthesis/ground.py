@@ -50,10 +50,12 @@ def _bodywork(rng: np.random.Generator, size: tuple[int, int]) -> Image:
         rows[int(rng.integers(height)) :] += float(rng.normal(0, 45))
     shades = np.repeat(rows[:, None], width, 1)
     shades += noise(rng, (height, width), float(rng.uniform(1, 16))) * float(rng.uniform(1, 9))
-    image = np.clip(shades[:, :, None] + tint, 0, 255).astype(np.uint8)
+    grey = np.clip(shades, 0, 255).astype(np.uint8)
     if chance[1] < 0.6:  # the edges are seldom level
         turn = cv2.getRotationMatrix2D((width / 2, height / 2), float(rng.normal(0, 6)), 1.15)
-        image = np.asarray(cv2.warpAffine(image, turn, size, borderMode=cv2.BORDER_REPLICATE))
+        grey = np.asarray(cv2.warpAffine(grey, turn, size, borderMode=cv2.BORDER_REPLICATE))
+    tinted = np.clip(np.arange(256)[:, None] + tint, 0, 255).astype(np.uint8)
+    image = np.asarray(cv2.LUT(cv2.merge([grey] * 3), tinted[None]))
     if chance[2] < 0.15:
         grille(image, rng)
     if chance[3] < 0.2:

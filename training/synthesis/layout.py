@@ -51,7 +51,7 @@ class Layout:
         size_mm: Width and height.
         rows: The characters before the region code, in reading order.
         country: Left and top of the letters ``RUS``, 20 mm high, where they stand.
-        flag: Left and top of the flag, 34 x 20 mm, where there is one.
+        flag: Left and top of the flag, 43 x 21 mm, where there is one.
         dividers: Lines that part the region's field from the rest.
         bolts: Places of the holes.
     """
@@ -78,7 +78,7 @@ _YELLOW, _BLUE, _DARK = (40, 190, 245), (150, 70, 20), (28, 26, 26)
 _PALE = (190, 225, 235)  # the paper of transit plates
 
 _LONG = (520.0, 112.0)
-_LONG_REGION = Region(443, 72, 58, 122)
+_LONG_REGION = Region(429, 73, 58, 132)
 
 
 def _long(
@@ -88,8 +88,8 @@ def _long(
     heights = tuple(76.0 if sign == "0" else 58.0 for sign in pattern.removesuffix("R"))
     return Layout(
         pattern, _LONG, ground, ink, (Row(94, middles, heights),), _LONG_REGION,
-        country=(392.0, 82.0), flag=(459.0, 82.0) if flag else None,
-        dividers=((378.0, 0.0, 378.0, 112.0),), bolts=((22.0, 56.0), (504.0, 56.0)),
+        country=(396.0, 82.0), flag=(460.0, 81.0) if flag else None,
+        dividers=((361.0, 0.0, 361.0, 112.0),), bolts=((19.0, 56.0), (499.0, 56.0)),
     )  # fmt: skip
 
 
@@ -131,19 +131,19 @@ _TWO_LINE_TOP = Row(86, (56, 116, 172, 228), (58, 76, 76, 76))
 
 # The first layout of a kind is the usual one; the others are makers' and earlier ones.
 LAYOUTS: dict[str, tuple[Layout, ...]] = {
-    "ru-1": (_long("L000LLR", (58, 116, 169, 223, 277, 332), _WHITE, _BLACK, flag=True),),
+    "ru-1": (_long("L000LLR", (50, 104, 158, 213, 267, 323), _WHITE, _BLACK, flag=True),),
     "ru-1a": (
         _square("L000LLR", (290.0, 170.0), _TWO_LINE_TOP, Row(156, (50, 110), (58, 58)),
-                Region(216, 134, 40, 118), _WHITE, _BLACK, (160, 140), (226, 140),
+                Region(216, 134, 40, 118), _WHITE, _BLACK, (158, 140), (222, 140),
                 ((148, 91, 148, 170), (148, 91, 290, 91))),
         _square("L000LLR", (290.0, 170.0), _TWO_LINE_TOP, Row(156, (46, 102), (58, 58)),
                 Region(206, 156, 58, 132), _WHITE, _BLACK),
         _square("L000LLR", (290.0, 170.0), _TWO_LINE_TOP, Row(156, (54, 114), (58, 58)),
-                Region(216, 134, 42, 116), _WHITE, _BLACK, (162, 140), (228, 140)),
+                Region(216, 134, 42, 116), _WHITE, _BLACK, (160, 140), (223, 140)),
     ),
-    "ru-1b": (_long("LL000R", (64, 126, 200, 256, 312), _YELLOW, _BLACK),
-              _long("LL000R", (60, 116, 210, 266, 322), _YELLOW, _BLACK)),
-    "ru-2": (_long("LL0000R", (56, 111, 174, 228, 281, 335), _WHITE, _BLACK, flag=True),),
+    "ru-1b": (_long("LL000R", (54, 110, 184, 240, 296), _YELLOW, _BLACK),
+              _long("LL000R", (48, 102, 186, 248, 310), _YELLOW, _BLACK)),
+    "ru-2": (_long("LL0000R", (50, 104, 164, 217, 270, 323), _WHITE, _BLACK, flag=True),),
     "ru-motorcycle": (
         _four_and_two((245.0, 185.0), _WHITE, _BLACK, country=True),
         _four_and_two((190.0, 145.0), _WHITE, _BLACK, country=False, large=False),
@@ -154,15 +154,15 @@ LAYOUTS: dict[str, tuple[Layout, ...]] = {
         _four_and_two((288.0, 206.0), _WHITE, _BLACK, country=True),
         _four_and_two((288.0, 206.0), _WHITE, _BLACK, country=False),
     ),
-    "ru-military": (_long("0000LLR", (54, 107, 160, 213, 273, 330), _DARK, _WHITE),),
+    "ru-military": (_long("0000LLR", (50, 102, 154, 206, 264, 319), _DARK, _WHITE),),
     "ru-military-2": (
         _four_and_two((245.0, 185.0), _DARK, _WHITE, country=False),
         _four_and_two((288.0, 206.0), _DARK, _WHITE, country=True),
     ),
-    "ru-military-trailer": (_long("LL0000R", (56, 111, 174, 228, 281, 335), _DARK, _WHITE),),
-    "ru-police": (_long("L0000R", (66, 134, 192, 250, 308), _BLUE, _WHITE),),
-    "ru-transit": (_long("LL000LR", (54, 106, 162, 215, 268, 329), _WHITE, _BLACK),
-                   _long("LL000LR", (54, 106, 162, 215, 268, 329), _PALE, _BLACK)),
+    "ru-military-trailer": (_long("LL0000R", (50, 104, 164, 217, 270, 323), _DARK, _WHITE),),
+    "ru-police": (_long("L0000R", (58, 122, 180, 238, 296), _BLUE, _WHITE),),
+    "ru-transit": (_long("LL000LR", (48, 97, 150, 204, 257, 318), _WHITE, _BLACK),
+                   _long("LL000LR", (48, 97, 150, 204, 257, 318), _PALE, _BLACK)),
 }  # fmt: skip
 
 KINDS = tuple(LAYOUTS)

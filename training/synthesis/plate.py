@@ -18,7 +18,7 @@ Image = npt.NDArray[np.uint8]
 Mask = npt.NDArray[np.uint8]
 
 PLATE_MM = (520.0, 112.0)  # of the plates of one line
-_FLAG_MM = (34.0, 20.0)
+_FLAG_MM = (43.0, 21.0)
 _FLAG = ((250, 250, 250), (170, 60, 10), (40, 30, 210))
 _COUNTRY_STEP = 20.5  # mm from one letter of RUS to the next
 _CORNER_MM = 10.0
@@ -105,7 +105,7 @@ def render_plate(
     hand = Hand(rng)
     size = (round(layout.size_mm[0] * px_per_mm), round(layout.size_mm[1] * px_per_mm))
     ink = np.zeros((size[1], size[0]), np.uint8)
-    _frame(ink, layout, px_per_mm, 4.0 + hand(0.6), hand)
+    _frame(ink, layout, px_per_mm, 3.4 + hand(0.6), hand)
     _characters(ink, layout, text, px_per_mm, hand)
     if rng is not None and rng.random() < 0.1:
         _wear(ink, rng)

@@ -14,10 +14,10 @@ Stroke = list[Point]
 
 # Shares of the height, measured on photographs of plates: letters are wide, digits narrow.
 _WIDTHS = {
-    "0": 0.62, "1": 0.44, "2": 0.62, "3": 0.61, "4": 0.66, "5": 0.61, "6": 0.62, "7": 0.60,
-    "8": 0.63, "9": 0.62,
-    "A": 0.86, "B": 0.70, "C": 0.82, "E": 0.68, "H": 0.76, "K": 0.76, "M": 0.96, "O": 0.88,
-    "P": 0.69, "T": 0.80, "X": 0.84, "Y": 0.84,
+    "0": 0.60, "1": 0.47, "2": 0.59, "3": 0.60, "4": 0.64, "5": 0.60, "6": 0.61, "7": 0.60,
+    "8": 0.61, "9": 0.61,
+    "A": 0.74, "B": 0.65, "C": 0.75, "E": 0.65, "H": 0.70, "K": 0.69, "M": 0.84, "O": 0.78,
+    "P": 0.66, "T": 0.69, "X": 0.75, "Y": 0.75,
     # not on Russian plates, but beside them, on foreign ones and in lettering
     "D": 0.74, "F": 0.66, "G": 0.84, "I": 0.20, "J": 0.56, "L": 0.62, "N": 0.78, "Q": 0.88,
     "R": 0.72, "S": 0.70, "U": 0.76, "V": 0.84, "W": 1.05, "Z": 0.72,
@@ -75,6 +75,12 @@ def _oval(cx: float, cy: float, rx: float, ry: float, straight: float = 0.0) -> 
     return [*path, path[0], path[1]]
 
 
+def _open_ring(w: float, h: float) -> Stroke:
+    """The ring of C: open to the right, where its ends reach the edge of the box."""
+    rx = (w - 1.7 * h) / (1 + math.cos(math.radians(46)))
+    return _arc(h + rx, 0.5, rx, 0.5 - h, -46, -314)
+
+
 def _turned(strokes_: list[Stroke], w: float) -> list[Stroke]:
     return [[(w - x, 1 - y) for x, y in stroke] for stroke in strokes_]
 
@@ -113,9 +119,9 @@ def strokes(char: str, pen: float) -> list[Stroke]:
         case "0":
             return [_oval(mx, 0.5, rx, ry, 0.30)]
         case "O":
-            return [_oval(mx, 0.5, rx, ry, 0.04)]
+            return [_oval(mx, 0.5, rx, ry, 0.12)]
         case "1":
-            return [[(r, 1.0), (r, 0.0)], _past((l - 0.03, 0.29), (r, 0.02), 0.5)]
+            return [[(r, 1.0), (r, 0.0)], _past((l - 0.03, 0.31), (r, 0.03), 0.5)]
         case "2":
             top = _arc(mx, t + 0.235, rx, 0.235, 188, 375)
             return [
@@ -156,7 +162,7 @@ def strokes(char: str, pen: float) -> list[Stroke]:
         case "B":
             return [stem, _bowls(w, h, t, 0.475, r - 0.035), _bowls(w, h, 0.475, b, r)]
         case "C":
-            return [_arc(mx + 0.02, 0.5, rx + 0.02, ry, -46, -314)]
+            return [_open_ring(w, h)]
         case "E":
             return [[(w, t), (l, t), (l, b), (w, b)], [(l, 0.49), (w - 0.06, 0.49)]]
         case "H":
@@ -171,7 +177,7 @@ def strokes(char: str, pen: float) -> list[Stroke]:
             return [
                 stem,
                 [(r, 0.0), (r, 1.0)],
-                [(l - 0.1, -0.17), (l, 0.0), (mx, 0.68), (r, 0.0), (r + 0.1, -0.17)],
+                [(l - 0.1, -0.17), (l, 0.0), (mx, 0.71), (r, 0.0), (r + 0.1, -0.17)],
             ]
         case "P":
             return [stem, _bowls(w, h, t, 0.56, r)]
@@ -236,13 +242,14 @@ def _others(char: str, w: float, h: float) -> list[Stroke]:
             return [[(w - 0.06, t), (l, t), (l, 1.0)], _bowls(w, h, 0.44, b, r)]
         case "Д" | "Л":
             foot = [[(0.0, 1.0), (0.0, b - 0.06), (w, b - 0.06), (w, 1.0)]] if char == "Д" else []
-            return [[(l, 1.0), (0.3 * w, t), (r - 0.06, t), (r - 0.06, 1.0)], *foot]
+            side = r - 0.06 if foot else r
+            return [[(l, 1.0), (0.3 * w, t), (side, t), (side, 1.0)], *foot]
         case "Ж":
             return [[(mx, 0.0), (mx, 1.0)], _through((l, 0.0), (r, 1.0)),
                     _through((r, 0.0), (l, 1.0))]  # fmt: skip
         case "З":
-            return [[*_arc(mx, t + 0.21, rx, 0.21, -150, 90), *_arc(mx, b - 0.245, rx, 0.245,
-                     -90, 150)]]  # fmt: skip
+            return [[*_arc(mx, t + 0.21, rx, 0.21, -170, 90), *_arc(mx, b - 0.245, rx, 0.245,
+                     -90, 175)]]  # fmt: skip
         case "П":
             return [[(l, 1.0), (l, t), (r, t), (r, 1.0)]]
         case "Ф":
@@ -255,7 +262,7 @@ def _others(char: str, w: float, h: float) -> list[Stroke]:
         case "Ш":
             return [[(l, 0.0), (l, b), (r, b), (r, 0.0)], [(mx, 0.0), (mx, b)]]
         case "Э":
-            return [*_mirrored([_arc(mx, 0.5, rx, ry, -46, -314)], w), [(mx, 0.5), (r, 0.5)]]
+            return [*_mirrored([_open_ring(w, h)], w), [(mx, 0.5), (r, 0.5)]]
         case "Ю":
             return [stem, _oval(0.62 * w, 0.5, 0.38 * w - h, ry), [(l, 0.5), (0.3 * w, 0.5)]]
         case "-":

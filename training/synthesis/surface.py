@@ -19,6 +19,7 @@ _FRAMES = ((20, 20, 20), (45, 42, 40), (90, 88, 86), (190, 190, 190), (215, 215,
            (150, 60, 20), (30, 30, 140))  # fmt: skip
 _INKS = ((235, 235, 235), (200, 200, 200), (60, 190, 240), (90, 200, 90), (40, 40, 220),
          (25, 25, 25), (200, 120, 60))  # fmt: skip
+_BOLTS = (25, 50, 90, 140, 200, 235)
 _MUD = ((40, 62, 82), (70, 85, 100), (110, 115, 120), (225, 225, 225))  # earth, dust, salt, snow
 
 
@@ -66,13 +67,17 @@ def _press(plate: Image, mm: float, rng: np.random.Generator) -> None:
     """The light and the dark edge of raised characters, in place."""
     shift = max(1, round(float(rng.uniform(0.8, 2.0)) * mm))
     down, right = (shift, shift if rng.random() < 0.5 else 0)
-    grey = plate[:, :, 1].astype(np.int16)
-    edges = np.zeros_like(grey)
-    edges[down:, right:] = grey[down:, right:] - grey[: grey.shape[0] - down,
-                                                     : grey.shape[1] - right]  # fmt: skip
-    strength = float(rng.uniform(0.08, 0.4)) * (1 if rng.random() < 0.6 else -1)
-    relief = (edges * strength).astype(np.int16)[:, :, None]
-    plate[:] = np.clip(plate + relief, 0, 255).astype(np.uint8)
+    grey = np.ascontiguousarray(plate[:, :, 1])
+    moved = cv2.copyMakeBorder(grey[:-down, : grey.shape[1] - right], down, 0, right, 0,
+                               cv2.BORDER_REPLICATE)  # fmt: skip
+    if rng.random() < 0.4:  # the light comes from below
+        grey, moved = moved, grey
+    strength = float(rng.uniform(0.08, 0.4))
+    lit, dark = (
+        cv2.merge([cv2.convertScaleAbs(cv2.subtract(a, b), alpha=strength)] * 3)
+        for a, b in ((grey, moved), (moved, grey))
+    )
+    plate[:] = cv2.subtract(cv2.add(plate, lit), dark)
 
 
 def _bolts(plate: Image, mm: float, rng: np.random.Generator) -> None:
@@ -88,10 +93,10 @@ def _bolts(plate: Image, mm: float, rng: np.random.Generator) -> None:
         rows = np.where(rng.random(count) < 0.5, 0.1, 0.9) * height
         places += [(float(x), float(y)) for x, y in zip(rng.uniform(0.04, 0.96, count) * width,
                                                         rows, strict=True)]  # fmt: skip
-    shade = int(rng.choice([25, 50, 90, 140, 200, 235]))
+    shade = _BOLTS[int(rng.integers(len(_BOLTS)))]
     radius = float(rng.uniform(2.5, 7)) * mm
-    tint = rng.integers(-25, 25, 3) if rng.random() < 0.3 else np.zeros(3, int)
-    colour = tuple(int(np.clip(shade + t, 0, 255)) for t in tint)
+    tint = rng.integers(-25, 20, 3).tolist() if rng.random() < 0.3 else (0, 0, 0)
+    colour = tuple(shade + t for t in tint)
     for x, y in places:
         centre = (round(x * 16), round(y * 16))
         cv2.circle(plate, centre, max(8, round(radius * 16)), colour, cv2.FILLED, cv2.LINE_AA, 4)
@@ -109,22 +114,28 @@ def _soil(plate: Image, rng: np.random.Generator) -> None:
     cover = (thickness + slope - float(rng.uniform(0.2, 1.6))) * float(rng.uniform(0.4, 2.5))
     if rng.random() < 0.3:  # splashes: small and sharp
         cover = np.maximum(cover, (noise(rng, (height, width), 2.5) - 1.9) * 2)
-    cover = np.clip(cover, 0, float(rng.uniform(0.35, 0.9)))[:, :, None]
-    colour = np.array(_MUD[int(rng.integers(len(_MUD)))], np.float32)
-    plate[:] = (plate + (colour - plate) * cover).astype(np.uint8)
+    cover = np.clip(cover, 0, float(rng.uniform(0.35, 0.78)))
+    mud = np.full_like(plate, _MUD[int(rng.integers(len(_MUD)))])
+    plate[:] = cv2.blendLinear(mud, plate, cover, 1 - cover)
 
 
 def _framed(plate: Image, mm: float, rng: np.random.Generator) -> Mounted:
-    """In a dealer's frame: an even border, with a strip of lettering below and maybe above."""
+    """In a dealer's frame: a border, with a strip of lettering below and maybe above.
+
+    Its lip lies over the plate's edge, often far enough to hide the line round it.
+    """
     height, width = plate.shape[:2]
     border = max(1, round(float(rng.uniform(3, 12)) * mm))
     below = max(border, round(float(rng.uniform(8, 30)) * mm))
     above = max(border, round(float(rng.uniform(8, 24)) * mm)) if rng.random() < 0.15 else border
     colour = np.array(_FRAMES[int(rng.integers(len(_FRAMES)))])
     colour = np.clip(colour + rng.integers(-12, 13, 3), 0, 255)
-    image = np.empty((height + above + below, width + 2 * border, 3), np.uint8)
-    image[:] = colour
-    image[above : above + height, border : border + width] = plate
+    lip = round(float(rng.uniform(0, 8)) * mm)
+    seen = plate[lip : height - lip, lip : width - lip]
+    image = np.asarray(
+        cv2.copyMakeBorder(seen, above + lip, below + lip, border + lip, border + lip,
+                           cv2.BORDER_CONSTANT, value=[int(c) for c in colour])
+    )  # fmt: skip
     dark = colour.mean() < 110
     choice = _INKS[int(rng.integers(len(_INKS)))]
     lettering = np.array(choice if dark == (sum(choice) > 300) else

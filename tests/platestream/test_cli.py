@@ -1,0 +1,90 @@
+"""The command line on pictures of every kind."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from platestream import cli, options
+from training.synthesis.plate import render_plate
+
+PLATE = render_plate("A301PO174", px_per_mm=0.4)
+
+
+def pictures() -> dict[str, np.ndarray]:
+    rgba = np.dstack([PLATE, np.full(PLATE.shape[:2], 255, np.uint8)])
+    return {
+        "plate": PLATE,
+        "rgba": rgba,
+        "deep": PLATE.astype(np.uint16) * 257,
+        "grey": PLATE.mean(2).astype(np.uint8),
+        "dot": np.full((1, 1, 3), 200, np.uint8),
+        "strip": np.full((20, 5000, 3), 127, np.uint8),
+        "black": np.zeros((40, 160, 3), np.uint8),
+    }
+
+
+@pytest.fixture(scope="module")
+def said(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
+    """What ``recognize --json`` says of every picture, by its name."""
+    folder = tmp_path_factory.mktemp("pictures")
+    for name, picture in pictures().items():
+        assert cv2.imwrite(str(folder / f"{name}.png"), picture)
+    with pytest.MonkeyPatch.context() as patch:
+        lines: list[str] = []
+        patch.setattr("builtins.print", lambda *words, **_: lines.append(" ".join(map(str, words))))
+        assert options.invoke_app(cli.app, "platestream", ["recognize", str(folder), "--json"]) == 0
+    return {Path(line["path"]).stem: line for line in map(json.loads, lines)}
+
+
+def test_every_picture_is_answered(said: dict[str, dict[str, Any]]) -> None:
+    assert set(said) == set(pictures())
+    keys = {"path", "text", "confidence", "characters", "accepted", "format", "raw"}
+    assert all(set(line) == keys for line in said.values())
+
+
+@pytest.mark.parametrize("name", ["plate", "rgba", "deep", "grey"])
+def test_a_plate_is_read_whatever_its_pixels_are(
+    said: dict[str, dict[str, Any]], name: str
+) -> None:
+    line = said[name]
+    assert (line["text"], line["raw"], line["format"]) == ("A301PO174", "A301PO174", "ru-1")
+    assert line["accepted"]
+
+
+@pytest.mark.parametrize("name", ["dot", "strip", "black"])
+def test_where_nothing_is_nothing_is_accepted(said: dict[str, dict[str, Any]], name: str) -> None:
+    assert (said[name]["text"], said[name]["accepted"], said[name]["format"]) == ("", False, None)
+
+
+def test_what_is_no_picture_is_said_and_the_others_are_read(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "a.png").write_bytes(b"\x89PNG\r\n\x1a\nnothing")
+    (tmp_path / "b.png").write_bytes(b"")
+    cv2.imwrite(str(tmp_path / "c.png"), PLATE)
+    arguments = ["recognize", str(tmp_path), str(tmp_path / "gone.png"), "--json"]
+    assert options.invoke_app(cli.app, "platestream", arguments) == 1
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert ["error" in line for line in lines] == [True, True, False, True]
+    assert lines[2]["text"] == "A301PO174"
+
+
+def test_formats_of_ones_own(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    cv2.imwrite(str(tmp_path / "c.png"), PLATE)
+    own = tmp_path / "own.toml"
+    own.write_text(
+        'alphabet = "0123456789ABCEHKMOPTXY"\n[countries.xy]\nletters = "ABCEHKMOPTXY"\n'
+        '[[countries.xy.formats]]\nname = "xy-any"\npattern = "L000LL000"\naspect = 4\n'
+    )
+    arguments = ["recognize", str(tmp_path / "c.png"), "--json", "--plates-file", str(own)]
+    assert options.invoke_app(cli.app, "platestream", arguments) == 0
+    assert json.loads(capsys.readouterr().out)["format"] == "xy-any"
+    own.write_text("alphabet = 5")
+    assert options.invoke_app(cli.app, "platestream", arguments) == 2
+    assert "own.toml" in capsys.readouterr().err

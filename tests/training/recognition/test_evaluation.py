@@ -1,0 +1,102 @@
+"""Judging the recognizer: what counts, and labels that do not hold."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from platestream.errors import DataError
+from platestream.vision.recognizer import Recognizer
+from training import cli
+from training.recognition.evaluation import evaluate
+from training.synthesis.plate import render_plate
+
+TEXTS = ["A301PO174", "M807MA71", "T631TA71", "K282OT71"]
+
+
+@pytest.fixture(scope="module")
+def recognizer() -> Recognizer:
+    return Recognizer.load()
+
+
+@pytest.fixture
+def crops(tmp_path: Path) -> Path:
+    """Clean plates, one file whose label is wrong, and pictures without a plate."""
+    folder = tmp_path / "crops"
+    (folder / "Negative").mkdir(parents=True)
+    rows = [["file", "text", "readable"]]
+    for number, text in enumerate(TEXTS):
+        cv2.imwrite(str(folder / f"{number}.png"), render_plate(text, px_per_mm=0.4))
+        rows.append([f"{number}.png", text if number else "B301PO174", "1"])
+    cv2.imwrite(str(folder / "Negative" / "a.png"), np.full((40, 160, 3), 90, np.uint8))
+    with (tmp_path / "labels.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([*rows, ["gone.png", "", "0"]])
+    return tmp_path
+
+
+def test_what_is_counted(recognizer: Recognizer, crops: Path) -> None:
+    result = evaluate(recognizer, crops / "crops", crops / "labels.csv", None)
+    assert (result["exact"]["hits"], result["exact"]["of"]) == (3, 4)
+    assert result["exact_unconstrained"]["hits"] == 3
+    assert result["accepted_right"]["of"] - result["accepted_right"]["hits"] == 1
+    (mistake,) = result["mistakes"]
+    assert (mistake["file"], mistake["unconstrained"]) == ("0.png", "A301PO174")
+    half = next(row for row in result["risk_coverage"] if row["threshold"] == 0.5)
+    assert (half["accepted"]["hits"], half["right"]["hits"]) == (4, 3)
+    assert result["calibration_error"] > 0.1  # it is sure, and one in four is wrong
+    assert result["negatives_empty"]["hits"] == 1
+
+
+@pytest.mark.parametrize(
+    ("row", "named"),
+    [
+        ("5.png,A301PO174,1", "line 7: '5.png' is not in"),
+        ("1.png,Ж301PO174,1", "line 7: 'Ж301PO174' of '1.png' has 'Ж'"),
+        ("1.png,A301P?174,1", r"line 7: .*'\?'"),
+        ("1.png,A301PO174,1", "line 7: '1.png' is 'A301PO174' here and 'M807MA71' above"),
+    ],
+)
+def test_a_row_that_does_not_hold_is_named(
+    recognizer: Recognizer, crops: Path, capsys: pytest.CaptureFixture[str], row: str, named: str
+) -> None:
+    labels = crops / "labels.csv"
+    labels.write_text(labels.read_text().rstrip() + f"\n{row}\n", encoding="utf-8")
+    with pytest.raises(DataError, match=named):
+        evaluate(recognizer, crops / "crops", labels, None)
+    arguments = ["--data", str(crops / "crops"), "--labels", str(labels)]
+    assert cli.main(["evaluate", "recognizer", *arguments]) == 2
+    said = capsys.readouterr().err
+    assert "line 7" in said
+    assert "Traceback" not in said
+
+
+def test_negatives_that_are_not_there_are_named(recognizer: Recognizer, crops: Path) -> None:
+    (crops / "negatives.csv").write_text("file\na.png\nb.png\n")
+    with pytest.raises(DataError, match=r"line 3: 'b\.png'"):
+        evaluate(recognizer, crops / "crops", crops / "labels.csv", crops / "negatives.csv")
+
+
+def test_labels_that_are_no_text_are_refused(recognizer: Recognizer, crops: Path) -> None:
+    (crops / "labels.csv").write_bytes(b"file,text\n\xff\xfe,A\n")
+    with pytest.raises(DataError, match="UTF-8"):
+        evaluate(recognizer, crops / "crops", crops / "labels.csv", None)
+    (crops / "labels.csv").write_text("file,text\n")
+    with pytest.raises(DataError, match="has a text"):
+        evaluate(recognizer, crops / "crops", crops / "labels.csv", None)
+
+
+def test_the_command_prints_shares_with_intervals(
+    crops: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["--data", str(crops / "crops"), "--labels", str(crops / "labels.csv")]
+    assert cli.main(["evaluate", "recognizer", *arguments]) == 0
+    said = capsys.readouterr().out
+    assert "exact: 75.00% (3 of 4; 95% 0.3006–0.9544)" in said
+    assert "threshold=0.5  accepted=100.00%" in said
+    assert cli.main(["evaluate", "recognizer", *arguments, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["exact"]["hits"] == 3
