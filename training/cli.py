@@ -321,13 +321,13 @@ def _calibrate_recognizer(
 ) -> None:
     """Fits the temperature of the recognizer's confidences to checked crops."""
     from platestream.vision.recognizer import Recognizer
-    from platestream.vision.weights import default_path
+    from platestream.vision.model_file import default_path
     from training.recognition.calibration import calibrate, write_temperature
     from training.recognition.crops import plate_folder
     from training.recognition.evaluation import judged, read_pairs, true_texts
     from training.recognition.reliability import draw_diagram
 
-    source = weights or default_path("recognizer")
+    source = weights or default_path("recognizer", ".safetensors")
     folder = plate_folder(data)
     recognizer = Recognizer.load(source, temperature=1.0)
     found = calibrate(*judged(read_pairs(recognizer, folder, true_texts(folder, labels))))
