@@ -320,8 +320,8 @@ def _calibrate_recognizer(
     as_json: Json = False,
 ) -> None:
     """Fits the temperature of the recognizer's confidences to checked crops."""
-    from platestream.vision.recognizer import Recognizer
     from platestream.vision.model_file import default_path
+    from platestream.vision.recognizer import Recognizer
     from training.recognition.calibration import calibrate, write_temperature
     from training.recognition.crops import plate_folder
     from training.recognition.evaluation import judged, read_pairs, true_texts

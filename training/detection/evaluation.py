@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -85,7 +86,7 @@ def evaluate(
         "precision_of_all": share(all_hits, all_detections),
         "score_threshold": detector.score_threshold,
     }
-    for low, high in zip(_WIDTHS, _WIDTHS[1:], strict=False):
+    for low, high in pairwise(_WIDTHS):
         of = (np.array(widths) >= low) & (np.array(widths) < high)
         if of.any():
             result[f"recall_from_{low}_px"] = share(int(seen[of].sum()), int(of.sum()))

@@ -10,8 +10,8 @@ import pytest
 
 from platestream.errors import DataError, OutputError, WeightsError
 from platestream.vision.decoding import calibrated
-from platestream.vision.recognizer import Recognizer
 from platestream.vision.model_file import default_path
+from platestream.vision.recognizer import Recognizer
 from platestream.vision.weights import load_weights
 from training.recognition.calibration import calibrate, fit_temperature, write_temperature
 from training.recognition.reliability import (
