@@ -134,34 +134,56 @@ def _train_recognizer(
 def _train_detector(
     data: Data,
     output: Annotated[Path, typer.Option(help="The weights.")],
+    corrections: Annotated[
+        Path | None, typer.Option(help="What the boxes have wrong: file,x1,y1,x2,y2,action.")
+    ] = None,
+    corners: Annotated[
+        Path | None, typer.Option(help="Corners of the photographs' plates: file,x1,y1,…,y4.")
+    ] = None,
+    crops: Annotated[
+        Path | None, typer.Option(help="CropNumbers: close-ups of plates (NumBase) and of none.")
+    ] = None,
+    crop_corners: Annotated[
+        Path | None, typer.Option(help="Corners of the crops' plates: file,x1,y1,…,y4.")
+    ] = None,
     logs: Logs = Path("runs/detector"),
-    epochs: Annotated[int, typer.Option(min=1)] = 32,
-    steps: Annotated[int, typer.Option(min=1, help="Batches an epoch.")] = 60,
+    epochs: Annotated[int, typer.Option(min=1)] = 60,
+    steps: Annotated[int, typer.Option(min=1, help="Batches an epoch.")] = 50,
     learning_rate: Annotated[float, typer.Option()] = 2e-3,
     threads: Threads = 2,
     device: Device = "cpu",
+    precision: Annotated[str, typer.Option(help="bf16 or fp32, on a CPU.")] = "bf16",
     seed: Seed = 0,
     resume: Resume = False,
 ) -> None:
-    """Trains the detector on street photographs and plates pasted into them."""
+    """Trains the detector on street photographs and plates put into them."""
     _need_training()
-    from training import splits
-    from training.detection.photos import list_photos, read_photo, without_near
+    from training.detection.material import gather
     from training.detection.run import Options, train
-    from training.recognition.grounds import plate_free
 
-    apart = _column(_FOLDER / "photos_validation.csv")
-    files = without_near(data, list_photos(data), apart)
-    sides = splits.split([[file] for file in files], 0.08, 0)
-    train_photos, valid_photos = (
-        [photo for file in side if (photo := read_photo(data, file, 1280))] for side in sides
+    crops_apart = [
+        file
+        for name in ("crops_validation", "negative_validation", "negative_exceptions")
+        for file in _column(_FOLDER / f"{name}.csv")
+    ]
+    gathered = gather(
+        data,
+        _column(_FOLDER / "photos_validation.csv"),
+        corrections=corrections,
+        corners=corners,
+        crops=crops,
+        crop_corners=crop_corners,
+        crops_apart=crops_apart,
     )
-    _say(f"{len(train_photos)} photographs to train on, {len(valid_photos)} to watch")
+    material = gathered.material
+    _say(
+        f"{len(material.photos)} photographs to train on, {len(gathered.watched)} to watch, "
+        f"{len(material.crops)} close-ups, {len(material.negatives)} crops without a plate"
+    )
     last = logs / "checkpoints" / "runner.last.pth"
     score = train(
-        train_photos,
-        valid_photos,
-        plate_free(data, apart, 300, 0),
+        material,
+        gathered.watched,
         output,
         Options(
             logs=logs,
@@ -171,6 +193,7 @@ def _train_detector(
             learning_rate=learning_rate,
             threads=threads,
             device=device,
+            precision=precision,
             resume=_last(last) if resume else None,
         ),
     )
@@ -213,7 +236,17 @@ def _evaluate_recognizer(
 def _evaluate_detector(
     data: Data,
     labels: Annotated[
-        Path | None, typer.Option(help="Checked boxes: file,x1,y1,x2,y2. Default: data/labels.")
+        Path | None,
+        typer.Option(help="Checked boxes: file,x1,y1,x2,y2,ignore. Default: data/labels."),
+    ] = None,
+    corrections: Annotated[
+        Path | None, typer.Option(help="What the boxes have wrong: file,x1,y1,x2,y2,action.")
+    ] = None,
+    empty: Annotated[
+        Path | None, typer.Option(help="A folder of pictures without a plate.")
+    ] = None,
+    negatives: Annotated[
+        Path | None, typer.Option(help="Which of --empty to take: file. Default: all.")
     ] = None,
     weights: Weights = None,
     threshold: Annotated[float | None, typer.Option(min=0, max=1)] = None,
@@ -230,7 +263,9 @@ def _evaluate_detector(
     detector = Detector.load(
         weights, backend=backend, device=device, precision=precision, score_threshold=threshold
     )
-    result = _named(detector.network) | evaluate(detector, data, labels)
+    result = _named(detector.network) | evaluate(
+        detector, data, labels, corrections, empty, negatives
+    )
     if latency:
         from training.latency import detector_latency
 
@@ -285,14 +320,14 @@ def _calibrate_recognizer(
     as_json: Json = False,
 ) -> None:
     """Fits the temperature of the recognizer's confidences to checked crops."""
+    from platestream.vision.model_file import default_path
     from platestream.vision.recognizer import Recognizer
-    from platestream.vision.weights import default_path
     from training.recognition.calibration import calibrate, write_temperature
     from training.recognition.crops import plate_folder
     from training.recognition.evaluation import judged, read_pairs, true_texts
     from training.recognition.reliability import draw_diagram
 
-    source = weights or default_path("recognizer")
+    source = weights or default_path("recognizer", ".safetensors")
     folder = plate_folder(data)
     recognizer = Recognizer.load(source, temperature=1.0)
     found = calibrate(*judged(read_pairs(recognizer, folder, true_texts(folder, labels))))

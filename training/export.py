@@ -24,7 +24,7 @@ def export(weights: Path, task: str, output: Path) -> None:
     """Writes a network as ONNX, with what lay beside its weights and their SHA-256.
 
     The recognizer takes any number of plates; the detector any number of pictures, of any height
-    and width that are multiples of 32. See ``platestream.vision.networks`` for inputs and outputs.
+    and width that are multiples of 64. See ``platestream.vision.networks`` for inputs and outputs.
 
     Args:
         weights: A safetensors file.
@@ -57,7 +57,7 @@ def export(weights: Path, task: str, output: Path) -> None:
 
 def _traced(network: torch.nn.Module, task: str, loaded: Weights, path: Path) -> bytes:
     if task == "detector":
-        example = torch.zeros(1, 64, 96, 3, dtype=torch.uint8)
+        example = torch.zeros(1, 64, 128, 3, dtype=torch.uint8)
         free = {
             "pictures": {0: "pictures", 1: "height", 2: "width"},
             "maps": {0: "pictures", 2: "rows", 3: "columns"},

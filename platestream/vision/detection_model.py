@@ -9,15 +9,22 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-ARCHITECTURE = "plate-centres"
+ARCHITECTURE = "plate-centres-2"
 
 
 @dataclass(frozen=True, slots=True)
 class CentresConfig:
-    """What the network is made of: channels at strides 2, 4, 8, 16 and 32, and of the head."""
+    """What the network is made of.
 
-    channels: tuple[int, int, int, int, int] = (16, 32, 48, 80, 112)
-    head: int = 48
+    Attributes:
+        channels: At strides 2, 4, 8, 16, 32 and 64; multiples of 16 suit matrix units.
+        blocks: How many residual blocks at strides 8, 16, 32 and 64.
+        head: Channels where the strides are merged.
+    """
+
+    channels: tuple[int, ...] = (16, 32, 64, 96, 128, 128)
+    blocks: tuple[int, ...] = (1, 2, 2, 1)
+    head: int = 64
 
     def as_dict(self) -> dict[str, Any]:
         """As plain values, to be kept beside weights."""
@@ -46,7 +53,10 @@ class _Residual(nn.Module):
 class PlateCentres(nn.Module):
     """Finds plates as points, after CenterNet (arXiv:1904.07850), with corners for sizes.
 
-    Input: Nx3xHxW float BGR, 0 to 1; H and W multiples of 32.
+    The strides are merged from the coarsest to the finest (feature pyramid, arXiv:1612.03144);
+    the coarsest sees far enough for a plate that fills the picture.
+
+    Input: Nx3xHxW float BGR, 0 to 1; H and W multiples of ``heatmap.GRID``.
     Output: Nx9x(H/8)x(W/8): a logit of "here is a plate's centre", then x and y offsets of the
     four corners from the cell's centre, in units of ``heatmap.OFFSET_SCALE`` pixels.
     """
@@ -54,27 +64,31 @@ class PlateCentres(nn.Module):
     def __init__(self, config: CentresConfig) -> None:
         super().__init__()
         self.config = config
-        a, b, c, d, e = config.channels
-        self.stem = nn.Sequential(_Conv(3, a, 2), _Conv(a, b, 2))
-        self.fine = nn.Sequential(_Conv(b, c, 2), _Residual(c))
-        self.middle = nn.Sequential(_Conv(c, d, 2), _Residual(d))
-        self.coarse = nn.Sequential(_Conv(d, e, 2), _Residual(e))
-        self.from_fine = _Conv(c, config.head, kernel=1)
-        self.from_middle = _Conv(d, config.head, kernel=1)
-        self.from_coarse = _Conv(e, config.head, kernel=1)
-        self.merge = _Conv(config.head, config.head)
+        first, second, *others = config.channels
+        self.stem = nn.Sequential(_Conv(3, first, 2), _Conv(first, second, 2))
+        self.stages = nn.ModuleList(
+            nn.Sequential(_Conv(before, after, 2), *(_Residual(after) for _ in range(blocks)))
+            for before, after, blocks in zip(
+                (second, *others[:-1]), others, config.blocks, strict=True
+            )
+        )
+        self.laterals = nn.ModuleList(_Conv(c, config.head, kernel=1) for c in others)
+        self.merges = nn.ModuleList(_Conv(config.head, config.head) for _ in others[1:-1])
         self.smooth = _Conv(config.head, config.head)
         self.head = nn.Conv2d(config.head, 9, 1)
         nn.init.constant_(self.head.bias[:1], -4.6)  # type: ignore[index]  # centres are rare: 1%
 
     def forward(self, images: Tensor) -> Tensor:
         """Gives the map; see the class."""
-        fine = self.fine(self.stem(images))
-        middle = self.middle(fine)
-        coarse = self.coarse(middle)
-        merged = self.from_middle(middle) + _grow(self.from_coarse(coarse))
-        merged = self.from_fine(fine) + _grow(self.merge(merged))
-        found: Tensor = self.head(self.smooth(merged))
+        features = self.stem(images)
+        levels = []
+        for stage, lateral in zip(self.stages, self.laterals, strict=True):
+            features = stage(features)
+            levels.append(lateral(features))
+        merged = levels.pop()
+        for merge, level in zip(self.merges, reversed(levels[1:]), strict=True):
+            merged = merge(level + _grow(merged))
+        found: Tensor = self.head(self.smooth(levels[0] + _grow(merged)))
         return found
 
 
@@ -84,7 +98,9 @@ def _grow(features: Tensor) -> Tensor:
 
 def build(config: dict[str, Any]) -> PlateCentres:
     """Makes a network from the plain values kept beside weights."""
-    return PlateCentres(CentresConfig(tuple(config["channels"]), int(config["head"])))
+    return PlateCentres(
+        CentresConfig(tuple(config["channels"]), tuple(config["blocks"]), int(config["head"]))
+    )
 
 
 def fold(model: PlateCentres) -> PlateCentres:

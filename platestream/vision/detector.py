@@ -14,22 +14,25 @@ import numpy.typing as npt
 from platestream.errors import WeightsError
 from platestream.vision.backends import Network, load_network
 from platestream.vision.geometry import Box, Corners, bounding_box, box_iou, suppress
-from platestream.vision.heatmap import decode_map
+from platestream.vision.heatmap import GRID, decode_map
 from platestream.vision.recognizer import check
+from platestream.vision.tiling import Tile, is_cut, merge, tiles
 
 Image = npt.NDArray[np.uint8]
 
 DEFAULT_SCORE_THRESHOLD = 0.4
-LONG_SIDE = 768  # pixels; a picture is brought to it before the network sees it
+LONG_SIDE = 1024  # pixels; a picture is brought to it before the network sees it
 MAX_PLATES = 64
 _OVERLAP = 0.3  # real plates do not lie on one another
-_GRID = 32  # the network halves its input five times
 _GREY = 114  # what the rest of the grid is filled with
-_CLOSE_UP = (256, 128)  # pixels of the second look, multiples of 32
+_CLOSE_UP = (256, 128)  # pixels of the second look, multiples of ``GRID``
 _CLOSE_UP_SHARE = 0.5  # of its width that the plate takes
 _REFINED_AT_ONCE = 16
-_REFINED_SCORE = 0.3
+_MOST_REFINED = 24  # candidates of a picture
+_REFINED_SCORE = 0.05  # the least that the second look tells from nothing
+_REFINED_PEAKS = 4
 _REFINED_OVERLAP = 0.3  # less, and the second look has seen something else
+_TILE_OVERLAP = 8  # tiles overlap by an eighth of their side; larger plates the whole shows
 _LEAST_AREA = 4.0  # square pixels of a quadrilateral that can be warped
 
 
@@ -61,12 +64,14 @@ class Detector:
         score_threshold: float,
         long_side: int = LONG_SIDE,
         refine: bool = True,
+        tile: int = 0,
     ) -> None:
         """Takes a loaded network; ``load`` is the usual way."""
         self.network = network
         self.score_threshold = score_threshold
         self.long_side = long_side
         self.refine = refine
+        self.tile = tile
 
     @classmethod
     def load(
@@ -80,6 +85,7 @@ class Detector:
         score_threshold: float | None = None,
         long_side: int = LONG_SIDE,
         refine: bool = True,
+        tile: int = 0,
     ) -> Detector:
         """Loads a network: the shipped one, or a file of one's own.
 
@@ -88,7 +94,10 @@ class Detector:
             score_threshold: The least score, 0 to 1, of a detection; None: the network's own.
             long_side: Pictures are scaled so that their longer side has so many pixels; more
                 finds smaller plates and takes longer.
-            refine: Looks at each plate a second time, enlarged, for better corners.
+            refine: Looks at each plate a second time, enlarged: for better corners, and to tell
+                plates from what only looks like one from afar.
+            tile: Pictures larger than so many pixels are looked at in tiles of that side too, for
+                plates that are small in a large picture; 0: never.
 
         Raises:
             WeightsError: The file is missing or not ours.
@@ -101,7 +110,8 @@ class Detector:
             own = float(network.config.get("score_threshold", DEFAULT_SCORE_THRESHOLD))
         except (TypeError, ValueError) as error:
             raise WeightsError(f"'{network.path}' has no usable threshold: {error}") from error
-        return cls(network, own if score_threshold is None else score_threshold, long_side, refine)
+        chosen = own if score_threshold is None else score_threshold
+        return cls(network, chosen, long_side, refine, tile)
 
     @overload
     def detect(self, images: Image) -> list[Detection]: ...
@@ -125,31 +135,37 @@ class Detector:
 
     def _find(self, images: list[Image]) -> list[list[Detection]]:
         found = self._search(images)
-        if self.refine:
-            self._refine(images, found)
-        return found
+        if not self.refine:
+            return found
+        self._refine(images, found)
+        return [
+            sorted((d for d in one if d.score >= self.score_threshold), key=lambda d: -d.score)
+            for one in found
+        ]
 
     def _refine(self, images: list[Image], found: list[list[Detection]]) -> None:
-        """Looks at each plate again, enlarged: its corners are then found much more exactly.
+        """Looks at each candidate again, enlarged: corners and score become much more exact.
 
-        The second look only moves corners; it neither adds a plate nor takes one away.
+        The new score is the geometric mean of both looks'. What the second look does not see at
+        its place keeps its corners, and half of what is least at the second look counts.
         """
-        places = [(i, j) for i, detections in enumerate(found) for j in range(len(detections))]
+        places = [
+            (i, j) for i, one in enumerate(found) for j in range(min(len(one), _MOST_REFINED))
+        ]
         for start in range(0, len(places), _REFINED_AT_ONCE):
             part = places[start : start + _REFINED_AT_ONCE]
             views = [close_up(images[i], found[i][j].box) for i, j in part]
             maps = self.network.run(np.stack([view for view, _ in views]))
             for (i, j), one, (_, matrix) in zip(part, maps, views, strict=True):
-                corners, _ = decode_map(one, _REFINED_SCORE, 1)
-                if not len(corners):
-                    continue
-                before = found[i][j]
-                moved = cv2.transform(corners, matrix)[0].astype(np.float32)
-                if _overlap_of(before.corners, moved) >= _REFINED_OVERLAP:
-                    found[i][j] = Detection(moved, before.score)
+                found[i][j] = _looked_at_again(found[i][j], one, matrix)
 
     def _search(self, images: list[Image]) -> list[list[Detection]]:
-        scaled = [letterbox(check(image), self.long_side) for image in images]
+        """Candidates: all that the second look may still lift over the threshold."""
+        parts = [(i, part) for i, image in enumerate(images) for part in self._parts(check(image))]
+        scaled = [
+            letterbox(images[i][part.y1 : part.y2, part.x1 : part.x2], self.long_side)
+            for i, part in parts
+        ]
         found: list[list[Detection]] = [[] for _ in images]
         by_shape: dict[tuple[int, ...], list[int]] = {}
         for index, (picture, _) in enumerate(scaled):
@@ -157,11 +173,26 @@ class Detector:
         for members in by_shape.values():
             maps = self.network.run(np.stack([scaled[i][0] for i in members]))
             for index, one in zip(members, maps, strict=True):
-                found[index] = self._peaks(one, scaled[index][1])
-        return found
+                i, part = parts[index]
+                height, width = images[i].shape[:2]
+                for detection in self._peaks(one, scaled[index][1]):
+                    corners = detection.corners + np.array([part.x1, part.y1], np.float32)
+                    box = np.array(bounding_box(corners), np.float32)
+                    if not is_cut(box, part, width, height):
+                        found[i].append(Detection(corners, detection.score))
+        return [_merged(one) if self.tile else one for one in found]
+
+    def _parts(self, image: Image) -> list[Tile]:
+        """The whole picture, and its tiles where it is larger than one."""
+        height, width = image.shape[:2]
+        whole = Tile(0, 0, width, height)
+        if not self.tile or max(height, width) <= self.tile:
+            return [whole]
+        return [whole, *tiles(width, height, self.tile, self.tile // _TILE_OVERLAP)]
 
     def _peaks(self, found: npt.NDArray[np.float32], scale: float) -> list[Detection]:
-        corners, scores = decode_map(found, self.score_threshold, MAX_PLATES)
+        least = self.score_threshold**2 if self.refine else self.score_threshold
+        corners, scores = decode_map(found, least, MAX_PLATES)
         corners /= scale
         whole = np.array([abs(cv2.contourArea(c)) >= _LEAST_AREA for c in corners], bool)
         corners, scores = corners[whole], scores[whole]
@@ -213,6 +244,27 @@ def close_up(image: Image, box: Box) -> tuple[Image, npt.NDArray[np.float64]]:
     return view.astype(np.uint8), back + shift
 
 
+def _looked_at_again(
+    before: Detection, found: npt.NDArray[np.float32], matrix: npt.NDArray[np.float64]
+) -> Detection:
+    """A candidate after its second look; see ``Detector._refine``."""
+    corners, scores = decode_map(found, _REFINED_SCORE, _REFINED_PEAKS)
+    for quad, score in zip(corners, scores, strict=True):
+        moved = cv2.transform(quad[None], matrix)[0].astype(np.float32)
+        if _overlap_of(before.corners, moved) >= _REFINED_OVERLAP:
+            return Detection(moved, float(np.sqrt(before.score * score)))
+    return Detection(before.corners, float(np.sqrt(before.score * _REFINED_SCORE / 2)))
+
+
+def _merged(found: list[Detection]) -> list[Detection]:
+    """Detections of overlapping parts of one picture, each plate once, the surest first."""
+    if not found:
+        return []
+    boxes = np.array([d.box for d in found], np.float32)
+    scores = np.array([d.score for d in found], np.float32)
+    return [found[i] for i in merge(boxes, scores)]
+
+
 def _overlap_of(a: Corners, b: Corners) -> float:
     boxes = np.array([bounding_box(a), bounding_box(b)], np.float32)
     return float(box_iou(boxes[:1], boxes[1:])[0, 0])
@@ -222,7 +274,7 @@ def letterbox(image: Image, long_side: int) -> tuple[Image, float]:
     """Scales a picture to the network's size and fills up to its grid at the right and below.
 
     Returns:
-        HxWx3 uint8 BGR with H and W multiples of 32, and the scale that was applied.
+        HxWx3 uint8 BGR with H and W multiples of 64, and the scale that was applied.
     """
     if image.ndim == 2:
         image = cv2.cvtColor(image, cv2.COLOR_GRAY2BGR).astype(np.uint8)
@@ -234,7 +286,7 @@ def letterbox(image: Image, long_side: int) -> tuple[Image, float]:
         half = (image.shape[1] // 2, image.shape[0] // 2)
         image = cv2.resize(image, half, interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
     image = cv2.resize(image, size, interpolation=cv2.INTER_LINEAR).astype(np.uint8, copy=False)
-    right, below = -size[0] % _GRID, -size[1] % _GRID
+    right, below = -size[0] % GRID, -size[1] % GRID
     image = cv2.copyMakeBorder(
         image, 0, below, 0, right, cv2.BORDER_CONSTANT, value=(_GREY, _GREY, _GREY)
     ).astype(np.uint8, copy=False)

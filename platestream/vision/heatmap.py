@@ -7,6 +7,7 @@ import math
 import numpy as np
 import numpy.typing as npt
 
+GRID = 64  # the network halves its input six times: sides must be multiples of this
 STRIDE = 8  # pixels of the network's input per cell of the map
 OFFSET_SCALE = 32.0  # pixels that an offset of 1 stands for
 

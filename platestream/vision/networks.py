@@ -34,7 +34,7 @@ class PlateTexts(nn.Module):
 class PlateMaps(nn.Module):
     """The detector, for inference.
 
-    Input: NxHxWx3 uint8 BGR pictures; H and W multiples of 32.
+    Input: NxHxWx3 uint8 BGR pictures; H and W multiples of 64.
     Output: Nx9x(H/8)x(W/8) float32, as ``PlateCentres`` gives it.
     """
 

@@ -28,7 +28,7 @@ def test_an_export_runs_as_the_weights_do(task: str, tmp_path: Path) -> None:
     assert file.source_sha256 == hashlib.sha256(weights.read_bytes()).hexdigest()
     rng = np.random.default_rng(0)
     if task == "detector":
-        batch = rng.integers(0, 255, (2, 64, 160, 3), dtype=np.uint8)
+        batch = rng.integers(0, 255, (2, 64, 192, 3), dtype=np.uint8)
     else:
         made = file.header.config["network"]
         batch = rng.normal(0, 1, (3, 1, made["height"], made["width"])).astype(np.float32)

@@ -13,6 +13,7 @@ pytest.importorskip("catalyst", reason="the train extra is not installed")
 from platestream.vision.detector import Detector
 from platestream.vision.recognizer import Recognizer
 from training.detection import run as detection
+from training.detection.dataset import Material
 from training.detection.photos import Photo
 from training.recognition import run as recognition
 from training.recognition.crops import Crop
@@ -49,10 +50,12 @@ def test_a_detector_run_and_its_weights_load(tmp_path: Path) -> None:
     image = np.random.default_rng(0).integers(0, 255, (240, 320, 3), dtype=np.uint8)
     photo = Photo(tmp_path / "a.jpg", image, np.array([[100, 100, 180, 120]], np.float32))
     options = detection.Options(
-        logs=tmp_path / "logs", epochs=1, steps=1, batch=2, side=128, workers=0
+        logs=tmp_path / "logs", epochs=1, steps=1, batch=2, side=256, workers=0
     )
-    detection.train([photo], [photo], [], tmp_path / "w.safetensors", options)
-    assert isinstance(Detector.load(tmp_path / "w.safetensors").detect(image), list)
+    detection.train(Material([photo]), [photo], tmp_path / "w.safetensors", options)
+    detector = Detector.load(tmp_path / "w.safetensors")
+    assert detector.score_threshold >= detection.LEAST_THRESHOLD
+    assert isinstance(detector.detect(image), list)
 
 
 def test_metrics_tell_plates_from_negatives() -> None:

@@ -1,57 +1,106 @@
-"""Batches for the detector: photographs cut at random scales, with real plates and pasted ones."""
+"""Batches for the detector: photographs in any size and light, plates put in and taken away."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import albumentations as A
 import cv2
 import numpy as np
 import numpy.typing as npt
-import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from platestream.vision.heatmap import OFFSET_SCALE, STRIDE
+from training.detection.light import glare, night
+from training.detection.pasting import RealPlate, paint_lettering, repaint
 from training.detection.photos import Photo
-from training.synthesis.paste import into_box, paste, random_corners
+from training.detection.targets import to_sample
+from training.detection.views import Pyramid, View, clip, empty, mirror, placing, tile
 
 Image = npt.NDArray[np.uint8]
 Sample = dict[str, Tensor]
 
-_WIDTHS = (18.0, 300.0)  # pixels at the network's input that a plate may be wide in training
-_LEAST_SEEN = 12.0  # pixels; a narrower plate is neither wanted nor punished
-_MIRRORED = [1, 0, 3, 2]
+_NARROWEST = 11.0  # pixels at the network's input that a plate may be wide in training
+_WIDEST = 0.95  # of the cut's side
+_SCALES = (0.12, 9.0)
+_CLOSE_UP = (256, 128)  # as the detector's second look
+_CLOSE_UP_WIDTH = 128.0  # pixels that a plate takes in it
 
 
-class TrainingPhotos(Dataset[Sample]):
-    """Cuts made anew each time; ``__len__`` is what one epoch takes."""
+@dataclass(frozen=True, slots=True)
+class Mixture:
+    """How often a sample is what; the rest are street cuts with a plate as they are.
+
+    Attributes:
+        close_ups: Eight second looks side by side.
+        crops: A photographed close-up on another ground.
+        empty: Cuts where a detector saw a plate that is none, or anywhere.
+        repainted: Of the cuts, the share whose plates are painted over.
+        real: Of the plates painted over, the share of photographed ones.
+    """
+
+    close_ups: float = 0.25
+    crops: float = 0.1
+    empty: float = 0.15
+    repainted: float = 0.45
+    real: float = 0.35
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Crop:
+    """A close-up of a plate: HxWx3 uint8 BGR and 4x2 corners in pixels of it."""
+
+    image: Image
+    corners: npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Material:
+    """What views are made of.
+
+    Attributes:
+        photos: Photographs with plates.
+        grounds: Pictures without plates, HxWx3 uint8 BGR.
+        crops: Close-ups whose corners are known.
+        plates: Photographed plates, flat.
+        negatives: Crops without a plate.
+    """
+
+    photos: Sequence[Photo]
+    grounds: Sequence[Image] = ()
+    crops: Sequence[Crop] = ()
+    plates: Sequence[RealPlate] = ()
+    negatives: Sequence[Image] = ()
+
+
+class TrainingViews(Dataset[Sample]):
+    """Views made anew each time; ``__len__`` is what one epoch takes."""
 
     def __init__(
         self,
-        photos: Sequence[Photo],
-        grounds: Sequence[Image],
+        material: Material,
         *,
         side: int,
         length: int,
         seed: int,
-        synthetic: float = 0.5,
+        mixture: Mixture | None = None,
     ) -> None:
-        """Keeps the photographs in memory.
+        """Keeps the material in memory.
 
         Args:
-            grounds: Pictures without plates, to lie round a photograph that fills no whole cut.
-            side: Of the square cuts, in pixels; a multiple of 32.
-            synthetic: The share of cuts whose plates are painted over by synthetic ones, whose
-                corners are known.
+            side: Of the square views, in pixels; a multiple of 256.
         """
-        self._photos = photos
-        self._grounds = grounds
+        self._material = material
+        self._pyramids = [Pyramid(photo) for photo in material.photos]
+        self._boxed = [p for p in self._pyramids if len(p.corners)]
+        self._fooled = [p for p in self._pyramids if len(p.photo.negatives)]
         self._side = side
         self._length = length
         self._seed = seed
-        self._synthetic = synthetic
+        self._mixture = mixture or Mixture()
         self._look = _look(seed)
         self.epoch = 0
 
@@ -60,156 +109,179 @@ class TrainingPhotos(Dataset[Sample]):
 
     def __getitem__(self, index: int) -> Sample:
         rng = np.random.default_rng((self._seed, self.epoch, index))
-        photo = self._photos[int(rng.integers(len(self._photos)))]
-        synthetic = rng.random() < self._synthetic
-        image, corners = _cut(photo, self._grounds, self._side, rng)
-        if synthetic:
-            image = image.copy()
-            corners = _repaint(image, corners, rng)
-        if rng.random() < 0.3:
-            image = np.ascontiguousarray(image[:, ::-1])
-            corners = corners[:, _MIRRORED] * [-1, 1] + [self._side, 0]
-        image = self._look(image=image)["image"]
-        return to_sample(image, corners.astype(np.float32), synthetic)
+        view = self.view(rng)
+        image = self._look(image=view.image)["image"]
+        return to_sample(View(image, view.corners, view.known, view.ignore))
 
+    def view(self, rng: np.random.Generator) -> View:
+        """One view before the camera's part: noise, blur, compression."""
+        mixture, side = self._mixture, self._side
+        kind = rng.random()
+        if kind < mixture.close_ups:
+            columns = side // _CLOSE_UP[0]
+            count = columns * (side // _CLOSE_UP[1])
+            view = tile([self._close_up(rng) for _ in range(count)], columns)
+        elif kind < mixture.close_ups + mixture.crops and self._material.crops:
+            view = self._crop(rng)
+        elif kind < mixture.close_ups + mixture.crops + mixture.empty:
+            view = self._empty(rng)
+        else:
+            view = self._street(rng)
+        if rng.random() < 0.25:
+            paint_lettering(view, rng)
+        if rng.random() < 0.25:
+            view = mirror(view)
+        light = rng.random()
+        if light < 0.14:
+            night(view, rng)
+        elif light < 0.22:
+            glare(view, rng)
+        return view
 
-def _cut(
-    photo: Photo, grounds: Sequence[Image], side: int, rng: np.random.Generator
-) -> tuple[Image, npt.NDArray[np.float32]]:
-    """A square cut in which a plate has a width drawn evenly over its logarithm."""
-    height, width = photo.image.shape[:2]
-    if len(photo.boxes) and rng.random() < 0.92:
-        box = photo.boxes[int(rng.integers(len(photo.boxes)))]
-        wanted = np.exp(rng.uniform(*np.log(_WIDTHS)))
-        scale = float(np.clip(wanted / max(4.0, box[2] - box[0]), 0.12, 3.0))
-        centre = np.array([(box[0] + box[2]) / 2, (box[1] + box[3]) / 2]) * scale
+    def _street(self, rng: np.random.Generator, deep: int = 0) -> View:
+        """A square cut in which a plate has a width drawn evenly over its logarithm.
+
+        A photograph too small to fill it lies on another one.
+        """
+        side = self._side
+        pyramid = self._boxed[int(rng.integers(len(self._boxed)))]
+        quad = pyramid.corners[int(rng.integers(len(pyramid.corners)))]
+        wanted = float(np.exp(rng.uniform(np.log(_NARROWEST), np.log(_WIDEST * side))))
+        scale = float(np.clip(wanted / max(4.0, np.ptp(quad[:, 0])), *_SCALES))
         room = max(0.0, side / 2 - wanted / 2 - 4)
-        corner = centre - side / 2 + rng.uniform(-room, room, 2)
-    else:
-        scale = float(np.exp(rng.uniform(np.log(0.3), np.log(1.5))))
-        corner = rng.uniform(0, 1, 2) * np.maximum(
-            0, np.array([width * scale, height * scale]) - side
-        )
-    stretch = np.exp(rng.normal(0, 0.06))
-    matrix = np.array(
-        [[scale * stretch, 0, -corner[0] * stretch], [0, scale, -corner[1]]], np.float32
-    )
-    picture = photo.image
-    if scale < 0.5:  # a warp alone would leave jagged edges
-        picture = cv2.GaussianBlur(picture, (0, 0), 0.45 / scale)
-    cut = np.full((side, side, 3), 114, np.uint8)
-    if grounds and rng.random() < 0.8:
-        cut = cv2.resize(grounds[int(rng.integers(len(grounds)))], (side, side))
-    cv2.warpAffine(
-        picture,
-        matrix,
-        (side, side),
-        dst=cut,
-        flags=cv2.INTER_LINEAR,
-        borderMode=cv2.BORDER_TRANSPARENT,
-    )
-    x1, y1, x2, y2 = (photo.boxes[:, i] for i in range(4))
-    corners = np.stack(
-        [
-            np.stack([x1, y1], 1),
-            np.stack([x2, y1], 1),
-            np.stack([x2, y2], 1),
-            np.stack([x1, y2], 1),
-        ],
-        1,
-    )
-    moved = corners @ matrix[:, :2].T + matrix[:, 2]
-    return cut.astype(np.uint8), moved.astype(np.float32).reshape(-1, 4, 2)
+        target = side / 2 + rng.uniform(-room, room, 2)
+        matrix = placing(rng, quad.mean(0).astype(np.float64), scale, target, tilt=pyramid.tilts)
+        rows, columns = pyramid.photo.image.shape[:2]
+        if scale * min(rows, columns) < 0.8 * side and deep < 3 and rng.random() < 0.6:
+            under = self._street(rng, deep + 1)
+        else:
+            under = self._ground(rng, side, side)
+        return self._repainted(pyramid.cut(matrix, under), rng)
 
+    def _close_up(self, rng: np.random.Generator) -> View:
+        """A second look at a plate, or at what was taken for one."""
+        width, height = _CLOSE_UP
+        ground = self._ground(rng, width, height)
+        kind = rng.random()
+        spread = _CLOSE_UP_WIDTH * np.array([0.12, 0.06])
+        target = np.array([width, height]) / 2 + rng.normal(0, 1, 2) * spread
+        size = _CLOSE_UP_WIDTH * float(np.exp(rng.normal(0, 0.2)))
+        if kind < 0.35 and self._fooled:
+            pyramid = self._fooled[int(rng.integers(len(self._fooled)))]
+            boxes = pyramid.photo.negatives
+            x1, y1, x2, y2 = boxes[int(rng.integers(len(boxes)))]
+            point, extent = np.array([(x1 + x2) / 2, (y1 + y2) / 2]), max(x2 - x1, 2.2 * (y2 - y1))
+        elif kind < 0.45:
+            pyramid = self._pyramids[int(rng.integers(len(self._pyramids)))]
+            rows, columns = pyramid.photo.image.shape[:2]
+            point = rng.uniform(0.1, 0.9, 2) * [columns, rows]
+            extent = float(np.exp(rng.uniform(np.log(20), np.log(250))))
+        else:
+            pyramid = self._boxed[int(rng.integers(len(self._boxed)))]
+            quad = pyramid.corners[int(rng.integers(len(pyramid.corners)))]
+            point = quad.mean(0).astype(np.float64)
+            extent = max(float(np.ptp(quad[:, 0])), 2.2 * float(np.ptp(quad[:, 1])))
+        scale = float(np.clip(size / max(4.0, extent), *_SCALES))
+        matrix = placing(rng, point.astype(np.float64), scale, target, tilt=pyramid.tilts)
+        return self._repainted(pyramid.cut(matrix, ground), rng)
 
-def _repaint(
-    image: Image, corners: npt.NDArray[np.float32], rng: np.random.Generator
-) -> npt.NDArray[np.float32]:
-    """Paints synthetic plates over the real ones, and perhaps one more somewhere."""
-    side = image.shape[0]
-    placed = []
-    for quad in corners:
-        box = np.array([*quad.min(0), *quad.max(0)], np.float32)
-        x1, y1, x2, y2 = np.clip(box, 0, side - 1).astype(int)
-        patch = image[y1 : y2 + 1, x1 : x2 + 1]
-        light = float(np.percentile(patch, 90)) if patch.size else 150.0
-        target = into_box(random_corners(rng, box[2] - box[0]), box)
-        paste(image, target, rng, light=max(45.0, light * rng.uniform(0.8, 1.15)))
-        placed.append(target)
-    if rng.random() < 0.4:
-        target = random_corners(rng, float(np.exp(rng.uniform(np.log(30), np.log(160)))))
-        target += rng.uniform(0.1 * side, 0.9 * side, 2).astype(np.float32)
-        boxes = [(q.min(0), q.max(0)) for q in placed]
-        low, high = target.min(0) - 8, target.max(0) + 8
-        if not any((low < b[1]).all() and (high > b[0]).all() for b in boxes):
-            paste(image, target, rng, light=float(rng.uniform(70, 250)))
-            placed.append(target)
-    return np.array(placed, np.float32).reshape(-1, 4, 2)
+    def _crop(self, rng: np.random.Generator) -> View:
+        """A photographed close-up, whole, on another ground."""
+        side = self._side
+        crop = self._material.crops[int(rng.integers(len(self._material.crops)))]
+        image, corners = crop.image, crop.corners
+        height, width = image.shape[:2]
+        wanted = float(np.exp(rng.uniform(np.log(40), np.log(side))))
+        scale = wanted / width
+        if scale < 0.7:
+            size = (max(8, round(width * scale)), max(4, round(height * scale)))
+            image = cv2.resize(image, size, interpolation=cv2.INTER_AREA).astype(np.uint8)
+            corners = corners * np.float32([size[0] / width, size[1] / height])
+            height, width = image.shape[:2]
+            scale = 1.0
+        box = np.concatenate([corners.min(0), corners.max(0)])[None].astype(np.float32)
+        photo = Photo(Path(), image, box, corners=corners[None].astype(np.float32))
+        room = np.maximum(0, side / 2 - np.array([wanted, wanted * height / width]) / 2)
+        target = side / 2 + rng.uniform(-1, 1, 2) * room
+        middle = np.array([width / 2, height / 2])
+        matrix = placing(rng, middle, scale, target, tilt=True)
+        return Pyramid(photo).cut(matrix, self._ground(rng, side, side))
 
+    def _empty(self, rng: np.random.Generator) -> View:
+        """Where a detector has seen a plate that is none, or anywhere; plates may be near."""
+        side = self._side
+        if self._fooled and rng.random() < 0.6:
+            pyramid = self._fooled[int(rng.integers(len(self._fooled)))]
+            boxes = pyramid.photo.negatives
+            x1, y1, x2, y2 = boxes[int(rng.integers(len(boxes)))]
+            wanted = float(np.exp(rng.uniform(np.log(24), np.log(0.6 * side))))
+            point, scale = np.array([(x1 + x2) / 2, (y1 + y2) / 2]), wanted / max(4.0, x2 - x1)
+        else:
+            pyramid = self._pyramids[int(rng.integers(len(self._pyramids)))]
+            height, width = pyramid.photo.image.shape[:2]
+            point = rng.uniform(0.2, 0.8, 2) * [width, height]
+            scale = float(np.exp(rng.uniform(np.log(0.3), np.log(2.5))))
+        scale = float(np.clip(scale, *_SCALES))
+        target = rng.uniform(0.25, 0.75, 2) * side
+        matrix = placing(rng, point.astype(np.float64), scale, target, tilt=pyramid.tilts)
+        view = pyramid.cut(matrix, self._ground(rng, side, side))
+        negatives = self._material.negatives
+        for _ in range(int(rng.integers(0, 4)) if negatives else 0):
+            self._put(view, negatives[int(rng.integers(len(negatives)))], rng)
+        return view
 
-def to_sample(image: Image, corners: npt.NDArray[np.float32], exact: bool) -> Sample:
-    """A cut and its plates as tensors.
+    def _put(self, view: View, picture: Image, rng: np.random.Generator) -> None:
+        """Lays a crop without a plate where no plate is, in place."""
+        rows, columns = view.image.shape[:2]
+        height, width = picture.shape[:2]
+        scale = float(np.exp(rng.uniform(np.log(30), np.log(0.6 * columns)))) / max(width, height)
+        size = (max(4, round(width * scale)), max(4, round(height * scale)))
+        x, y = int(rng.integers(0, columns)) - size[0] // 2, int(rng.integers(0, rows)) - (
+            size[1] // 2)  # fmt: skip
+        x1, y1, x2, y2 = max(0, x), max(0, y), min(columns, x + size[0]), min(rows, y + size[1])
+        for low, high in [(q.min(0), q.max(0)) for q in view.corners]:
+            if x1 < high[0] + 4 and x2 > low[0] - 4 and y1 < high[1] + 4 and y2 > low[1] - 4:
+                return
+        small = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
+        view.image[y1:y2, x1:x2] = small[y1 - y : y2 - y, x1 - x : x2 - x]
 
-    Args:
-        image: SxSx3 uint8 BGR.
-        corners: Nx4x2 pixels.
-        exact: Whether the corners are true, or only those of an axis-aligned box.
+    def _repainted(self, view: View, rng: np.random.Generator) -> View:
+        if rng.random() >= self._mixture.repainted:
+            return view
+        return clip(repaint(view, self._material.plates, self._mixture.real, rng))
 
-    Returns:
-        ``image`` 3xSxS uint8; ``heat`` S/8 x S/8, 1 at plates' centres; ``ignore`` 1 where
-        nothing is asked; ``corners`` 8xS/8xS/8 offsets; ``weight`` where they count; ``exact``.
-    """
-    cells = image.shape[0] // STRIDE
-    heat = np.zeros((cells, cells), np.float32)
-    ignore = np.zeros((cells, cells), np.float32)
-    offsets = np.zeros((8, cells, cells), np.float32)
-    weight = np.zeros((cells, cells), np.float32)
-    ys, xs = np.mgrid[0:cells, 0:cells].astype(np.float32)
-    px, py = (xs + 0.5) * STRIDE, (ys + 0.5) * STRIDE
-    for quad in corners:
-        low, high = quad.min(0), quad.max(0)
-        cx, cy = (low + high) / 2
-        w, h = high - low
-        inside = (px >= low[0]) & (px <= high[0]) & (py >= low[1]) & (py <= high[1])
-        if not (0 <= cx < image.shape[1] and 0 <= cy < image.shape[0]):
-            ignore[inside] = 1
-            continue
-        column, row = int(cx // STRIDE), int(cy // STRIDE)
-        if w < _LEAST_SEEN:
-            ignore[max(0, row - 1) : row + 2, max(0, column - 1) : column + 2] = 1
-            continue
-        spread_x, spread_y = max(0.12 * w, 0.55 * STRIDE), max(0.2 * h, 0.55 * STRIDE)
-        bump = np.exp(-(((px - cx) / spread_x) ** 2 + ((py - cy) / spread_y) ** 2) / 2)
-        heat = np.maximum(heat, np.where(bump > 0.02, bump, 0))
-        heat[row, column] = 1
-        near = (np.abs(px - cx) <= max(0.15 * w, 0.9 * STRIDE)) & (
-            np.abs(py - cy) <= max(0.25 * h, 0.9 * STRIDE)
-        )
-        delta = quad.reshape(8)[:, None, None] - np.tile(np.stack([px, py]), (4, 1, 1))
-        offsets[:, near] = delta[:, near] / OFFSET_SCALE
-        weight[near] = OFFSET_SCALE / max(16.0, float(w))  # errors count as shares of the width
-    return {
-        "image": torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1))),
-        "heat": torch.from_numpy(heat),
-        "ignore": torch.from_numpy(ignore),
-        "offsets": torch.from_numpy(offsets),
-        "weight": torch.from_numpy(weight),
-        "exact": torch.tensor(float(exact)),
-    }
+    def _ground(self, rng: np.random.Generator, width: int, height: int) -> View:
+        """What lies where the photograph does not: another one's part, or the grey of padding."""
+        grounds = self._material.grounds
+        if grounds and rng.random() < 0.6:
+            picture = grounds[int(rng.integers(len(grounds)))]
+            return empty(cv2.resize(picture, (width, height)).astype(np.uint8))
+        return empty(np.full((height, width, 3), 114, np.uint8))
 
 
 def _look(seed: int) -> Any:
     """Light, colour, blur, noise, weather and compression; nothing that moves a pixel."""
     return A.Compose(
         [
-            A.OneOf([A.RandomGamma((45, 200)), A.RandomBrightnessContrast(0.35, 0.4)], p=0.6),
-            A.HueSaturationValue(12, 35, 0, p=0.3),
+            A.OneOf([A.RandomGamma((45, 200)), A.RandomBrightnessContrast(0.35, 0.4)], p=0.5),
+            A.HueSaturationValue(12, 35, 0, p=0.25),
             A.ToGray(p=0.12),
             A.OneOf(
-                [A.MotionBlur(blur_limit=(3, 7)), A.GaussianBlur(sigma_limit=(0.4, 1.5))], p=0.3
+                [
+                    A.MotionBlur(blur_limit=(3, 7)),
+                    A.GaussianBlur(sigma_limit=(0.4, 1.5)),
+                    A.Downscale(
+                        scale_range=(0.4, 0.8),
+                        interpolation_pair={
+                            "downscale": cv2.INTER_AREA,
+                            "upscale": cv2.INTER_LINEAR,
+                        },
+                    ),
+                ],
+                p=0.3,
             ),
-            A.OneOf([A.GaussNoise(std_range=(0.01, 0.07)), A.ISONoise()], p=0.25),
-            A.OneOf([A.RandomRain(p=1), A.RandomFog(p=1, fog_coef_range=(0.1, 0.4))], p=0.04),
+            A.GaussNoise(std_range=(0.01, 0.07), p=0.2),
+            A.RandomRain(p=0.02),
             A.ImageCompression(quality_range=(25, 90), p=0.4),
         ],
         seed=seed,

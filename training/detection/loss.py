@@ -14,8 +14,9 @@ _SHAPE_WEIGHT = 0.1
 class DetectionLoss(nn.Module):
     """Focal loss of the heatmap (CenterNet's, arXiv:1904.07850) plus the corners' errors.
 
-    Where corners are exact, each counts. Where only a box is known, the box round the predicted
-    corners counts instead, and a mild wish that they span a parallelogram.
+    Where corners are known, each counts, as far as they are trusted. Where only a box is known,
+    the box round the predicted corners counts instead, and a mild wish that they span a
+    parallelogram. Every plate counts as much as any other, however many cells it has.
     """
 
     def forward(
@@ -24,42 +25,45 @@ class DetectionLoss(nn.Module):
         heat: Tensor,
         ignore: Tensor,
         offsets: Tensor,
-        weight: Tensor,
-        exact: Tensor,
+        scale: Tensor,
+        share: Tensor,
+        known: Tensor,
     ) -> Tensor:
         """Sums the parts.
 
         Args:
             found: Nx9xHxW, the network's output.
-            heat, ignore, offsets, weight, exact: As ``dataset.to_sample`` gives them, batched.
+            heat, ignore, offsets, scale, share, known: As ``targets.to_sample`` gives them,
+                batched.
         """
         centres = focal(found[:, 0].float(), heat, ignore)
-        at = weight > 0
+        at = scale > 0
         if not at.any():
             return centres
         which = torch.nonzero(at, as_tuple=True)
-        predicted = found[:, 1:].float().permute(0, 2, 3, 1)[which].reshape(-1, 4, 2)
+        predicted = found[:, 1:].permute(0, 2, 3, 1)[which].float().reshape(-1, 4, 2)
         wanted = offsets.permute(0, 2, 3, 1)[which].reshape(-1, 4, 2)
-        share = weight[which][:, None]
-        known = exact[which[0]][:, None]
+        size = scale[which][:, None]
+        trust = known[which][:, None]
         corner = F.smooth_l1_loss(
-            predicted * share[..., None], wanted * share[..., None], beta=0.02, reduction="none"
+            predicted * size[..., None], wanted * size[..., None], beta=0.02, reduction="none"
         ).mean((1, 2))[:, None]
         low, high = predicted.amin(1), predicted.amax(1)
         true_low, true_high = wanted.amin(1), wanted.amax(1)
-        edges = torch.cat([low - true_low, high - true_high], 1) * share
+        edges = torch.cat([low - true_low, high - true_high], 1) * size
         box = F.smooth_l1_loss(edges, torch.zeros_like(edges), beta=0.02, reduction="none").mean(
             1, keepdim=True
         )
         overlap = 1 - giou(low, high, true_low, true_high)[:, None]
-        bent = (predicted[:, 0] + predicted[:, 2] - predicted[:, 1] - predicted[:, 3]) * share
+        bent = (predicted[:, 0] + predicted[:, 2] - predicted[:, 1] - predicted[:, 3]) * size
         shape = bent.abs().mean(1, keepdim=True)
         geometry = (
-            _CORNER_WEIGHT * (known * corner + (1 - known) * box)
+            _CORNER_WEIGHT * (trust * corner + (1 - trust) * box)
             + _OVERLAP_WEIGHT * overlap
-            + _SHAPE_WEIGHT * (1 - known) * shape
+            + _SHAPE_WEIGHT * (1 - trust) * shape
         )
-        return centres + geometry.mean()
+        weight = share[which][:, None]
+        return centres + (geometry * weight).sum() / weight.sum()
 
 
 def focal(logits: Tensor, heat: Tensor, ignore: Tensor) -> Tensor:

@@ -21,31 +21,61 @@ Boxes = npt.NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Judged:
-    """One picture's detections, the surest first, and which of them hit a plate of their own."""
+    """One picture's detections, the surest first, and which of them hit a plate of their own.
+
+    Detections of plates that do not count are left out. ``found_at`` holds for each plate the
+    score of the detection that hit it, 0 where none did.
+    """
 
     scores: list[float]
     hits: list[bool]
     plates: int
+    found_at: list[float]
 
 
-def judge(found: Boxes, scores: Sequence[float], true: Boxes, overlap: float = 0.5) -> Judged:
+def judge(
+    found: Boxes,
+    scores: Sequence[float],
+    true: Boxes,
+    ignore: Boxes | None = None,
+    overlap: float = 0.5,
+) -> Judged:
     """Matches detections to plates, the surest first; each plate can be hit once.
 
     Args:
         found: Nx4, sorted by falling score.
         true: Mx4.
+        ignore: Kx4, plates that do not count: a detection that hits none of the others and
+            overlaps one of these, or lies by half in it, is neither right nor wrong.
         overlap: The least intersection over union of a hit.
     """
     free = set(range(len(true)))
-    hits = []
+    kept, hits, found_at = [], [], [0.0] * len(true)
     shared = box_iou(found, true)
-    for row in shared:
+    excused = _excused(found, ignore, overlap)
+    for row, score, excuse in zip(shared, scores, excused, strict=True):
         best = max(free, key=lambda j, row=row: row[j], default=None)  # type: ignore[misc]
-        hit = best is not None and bool(row[best] >= overlap)
-        if hit:
-            free.discard(best)  # type: ignore[arg-type]
-        hits.append(hit)
-    return Judged(list(scores), hits, len(true))
+        if best is not None and row[best] >= overlap:
+            free.discard(best)
+            found_at[best] = float(score)
+        elif excuse:
+            continue
+        else:
+            best = None
+        kept.append(float(score))
+        hits.append(best is not None)
+    return Judged(kept, hits, len(true), found_at)
+
+
+def _excused(found: Boxes, ignore: Boxes | None, overlap: float) -> npt.NDArray[np.bool_]:
+    if ignore is None or not len(ignore) or not len(found):
+        return np.zeros(len(found), bool)
+    low = np.maximum(found[:, None, :2], ignore[None, :, :2])
+    high = np.minimum(found[:, None, 2:], ignore[None, :, 2:])
+    shared = np.prod(np.clip(high - low, 0, None), axis=2)
+    area = np.maximum(np.prod(found[:, 2:] - found[:, :2], axis=1), 1e-9)[:, None]
+    near = (shared / area >= 0.5) | (box_iou(found, ignore) >= overlap)
+    return np.asarray(near.any(1), bool)
 
 
 def recall_and_precision(judged: Sequence[Judged], threshold: float) -> tuple[int, int, int]:
@@ -100,9 +130,9 @@ class FindPlates(dl.Callback):  # type: ignore[misc]  # catalyst has no types
         picture, scale = letterbox(photo.image, self._long_side)
         tensor = torch.from_numpy(picture).permute(2, 0, 1)[None].float() / 255
         device = next(model.parameters()).device
-        with torch.inference_mode():
+        with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16):
             found = model(tensor.to(device).contiguous(memory_format=torch.channels_last))[0]
         corners, scores = decode_map(found.float().cpu().numpy(), 0.1, 32)
         boxes = np.array([bounding_box(c / scale) for c in corners], np.float32).reshape(-1, 4)
         kept = suppress(boxes, scores, 0.3)
-        return judge(boxes[kept], [float(scores[i]) for i in kept], photo.boxes)
+        return judge(boxes[kept], [float(scores[i]) for i in kept], photo.boxes, photo.ignore)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import cv2
@@ -12,21 +13,57 @@ import numpy as np
 import numpy.typing as npt
 
 from platestream.errors import DataError
+from platestream.vision.geometry import box_iou
 from training import splits
 
 Image = npt.NDArray[np.uint8]
 Boxes = npt.NDArray[np.float32]
+Quads = npt.NDArray[np.float32]
 
+ACTIONS = ("add", "remove", "ignore", "negative")
+_SAME = 0.7  # intersection over union with which a correction means a published box
 _NEAR_BITS = 50  # of 256; shots of one scene, a little apart
+
+
+def _none() -> Boxes:
+    return np.zeros((0, 4), np.float32)
 
 
 @dataclass(frozen=True, eq=False)
 class Photo:
-    """A photograph and its plates: ``boxes`` Nx4 float32, x1, y1, x2, y2 in pixels of it."""
+    """A photograph and its plates.
+
+    Attributes:
+        image: HxWx3 uint8 BGR.
+        boxes: Nx4 float32, x1, y1, x2, y2 in pixels of the image.
+        ignore: Mx4, plates that nobody can read or that are too small: finding one is no false
+            alarm, missing one no miss.
+        negatives: Kx4, what a detector took for a plate and is none.
+        corners: Nx4x2, NaN where only the box is known; None where all are.
+    """
 
     path: Path
     image: Image
     boxes: Boxes
+    ignore: Boxes = field(default_factory=_none)
+    negatives: Boxes = field(default_factory=_none)
+    corners: Quads | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Truth:
+    """The plates of a photograph that was looked at: those that count, and the others."""
+
+    boxes: Boxes
+    ignore: Boxes = field(default_factory=_none)
+
+
+@dataclass(frozen=True, slots=True)
+class Correction:
+    """One thing that the published boxes of a photograph have wrong; see ``correct``."""
+
+    box: tuple[float, float, float, float]
+    action: str
 
 
 def list_photos(root: Path) -> list[str]:
@@ -46,19 +83,12 @@ def list_photos(root: Path) -> list[str]:
     return files
 
 
-def read_photo(root: Path, file: str, long_side: int | None = None) -> Photo | None:
-    """Reads a photograph and its boxes; None if it cannot be read.
-
-    Args:
-        long_side: Makes a larger picture smaller, to so many pixels.
-    """
+def read_photo(root: Path, file: str) -> Photo | None:
+    """Reads a photograph and its boxes; None if it cannot be read."""
     path = root / "images" / file
     image = cv2.imread(str(path))
     if image is None:
         return None
-    if long_side and max(image.shape[:2]) > long_side:
-        scale = long_side / max(image.shape[:2])
-        image = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
     height, width = image.shape[:2]
     rows = []
     for line in (root / "labels" / f"{path.stem}.txt").read_text().splitlines():
@@ -70,6 +100,58 @@ def read_photo(root: Path, file: str, long_side: int | None = None) -> Photo | N
     return Photo(path, image.astype(np.uint8), boxes)
 
 
+def correct(photo: Photo, corrections: Sequence[Correction]) -> Photo:
+    """Puts a photograph's boxes right.
+
+    ``add`` adds a plate that has no box, ``remove`` takes away the published box that overlaps
+    the one named, ``ignore`` marks a place where nothing is asked, ``negative`` one where a
+    detector has seen a plate and is none.
+    """
+    boxes = photo.boxes
+    listed: dict[str, list[tuple[float, float, float, float]]] = {a: [] for a in ACTIONS}
+    for correction in corrections:
+        listed[correction.action].append(correction.box)
+    wrong = np.array(listed["remove"], np.float32).reshape(-1, 4)
+    if len(boxes) and len(wrong):
+        boxes = boxes[box_iou(boxes, wrong).max(1) < _SAME]
+    added = np.array(listed["add"], np.float32).reshape(-1, 4)
+    return replace(
+        photo,
+        boxes=np.concatenate([boxes, added]),
+        ignore=np.array(listed["ignore"], np.float32).reshape(-1, 4),
+        negatives=np.array(listed["negative"], np.float32).reshape(-1, 4),
+    )
+
+
+def with_corners(photo: Photo, known: Quads) -> Photo:
+    """Gives each box the corners among those known whose own box is nearly it."""
+    corners = np.full((len(photo.boxes), 4, 2), np.nan, np.float32)
+    if len(known) and len(photo.boxes):
+        around = np.concatenate([known.min(1), known.max(1)], 1)
+        overlap = box_iou(photo.boxes, around)
+        best = overlap.argmax(1)
+        same = overlap.max(1) >= _SAME
+        corners[same] = known[best[same]]
+    return replace(photo, corners=corners)
+
+
+def shrink(photo: Photo, long_side: int) -> Photo:
+    """Makes a larger photograph smaller, to so many pixels, and all that lies on it."""
+    scale = long_side / max(photo.image.shape[:2])
+    if scale >= 1:
+        return photo
+    image = cv2.resize(photo.image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+    factor = np.float32(scale)
+    return replace(
+        photo,
+        image=image.astype(np.uint8),
+        boxes=photo.boxes * factor,
+        ignore=photo.ignore * factor,
+        negatives=photo.negatives * factor,
+        corners=None if photo.corners is None else photo.corners * factor,
+    )
+
+
 def without_near(root: Path, files: Sequence[str], apart: Iterable[str]) -> list[str]:
     """The files that are neither among those kept apart nor nearly equal to one of them."""
     apart = set(apart)
@@ -78,24 +160,109 @@ def without_near(root: Path, files: Sequence[str], apart: Iterable[str]) -> list
     return sorted(f for group in groups if not apart.intersection(group) for f in group)
 
 
-def read_boxes(path: Path) -> dict[str, Boxes]:
+def read_truth(path: Path) -> dict[str, Truth]:
     """Checked boxes by file from a CSV with columns ``file,x1,y1,x2,y2`` in pixels.
 
-    A file without plates has one row with empty numbers.
+    A file without plates has one row with empty numbers. A column ``ignore``, where there is
+    one, holds 1 for a plate that does not count.
 
     Raises:
-        DataError: The file is missing, or has no such columns.
+        DataError: The file is missing, or a row is not so.
+    """
+    boxes: dict[str, list[list[float]]] = defaultdict(list)
+    ignore: dict[str, list[list[float]]] = defaultdict(list)
+    files = []
+    for number, row in _rows(path):
+        try:
+            files.append(row["file"])
+            if row["x1"]:
+                box = [float(row[key]) for key in ("x1", "y1", "x2", "y2")]
+                (ignore if row.get("ignore") == "1" else boxes)[row["file"]].append(box)
+        except (KeyError, ValueError, TypeError) as error:
+            raise DataError(
+                f"'{path}', line {number}: needs columns file, x1, y1, x2, y2: {error}"
+            ) from error
+    return {
+        file: Truth(
+            np.array(boxes[file], np.float32).reshape(-1, 4),
+            np.array(ignore[file], np.float32).reshape(-1, 4),
+        )
+        for file in dict.fromkeys(files)
+    }
+
+
+def read_corrections(path: Path) -> dict[str, list[Correction]]:
+    """Corrections by file from a CSV: ``file,x1,y1,x2,y2,action``; see ``correct``.
+
+    Raises:
+        DataError: The file is missing, or a row is not so.
+    """
+    found: dict[str, list[Correction]] = defaultdict(list)
+    for number, row in _rows(path):
+        try:
+            x1, y1, x2, y2 = (float(row[key]) for key in ("x1", "y1", "x2", "y2"))
+            if row["action"] not in ACTIONS:
+                raise ValueError(f"action '{row['action']}' is none of {', '.join(ACTIONS)}")
+            found[row["file"]].append(Correction((x1, y1, x2, y2), row["action"]))
+        except (KeyError, ValueError, TypeError) as error:
+            raise DataError(
+                f"'{path}', line {number}: needs file, x1, y1, x2, y2, action: {error}"
+            ) from error
+    return dict(found)
+
+
+def read_corners(path: Path) -> dict[str, Quads]:
+    """Corners by file from a CSV: ``file,x1,y1,x2,y2,x3,y3,x4,y4``, in pixels.
+
+    Returns:
+        Nx4x2 float32: top-left, top-right, bottom-right, bottom-left of each plate.
+
+    Raises:
+        DataError: The file is missing, or a row is not so.
+    """
+    keys = [f"{axis}{i}" for i in (1, 2, 3, 4) for axis in "xy"]
+    found: dict[str, list[list[float]]] = defaultdict(list)
+    for number, row in _rows(path):
+        try:
+            found[row["file"]].append([float(row[key]) for key in keys])
+        except (KeyError, ValueError, TypeError) as error:
+            raise DataError(
+                f"'{path}', line {number}: needs columns file, {', '.join(keys)}: {error}"
+            ) from error
+    return {f: np.array(rows, np.float32).reshape(-1, 4, 2) for f, rows in found.items()}
+
+
+def read_files(path: Path) -> list[str]:
+    """The column ``file`` of a CSV.
+
+    Raises:
+        DataError: The file is missing, or has no such column.
     """
     try:
+        return [row["file"] for _, row in _rows(path)]
+    except KeyError as error:
+        raise DataError(f"'{path}' needs a column 'file'") from error
+
+
+def prepare(
+    root: Path,
+    file: str,
+    corrections: Mapping[str, Sequence[Correction]],
+    corners: Mapping[str, Quads],
+    long_side: int,
+) -> Photo | None:
+    """A photograph to train on: corrected, with the corners that are known, not too large."""
+    photo = read_photo(root, file)
+    if photo is None:
+        return None
+    photo = correct(photo, corrections.get(file, ()))
+    photo = with_corners(photo, corners.get(file, np.zeros((0, 4, 2), np.float32)))
+    return shrink(photo, long_side)
+
+
+def _rows(path: Path) -> list[tuple[int, dict[str, str]]]:
+    try:
         with path.open(newline="", encoding="utf-8") as file:
-            rows = list(csv.DictReader(file))
-        found: dict[str, list[list[float]]] = {}
-        for row in rows:
-            boxes = found.setdefault(row["file"], [])
-            if row["x1"]:
-                boxes.append([float(row[key]) for key in ("x1", "y1", "x2", "y2")])
-    except OSError as error:
-        raise DataError(f"cannot read '{path}': {error.strerror}") from error
-    except (KeyError, ValueError) as error:
-        raise DataError(f"'{path}' needs columns file, x1, y1, x2, y2: {error}") from error
-    return {file: np.array(boxes, np.float32).reshape(-1, 4) for file, boxes in found.items()}
+            return list(enumerate(csv.DictReader(file), 2))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"cannot read '{path}': {error}") from error

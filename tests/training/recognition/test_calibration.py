@@ -10,8 +10,9 @@ import pytest
 
 from platestream.errors import DataError, OutputError, WeightsError
 from platestream.vision.decoding import calibrated
+from platestream.vision.model_file import default_path
 from platestream.vision.recognizer import Recognizer
-from platestream.vision.weights import default_path, load_weights
+from platestream.vision.weights import load_weights
 from training.recognition.calibration import calibrate, fit_temperature, write_temperature
 from training.recognition.reliability import (
     draw_diagram,
@@ -75,7 +76,7 @@ def test_the_diagram_shows_bars_as_high_as_shares(tmp_path: Path) -> None:
 
 
 def test_weights_keep_the_temperature_and_the_recognizer_uses_it(tmp_path: Path) -> None:
-    source, target = default_path("recognizer"), tmp_path / "w.safetensors"
+    source, target = default_path("recognizer", ".safetensors"), tmp_path / "w.safetensors"
     write_temperature(source, target, 3.0, 0.77)
     before, after = load_weights(source, "recognizer"), load_weights(target, "recognizer")
     assert after.config == {**before.config, "temperature": 3.0, "threshold": 0.77}

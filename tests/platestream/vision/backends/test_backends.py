@@ -136,7 +136,7 @@ def test_shapes_without_end_keep_few_compiled_models(monkeypatch: pytest.MonkeyP
     openvino = pytest.importorskip("platestream.vision.backends.openvino")
     monkeypatch.setattr(openvino, "_COMPILED", 2)
     network = load_network(None, "detector", backend="openvino", threads=1)
-    for width in (32, 64, 96, 64):
+    for width in (64, 128, 192, 128):
         maps = network.run(np.zeros((1, 64, width, 3), np.uint8))
         assert maps.shape == (1, 9, 8, width // 8)
     assert len(network.run._compiled) == 2
@@ -234,7 +234,7 @@ def test_a_config_that_cannot_be(tmp_path: Path) -> None:
     model = onnx.load(model_file.default_path("recognizer", ".onnx"))
     for entry in model.metadata_props:
         if entry.key == "config":
-            entry.value = entry.value.replace('"width": 160', '"width": 1600000')
+            entry.value = entry.value.replace('"width": 192', '"width": 1600000')
     path = tmp_path / "m.onnx"
     path.write_bytes(model.SerializeToString())
     with pytest.raises(WeightsError, match="1600000 x"):
