@@ -35,7 +35,7 @@ Image = npt.NDArray[np.uint8]
 
 SIZE = (1920, 1080)
 _PLATES = ((150, 560), (820, 640), (1500, 580))  # of each, the top left corner in the first frame
-_PLATE_WIDTH = 170
+_PLATE_WIDTH = 220
 _RATE = Fraction(25)
 _STEPS = ("H.264", "JPEG", "detection", "warp", "recognition")
 

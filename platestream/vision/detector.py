@@ -12,9 +12,9 @@ import numpy as np
 import numpy.typing as npt
 
 from platestream.errors import WeightsError
-from platestream.vision.backends import Network, load_network
+from platestream.vision.backends import Network, load_network, probe
 from platestream.vision.geometry import Box, Corners, bounding_box, box_iou, suppress
-from platestream.vision.heatmap import GRID, decode_map
+from platestream.vision.heatmap import GRID, STRIDE, decode_map
 from platestream.vision.recognizer import check
 from platestream.vision.tiling import Tile, is_cut, merge, tiles
 
@@ -110,6 +110,9 @@ class Detector:
             own = float(network.config.get("score_threshold", DEFAULT_SCORE_THRESHOLD))
         except (TypeError, ValueError) as error:
             raise WeightsError(f"'{network.path}' has no usable threshold: {error}") from error
+        width, height = _CLOSE_UP
+        blank = np.zeros((1, height, width, 3), np.uint8)
+        probe(network, blank, (1, 9, height // STRIDE, width // STRIDE))
         chosen = own if score_threshold is None else score_threshold
         return cls(network, chosen, long_side, refine, tile)
 

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from platestream import plates
 from platestream.errors import WeightsError
 from platestream.plates import PlateFormats
-from platestream.vision.backends import Network, load_network
+from platestream.vision.backends import Network, load_network, probe
 from platestream.vision.decoding import PlateText, decode_batch
 from platestream.vision.layout import unstack
 from platestream.vision.plate_image import network_input
@@ -94,6 +94,8 @@ class Recognizer:
             raise WeightsError(
                 f"'{network.path}' does not say what its network takes: {error}"
             ) from error
+        blank = np.zeros((1, 1, size[1], size[0]), np.float32)
+        probe(network, blank, (1, None, len(alphabet) + 1))
         return cls(
             network,
             alphabet,

@@ -102,6 +102,28 @@ def load_network(
     return Network(path, name, run, config)
 
 
+def probe(network: Network, batch: npt.NDArray[Any], expected: tuple[int | None, ...]) -> None:
+    """Runs a network once, to see that it gives what it should.
+
+    Args:
+        expected: The shape of the outputs; None where any number will do.
+
+    Raises:
+        WeightsError: It cannot take such a batch, or gives something else.
+    """
+    try:
+        shape = network.run(batch).shape
+    except Exception as error:  # of runtimes whose exceptions have no common base but this
+        raise WeightsError(
+            f"the network of '{network.path}' does not take {batch.shape}: {error}"
+        ) from error
+    fits = len(shape) == len(expected) and all(
+        want in (None, got) for want, got in zip(expected, shape, strict=True)
+    )
+    if not fits:
+        raise WeightsError(f"the network of '{network.path}' gives {shape}, not {expected}")
+
+
 def choose(path: Path | None, backend: str, device: str) -> str:
     """Which backend ``load_network`` takes.
 

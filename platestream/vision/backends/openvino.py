@@ -33,7 +33,11 @@ class OpenVinoBackend:
         can_bf16 = "BF16" in self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
         if precision == "bf16" and not can_bf16:
             raise SettingsError("this CPU does not compute in bf16; use precision auto or fp32")
-        self.precision = ("bf16" if can_bf16 else "fp32") if precision == "auto" else precision
+        if precision == "auto":
+            # some CPUs only imitate bf16, slowly; openvino's own choice knows them
+            own = self._core.get_property("CPU", "INFERENCE_PRECISION_HINT")
+            precision = "bf16" if own == ov.Type.bf16 else "fp32"
+        self.precision = precision
         self._model = model
         self._options: dict[str, Any] = {
             "PERFORMANCE_HINT": "LATENCY",
@@ -69,6 +73,9 @@ class OpenVinoBackend:
     def _request(self, shape: tuple[int, ...]) -> ov.InferRequest:
         request = self._compiled.get(shape)
         if request is None:
+            declared = self._model.inputs[0].partial_shape
+            if not declared.compatible(ov.PartialShape(list(shape))):
+                raise ValueError(f"a batch of shape {shape} for a network that takes {declared}")
             model = self._model.clone()
             model.reshape(list(shape))
             request = self._core.compile_model(model, "CPU", self._options).create_infer_request()

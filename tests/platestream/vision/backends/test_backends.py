@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -227,15 +230,46 @@ def test_a_damaged_graph_is_refused(backend: str, tmp_path: Path) -> None:
         load_network(path, "recognizer", backend=backend)
 
 
-def test_a_config_that_cannot_be(tmp_path: Path) -> None:
+def widened(width: int) -> Callable[[dict[str, Any]], object]:
+    return lambda config: config["network"].update(width=width)
+
+
+@pytest.mark.parametrize("backend", ["openvino", "onnxruntime"])
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (widened(1_600_000), "1600000 x"),
+        (widened(992), "does not take"),
+        (lambda config: config.update(alphabet=config["alphabet"][1:]), "gives .* not"),
+        (lambda config: config.pop("alphabet"), "does not say what its network takes"),
+    ],
+)
+def test_a_config_that_does_not_fit_the_network(
+    backend: str, change: Callable[[dict[str, Any]], object], sentence: str, tmp_path: Path
+) -> None:
+    need(backend, "onnx")
+    import onnx
+
+    model = onnx.load(model_file.default_path("recognizer", ".onnx"))
+    (entry,) = (entry for entry in model.metadata_props if entry.key == "config")
+    config = json.loads(entry.value)
+    change(config)
+    entry.value = json.dumps(config)
+    path = tmp_path / "m.onnx"
+    path.write_bytes(model.SerializeToString())
+    with pytest.raises(WeightsError, match=sentence):
+        Recognizer.load(path, backend=backend)
+
+
+def test_a_network_of_the_other_task_that_claims_to_be_a_detector(tmp_path: Path) -> None:
     need("openvino", "onnx")
     import onnx
 
     model = onnx.load(model_file.default_path("recognizer", ".onnx"))
     for entry in model.metadata_props:
-        if entry.key == "config":
-            entry.value = entry.value.replace('"width": 192', '"width": 1600000')
+        if entry.key == "task":
+            entry.value = "detector"
     path = tmp_path / "m.onnx"
     path.write_bytes(model.SerializeToString())
-    with pytest.raises(WeightsError, match="1600000 x"):
-        Recognizer.load(path)
+    with pytest.raises(WeightsError, match="does not take"):
+        Detector.load(path)
