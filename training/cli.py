@@ -365,7 +365,7 @@ def _clean_labels(
     ] = None,
     reviewed: Annotated[
         Path | None,
-        typer.Option(help="Texts that a person read: file,text; they overrule everything."),
+        typer.Option(help="What a person read: file,text,readable; it overrules everything."),
     ] = None,
     report: Annotated[
         Path | None, typer.Option(help="An HTML page, the most suspicious labels first.")
@@ -383,6 +383,7 @@ def _clean_labels(
     _need_training()
     from collections import Counter
 
+    from platestream import plates
     from platestream.vision.recognizer import Recognizer
     from training import labels as label_files
     from training.recognition.cleaning import judge, write_corrections
@@ -418,9 +419,16 @@ def _clean_labels(
         return Recognizer.load(weights, backend="torch")
 
     verdicts = judge(
-        folder, groups, second, label_files.read_csv(reviewed) if reviewed else {}, fold,
-        folds=folds, seed=seed,
-    )  # fmt: skip
+        folder,
+        groups,
+        second,
+        label_files.read_csv(reviewed, alphabet=plates.alphabet(), folder=folder, unreadable=True)
+        if reviewed
+        else {},
+        fold,
+        folds=folds,
+        seed=seed,
+    )
     write_corrections(output, verdicts)
     if report:
         write_report(report, folder, verdicts)

@@ -105,15 +105,18 @@ def _settle(name: Name, candidates: list[str], tails: set[str]) -> str | None:
 
 
 def read_csv(
-    path: Path, *, alphabet: str | None = None, folder: Path | None = None
+    path: Path,
+    *,
+    alphabet: str | None = None,
+    folder: Path | None = None,
+    unreadable: bool = False,
 ) -> dict[str, str]:
     """Reads texts by file name from a CSV with columns ``file,text`` or ``filename,reading``.
-
-    Rows with ``readable`` 0 are left out.
 
     Args:
         alphabet: Where given, texts may have no other characters.
         folder: Where given, every file must be there.
+        unreadable: Rows with ``readable`` 0 are given with an empty text, instead of left out.
 
     Raises:
         DataError: The labels are missing or have no such columns, or a row has a character that
@@ -132,9 +135,11 @@ def read_csv(
         name, text = row.get("file") or row.get("filename"), row.get("text", row.get("reading"))
         if name is None or text is None:
             raise DataError(f"'{path}' needs columns 'file' and 'text' (or 'filename', 'reading')")
-        if row.get("readable", "1") == "0":
-            continue
         text = text.strip().upper()
+        if row.get("readable", "1") == "0":
+            if not unreadable:
+                continue
+            text = ""
         strange = [char for char in text if alphabet is not None and char not in alphabet]
         if strange:
             raise DataError(

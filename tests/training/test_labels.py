@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from platestream import plates
 from platestream.errors import DataError
 from training import labels
 
@@ -60,3 +61,11 @@ def test_a_csv_of_labels(tmp_path: Path) -> None:
         labels.read_csv(path)
     with pytest.raises(DataError, match="none"):
         labels.read_csv(tmp_path / "none.csv")
+
+
+def test_unreadable_rows_are_left_out_or_empty(tmp_path: Path) -> None:
+    path = tmp_path / "l.csv"
+    path.write_text("file,text,readable\na.png,A001AA77,1\nb.png,A0?,0\n")
+    assert labels.read_csv(path, alphabet=plates.alphabet()) == {"a.png": "A001AA77"}
+    both = labels.read_csv(path, alphabet=plates.alphabet(), unreadable=True)
+    assert both == {"a.png": "A001AA77", "b.png": ""}
