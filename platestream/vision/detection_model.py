@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -101,15 +100,3 @@ def build(config: dict[str, Any]) -> PlateCentres:
     return PlateCentres(
         CentresConfig(tuple(config["channels"]), tuple(config["blocks"]), int(config["head"]))
     )
-
-
-def fold(model: PlateCentres) -> PlateCentres:
-    """Folds batch normalisation into the convolutions, for inference; changes the model."""
-    model.eval()
-    for module in model.modules():
-        if isinstance(module, _Conv) and isinstance(module[1], nn.BatchNorm2d):
-            convolution = module[0]
-            assert isinstance(convolution, nn.Conv2d)
-            module[0] = torch.nn.utils.fusion.fuse_conv_bn_eval(convolution, module[1])
-            module[1] = nn.Identity()
-    return model

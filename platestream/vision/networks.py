@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from platestream.errors import WeightsError
 from platestream.vision import detection_model, recognition_model
+from platestream.vision.folding import fold
 from platestream.vision.weights import Weights
 
 
@@ -65,9 +66,9 @@ def build(path: Path, task: str, weights: Weights) -> nn.Module:
         if task == "detector":
             detector = detection_model.build(weights.config["network"])
             detector.load_state_dict(weights.tensors)
-            return PlateMaps(detection_model.fold(detector)).eval()
+            return PlateMaps(fold(detector)).eval()
         recognizer = recognition_model.build(weights.config["network"])
         recognizer.load_state_dict(weights.tensors)
-        return PlateTexts(recognition_model.fold(recognizer)).eval()
+        return PlateTexts(fold(recognizer)).eval()
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise WeightsError(f"'{path}' does not fit its own network: {error}") from error

@@ -175,15 +175,3 @@ def build(config: dict[str, Any]) -> PlateLine:
         key: tuple(value) if isinstance(value, list) else value for key, value in config.items()
     }
     return PlateLine(LineConfig(**values))
-
-
-def fold(model: PlateLine) -> PlateLine:
-    """Folds batch normalisation into the convolutions, for inference; changes the model."""
-    model.eval()
-    for module in model.modules():
-        if isinstance(module, _Conv) and isinstance(module[1], nn.BatchNorm2d):
-            convolution = module[0]
-            assert isinstance(convolution, nn.Conv2d)
-            module[0] = torch.nn.utils.fusion.fuse_conv_bn_eval(convolution, module[1])
-            module[1] = nn.Identity()
-    return model
