@@ -88,3 +88,13 @@ def test_formats_of_ones_own(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     own.write_text("alphabet = 5")
     assert options.invoke_app(cli.app, "platestream", arguments) == 2
     assert "own.toml" in capsys.readouterr().err
+
+
+def test_every_training_command_can_be_called() -> None:
+    from training.cli import app as training
+
+    names = {command.name for command in training.registered_commands}
+    names |= {group.name for group in training.registered_groups}
+    here = {command.name for command in cli.app.registered_commands}
+    assert {"clean-labels", "contact-sheet"} <= names
+    assert names <= here

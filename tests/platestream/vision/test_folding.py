@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import pytest
-
-torch = pytest.importorskip("torch")
+import torch
 
 from platestream.vision.detection_model import CentresConfig, PlateCentres
 from platestream.vision.folding import fold
