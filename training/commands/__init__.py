@@ -1,0 +1,1 @@
+"""The commands of training, one module each; ``training.cli`` puts them together."""

@@ -1,0 +1,60 @@
+"""What several commands take, and what they need before they can start."""
+
+from __future__ import annotations
+
+import csv
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from platestream.errors import DataError, PlatestreamError
+
+CHECKED = Path(__file__).parents[1] / "data"  # lists of what was looked at by eye
+PLAIN = {"add_completion": False, "pretty_exceptions_enable": False, "no_args_is_help": True}
+
+Data = Annotated[Path, typer.Option(help="The folder with the pictures.")]
+Seed = Annotated[int, typer.Option()]
+Logs = Annotated[Path, typer.Option(help="Checkpoints, TensorBoard and CSV logs.")]
+Resume = Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint in --logs.")]
+Json = Annotated[
+    bool, typer.Option("--json", help="One JSON object on stdout, nothing else there.")
+]
+Weights = Annotated[Path | None, typer.Option(help="Default: the shipped ones.")]
+Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:0, …")]
+Backend = Annotated[str, typer.Option(help="auto, openvino, onnxruntime or torch.")]
+Precision = Annotated[str, typer.Option(help="auto, fp32 or bf16.")]
+Latency = Annotated[bool, typer.Option("--latency", help="Time every backend on one core too.")]
+Threads = Annotated[int, typer.Option(min=1, help="CPU threads of the network.")]
+
+
+def need_training() -> None:
+    """Sees that what training needs is installed.
+
+    Raises:
+        PlatestreamError: It is not.
+    """
+    missing = [name for name in ("torch", "catalyst", "albumentations") if find_spec(name) is None]
+    if missing:
+        raise PlatestreamError(
+            f"training needs {' and '.join(missing)}: pip install 'platestream[train]'"
+        )
+
+
+def last_checkpoint(logs: Path) -> Path:
+    """Where a run that is to go on has left its state.
+
+    Raises:
+        DataError: It has left none.
+    """
+    path = logs / "checkpoints" / "runner.last.pth"
+    if not path.is_file():
+        raise DataError(f"nothing to resume: '{path}' is not there")
+    return path
+
+
+def column(path: Path) -> list[str]:
+    """The column ``file`` of a CSV."""
+    with path.open(newline="", encoding="utf-8") as file:
+        return [row["file"] for row in csv.DictReader(file)]

@@ -1,0 +1,100 @@
+"""``platestream evaluate recognizer|detector``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from platestream.vision.backends import Network
+from training.commands.arguments import (
+    PLAIN,
+    Backend,
+    Data,
+    Device,
+    Json,
+    Latency,
+    Precision,
+    Weights,
+)
+from training.commands.reports import report
+
+app = typer.Typer(**PLAIN, help="Judges a model on data it has not seen.")  # type: ignore[arg-type]
+
+
+@app.command("recognizer")
+def _evaluate_recognizer(
+    data: Data,
+    labels: Annotated[
+        Path | None, typer.Option(help="Checked texts: file,text. Default: the file names.")
+    ] = None,
+    negatives: Annotated[
+        Path | None, typer.Option(help="Which of Negative to take: file. Default: all.")
+    ] = None,
+    weights: Weights = None,
+    threshold: Annotated[float | None, typer.Option(min=0, max=1)] = None,
+    backend: Backend = "auto",
+    device: Device = "cpu",
+    precision: Precision = "auto",
+    latency: Latency = False,
+    as_json: Json = False,
+) -> None:
+    """Judges the recognizer on plate crops."""
+    from platestream.vision.recognizer import Recognizer
+    from training.recognition.evaluation import evaluate
+
+    recognizer = Recognizer.load(
+        weights, backend=backend, device=device, precision=precision, threshold=threshold
+    )
+    result = computed(recognizer.network) | evaluate(recognizer, data, labels, negatives)
+    if latency:
+        from training.latency import recognizer_latency
+
+        result["latency"] = recognizer_latency(weights, device)
+    report(result, as_json)
+
+
+@app.command("detector")
+def _evaluate_detector(
+    data: Data,
+    labels: Annotated[
+        Path | None,
+        typer.Option(help="Checked boxes: file,x1,y1,x2,y2,ignore. Default: data/labels."),
+    ] = None,
+    corrections: Annotated[
+        Path | None, typer.Option(help="What the boxes have wrong: file,x1,y1,x2,y2,action.")
+    ] = None,
+    empty: Annotated[
+        Path | None, typer.Option(help="A folder of pictures without a plate.")
+    ] = None,
+    negatives: Annotated[
+        Path | None, typer.Option(help="Which of --empty to take: file. Default: all.")
+    ] = None,
+    weights: Weights = None,
+    threshold: Annotated[float | None, typer.Option(min=0, max=1)] = None,
+    backend: Backend = "auto",
+    device: Device = "cpu",
+    precision: Precision = "auto",
+    latency: Latency = False,
+    as_json: Json = False,
+) -> None:
+    """Judges the detector on street photographs."""
+    from platestream.vision.detector import Detector
+    from training.detection.evaluation import evaluate
+
+    detector = Detector.load(
+        weights, backend=backend, device=device, precision=precision, score_threshold=threshold
+    )
+    result = computed(detector.network) | evaluate(
+        detector, data, labels, corrections, empty, negatives
+    )
+    if latency:
+        from training.latency import detector_latency
+
+        result["latency"] = detector_latency(weights, device)
+    report(result, as_json)
+
+
+def computed(network: Network) -> dict[str, Any]:
+    return {"backend": network.backend, "computed_in": network.run.precision}

@@ -1,0 +1,186 @@
+"""``platestream train recognizer|detector``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from platestream.errors import DataError
+from training.commands.arguments import (
+    CHECKED,
+    PLAIN,
+    Data,
+    Device,
+    Logs,
+    Resume,
+    Seed,
+    Threads,
+    column,
+    last_checkpoint,
+    need_training,
+)
+from training.commands.reports import say
+
+app = typer.Typer(**PLAIN, help="Trains a model; it can be resumed.")  # type: ignore[arg-type]
+
+
+@app.command("recognizer")
+def _train_recognizer(
+    data: Data,
+    output: Annotated[Path, typer.Option(help="The weights.")],
+    labels: Annotated[
+        Path | None, typer.Option(help="Another reading of some files: filename,reading.")
+    ] = None,
+    corrections: Annotated[
+        Path | None, typer.Option(help="Texts in place of the others' (empty: none): file,text.")
+    ] = None,
+    photos: Annotated[
+        Path | None,
+        typer.Option(help="Street photographs (images, labels): their plates, and backgrounds."),
+    ] = None,
+    mixer: Annotated[
+        str, typer.Option(help="What looks along the line: attention, lstm or none.")
+    ] = "attention",
+    start: Annotated[Path | None, typer.Option(help="Weights to begin from.")] = None,
+    logs: Logs = Path("runs/recognizer"),
+    epochs: Annotated[int, typer.Option(min=1)] = 36,
+    steps: Annotated[int, typer.Option(min=1, help="Batches an epoch.")] = 100,
+    synthetic_epochs: Annotated[int, typer.Option(min=0, help="Without real crops.")] = 8,
+    learning_rate: Annotated[float, typer.Option()] = 1.5e-3,
+    patience: Annotated[int, typer.Option(help="Epochs without a better score.")] = 12,
+    threads: Threads = 2,
+    device: Device = "cpu",
+    seed: Seed = 0,
+    resume: Resume = False,
+) -> None:
+    """Trains the recognizer on plate crops and synthetic plates."""
+    need_training()
+    from platestream import plates
+    from training import labels as label_files
+    from training.recognition.crops import gather, gather_photos
+    from training.recognition.grounds import plate_free
+    from training.recognition.plate_pictures import corner_detector, load
+    from training.recognition.run import Options, train
+
+    crops = gather(
+        data,
+        label_files.read_csv(labels) if labels else {},
+        column(CHECKED / "crops_validation.csv"),
+        column(CHECKED / "negative_validation.csv"),
+        corrections=label_files.read_csv(corrections, alphabet=plates.alphabet())
+        if corrections
+        else None,
+        seed=0,
+    )
+    say(
+        f"{len(crops.train)} crops to train on, {len(crops.valid)} to watch, {crops.held_out} held "
+        f"out, {len(crops.unlabelled)} without a label"
+    )
+    for file, reason in sorted(crops.unlabelled.items()):
+        say(f"  no label: {file}: {reason}")
+    grounds = []
+    train_crops, valid_crops = crops.train, crops.valid
+    if photos:
+        apart = column(CHECKED / "photos_validation.csv")
+        grounds = plate_free(photos, apart, 400, 0)
+        more, watched = gather_photos(photos, CHECKED / "photos_texts.csv", apart)
+        say(f"{len(more)} plates of photographs to train on, {len(watched)} to watch")
+        train_crops, valid_crops = train_crops + more, valid_crops + watched
+    score = train(
+        load(train_crops, corner_detector()),
+        load(valid_crops),
+        grounds,
+        output,
+        Options(
+            logs=logs,
+            seed=seed,
+            epochs=epochs,
+            steps=steps,
+            synthetic_epochs=synthetic_epochs,
+            mixer=_mixer(mixer),
+            learning_rate=learning_rate,
+            patience=patience,
+            threads=threads,
+            device=device,
+            start=start,
+            resume=last_checkpoint(logs) if resume else None,
+        ),
+    )
+    say(f"best score {score:.4f}; weights: {output}")
+
+
+@app.command("detector")
+def _train_detector(
+    data: Data,
+    output: Annotated[Path, typer.Option(help="The weights.")],
+    corrections: Annotated[
+        Path | None, typer.Option(help="What the boxes have wrong: file,x1,y1,x2,y2,action.")
+    ] = None,
+    corners: Annotated[
+        Path | None, typer.Option(help="Corners of the photographs' plates: file,x1,y1,…,y4.")
+    ] = None,
+    crops: Annotated[
+        Path | None, typer.Option(help="CropNumbers: close-ups of plates (NumBase) and of none.")
+    ] = None,
+    crop_corners: Annotated[
+        Path | None, typer.Option(help="Corners of the crops' plates: file,x1,y1,…,y4.")
+    ] = None,
+    logs: Logs = Path("runs/detector"),
+    epochs: Annotated[int, typer.Option(min=1)] = 60,
+    steps: Annotated[int, typer.Option(min=1, help="Batches an epoch.")] = 50,
+    learning_rate: Annotated[float, typer.Option()] = 2e-3,
+    threads: Threads = 2,
+    device: Device = "cpu",
+    precision: Annotated[str, typer.Option(help="bf16 or fp32, on a CPU.")] = "bf16",
+    seed: Seed = 0,
+    resume: Resume = False,
+) -> None:
+    """Trains the detector on street photographs and plates put into them."""
+    need_training()
+    from training.detection.material import gather
+    from training.detection.run import Options, train
+
+    crops_apart = [
+        file
+        for name in ("crops_validation", "negative_validation", "negative_exceptions")
+        for file in column(CHECKED / f"{name}.csv")
+    ]
+    gathered = gather(
+        data,
+        column(CHECKED / "photos_validation.csv"),
+        corrections=corrections,
+        corners=corners,
+        crops=crops,
+        crop_corners=crop_corners,
+        crops_apart=crops_apart,
+    )
+    material = gathered.material
+    say(
+        f"{len(material.photos)} photographs to train on, {len(gathered.watched)} to watch, "
+        f"{len(material.crops)} close-ups, {len(material.negatives)} crops without a plate"
+    )
+    score = train(
+        material,
+        gathered.watched,
+        output,
+        Options(
+            logs=logs,
+            seed=seed,
+            epochs=epochs,
+            steps=steps,
+            learning_rate=learning_rate,
+            threads=threads,
+            device=device,
+            precision=precision,
+            resume=last_checkpoint(logs) if resume else None,
+        ),
+    )
+    say(f"best F1 {score:.4f}; weights: {output}")
+
+
+def _mixer(name: str) -> Any:
+    if name not in ("attention", "lstm", "none"):
+        raise DataError(f"no mixer '{name}'; there are attention, lstm and none")
+    return name
