@@ -51,6 +51,7 @@ def clean_labels(
     from platestream.vision.recognizer import Recognizer
     from training import labels as label_files
     from training.recognition.cleaning import judge, write_corrections
+    from training.recognition.cleaning_report import write_report
     from training.recognition.crops import (
         Crop,
         gather_photos,

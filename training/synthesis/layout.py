@@ -3,8 +3,8 @@
 Sizes of plates and characters and the thickness of their lines are those of GOST R 50577-93 and
 -2018: 520x112 mm for one line; 290x170 (1A), 245x185 and, since 2019, 190x145 (motorcycles) and
 288x206 (tractors, road machines) for two; characters 76, 58 and 20 mm high with lines of 11, 9 and
-3 mm. The standard's drawings leave room for makers; the places of the parts here are measured on
-photographs, and ``render_plate`` varies them.
+3 mm. The standard's drawings leave room for makers: the places of the parts are measured on
+photographs for type 1 and estimated for the others, and ``render_plate`` varies them.
 """
 
 from __future__ import annotations
