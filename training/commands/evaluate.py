@@ -1,4 +1,4 @@
-"""``platestream evaluate recognizer|detector``."""
+"""``platestream evaluate recognizer|detector|reader``."""
 
 from __future__ import annotations
 
@@ -94,6 +94,23 @@ def _evaluate_detector(
 
         result["latency"] = detector_latency(weights, device)
     report(result, as_json)
+
+
+@app.command("reader")
+def _evaluate_reader(
+    data: Data,
+    labels: Annotated[Path, typer.Option(help="file,x1,y1,x2,y2,text,readable,lines.")],
+    threshold: Annotated[float | None, typer.Option(min=0, max=1)] = None,
+    backend: Backend = "auto",
+    device: Device = "cpu",
+    as_json: Json = False,
+) -> None:
+    """Judges detector and recognizer together on whole photographs."""
+    from platestream.vision.reader import PlateReader
+    from training.reader_evaluation import evaluate
+
+    reader = PlateReader.load(backend=backend, device=device, threshold=threshold)
+    report(evaluate(reader, data, labels), as_json)
 
 
 def computed(network: Network) -> dict[str, Any]:

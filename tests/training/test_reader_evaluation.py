@@ -1,0 +1,57 @@
+"""The whole path judged on photographs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from platestream.errors import DataError
+from platestream.vision.reader import PlateReader
+from training.reader_evaluation import evaluate
+from training.synthesis.paste import composite
+from training.synthesis.plate import render_plate
+
+HEAD = "file,x1,y1,x2,y2,text,readable,lines\n"
+
+
+@pytest.fixture
+def photo(tmp_path: Path) -> Path:
+    """A grey picture with one clean plate."""
+    image = np.full((360, 640, 3), 90, np.uint8)
+    corners = np.array([[200, 150], [420, 150], [420, 197], [200, 197]], np.float32)
+    composite(image, render_plate("A123BC77", "ru-1"), corners, blur=0.6)
+    (tmp_path / "images").mkdir()
+    cv2.imwrite(str(tmp_path / "images" / "a.png"), image)
+    return tmp_path
+
+
+def test_plates_are_found_read_or_missed(photo: Path) -> None:
+    truth = photo / "t.csv"
+    truth.write_text(
+        HEAD
+        + "a.png,200,150,420,197,A123BC77,1,1\n"  # right
+        + "a.png,10,10,90,30,B456EK99,1,1\n"  # not there
+        + "a.png,500,300,560,320,,0,1\n"  # not asked for
+    )
+    result = evaluate(PlateReader.load(threads=1), photo, truth)
+    assert (result["found"]["hits"], result["found"]["of"]) == (1, 2)
+    assert result["found_and_exact"]["hits"] == 1
+    assert [m["read"] for m in result["mistakes"]] == ["not found"]
+    truth.write_text(HEAD + "a.png,200,150,420,197,A128BC77,1,1\n")
+    result = evaluate(PlateReader.load(threads=1), photo, truth)
+    assert (result["found"]["hits"], result["found_and_exact"]["hits"]) == (1, 0)
+    assert result["mistakes"] == [{"file": "a.png", "text": "A128BC77", "read": "A123BC77"}]
+
+
+def test_nothing_to_judge_and_a_missing_photograph_are_said(photo: Path) -> None:
+    truth = photo / "t.csv"
+    reader = PlateReader.load(threads=1)
+    truth.write_text(HEAD)
+    with pytest.raises(DataError, match="no readable plate"):
+        evaluate(reader, photo, truth)
+    truth.write_text(HEAD + "b.png,1,2,3,4,A123BC77,1,1\n")
+    with pytest.raises(DataError, match=r"b\.png"):
+        evaluate(reader, photo, truth)

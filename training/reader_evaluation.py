@@ -1,0 +1,68 @@
+"""Judging the whole path on photographs: plates found and read exactly."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from platestream.errors import DataError
+from platestream.vision.geometry import box_iou
+from platestream.vision.reader import PlateReader, ReadPlate
+from training.intervals import share
+from training.recognition.crops import Crop, photo_crops
+
+_OVERLAP = 0.5
+
+
+def evaluate(reader: PlateReader, root: Path, truth: Path) -> dict[str, Any]:
+    """Reads photographs whose plates' texts are known.
+
+    Args:
+        root: A folder with ``images``.
+        truth: A CSV as ``photo_crops`` takes it; plates that nobody can read are not asked for.
+
+    Returns:
+        Shares with their intervals, and every mistake.
+
+    Raises:
+        DataError: The CSV does not fit, or a photograph cannot be read.
+    """
+    by_photo: dict[Path, list[Crop]] = defaultdict(list)
+    for crop in photo_crops(root, truth):
+        by_photo[crop.path].append(crop)
+    if not by_photo:
+        raise DataError(f"'{truth}' names no readable plate")
+    pairs: list[tuple[Crop, ReadPlate | None]] = []
+    for path, crops in sorted(by_photo.items()):
+        image = cv2.imread(str(path))
+        if image is None:
+            raise DataError(f"'{path}' cannot be read")
+        (found,) = reader.read([image.astype(np.uint8)])
+        pairs += [(crop, _hit(crop, found)) for crop in crops]
+    hits = [(crop.text, read.text) for crop, read in pairs if read is not None]
+    accepted = [(text, read) for text, read in hits if read.accepted]
+    return {
+        "photographs": len(by_photo),
+        "found": share(len(hits), len(pairs)),
+        "found_and_exact": share(sum(read.guess == text for text, read in hits), len(pairs)),
+        "accepted": share(len(accepted), len(pairs)),
+        "accepted_right": share(sum(read.text == text for text, read in accepted), len(accepted)),
+        "mistakes": [
+            {"file": crop.path.name, "text": crop.text, "read": "not found" if read is None
+             else read.text.text}
+            for crop, read in pairs if read is None or read.text.guess != crop.text
+        ],
+    }  # fmt: skip
+
+
+def _hit(crop: Crop, found: list[ReadPlate]) -> ReadPlate | None:
+    """The detection that overlaps a plate's box most, if it does so by half."""
+    boxes = np.array([one.detection.box for one in found], np.float32).reshape(-1, 4)
+    shared = box_iou(boxes, np.array([crop.box], np.float32))[:, 0]
+    if not len(shared) or shared.max() < _OVERLAP:
+        return None
+    return found[int(shared.argmax())]
