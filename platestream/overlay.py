@@ -42,7 +42,7 @@ def draw(image: Image, plates: Sequence[Plate], age_ms: int) -> None:
         corners = np.clip(corners, -2 * image.shape[1], 3 * image.shape[1])
         points = np.rint(corners * 8).astype(np.int32)
         cv2.polylines(image, [points], True, colour, max(1, round(2 * scale)), cv2.LINE_AA, shift=3)
-        if plate.text:
+        if plate.text.strip("?"):  # a row of question marks tells nobody anything
             words = _words(plate, age_ms)
             taken.append(_draw_label(image, _box(plate), words, colour, scale, taken))
 
