@@ -116,13 +116,16 @@ class _Renderer:
             try:
                 self._latest.add(messages.parse_reading(fields))
             except MessageError as error:
-                self._session.log.error(f"a reading was refused: {error}")
+                self._refused(f"a reading was refused: {error}")
         for fields in self._tracks.read():
             try:
                 tracks = messages.parse_tracks(fields)
             except MessageError as error:
-                self._session.log.error(f"tracks were refused: {error}")
-            else:
-                if not isinstance(tracks, End):
-                    self._latest.add_tracks(tracks)
-                streams.count(self._session.client, self._camera, refused_by_visualize=1)
+                self._refused(f"tracks were refused: {error}")
+                continue
+            if not isinstance(tracks, End):
+                self._latest.add_tracks(tracks)
+
+    def _refused(self, what: str) -> None:
+        self._session.log.error(what)
+        streams.count(self._session.client, self._camera, refused_by_visualize=1)
