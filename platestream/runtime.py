@@ -79,6 +79,10 @@ class Session:
                 return True
         return False
 
+    def count(self, camera: str, **counters: int) -> None:
+        """Adds to a camera's counters in Redis; zeros are left out."""
+        streams.count(self.client, camera, **counters)
+
     def replica_name(self) -> str:
         """This process's name in a consumer group: host and process."""
         return f"{self.service}-{socket.gethostname()}-{os.getpid()}"

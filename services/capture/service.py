@@ -102,7 +102,7 @@ def _follow(session: Session) -> None:
             tries = min(tries + 1, 10)
             session.log.warning(f"{error}; trying again in {pause:.1f} s")
             if recording is not None:
-                streams.count(session.client, session.settings.camera, reconnects=1)
+                session.count(session.settings.camera, reconnects=1)
             session.stopping.wait(pause)
     if recording is not None:
         _end(session, recording, "stopped" if session.stopped() else "end of stream")

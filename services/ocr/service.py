@@ -45,15 +45,13 @@ def run(session: Session) -> None:
     while not session.stopped():
         if time.monotonic() >= next_claim:
             claimed, lost = consumer.claim(settings.claim_after_ms, settings.batch)
-            streams.count(
-                session.client, camera, claimed_by_ocr=len(claimed), trimmed_before_ocr=lost
-            )
+            session.count(camera, claimed_by_ocr=len(claimed), trimmed_before_ocr=lost)
             replica.handle(claimed)
             if not claimed:
                 next_claim = time.monotonic() + settings.claim_after_ms / 2000
         if replica.newest_only:
             skipped = consumer.skip_to_newest(camera, 1)
-            streams.count(session.client, camera, skipped_by_ocr=skipped)
+            session.count(camera, skipped_by_ocr=skipped)
         replica.handle(consumer.read(1 if replica.newest_only else settings.batch, _BLOCK_MS))
     consumer.leave()
 
@@ -106,7 +104,7 @@ class _Replica:
         """The frame of an entry; None if there is nothing to read, which is then dealt with."""
         camera = self._session.settings.camera
         if delivery.fields is None:
-            streams.count(self._session.client, camera, trimmed_before_ocr=1)
+            self._session.count(camera, trimmed_before_ocr=1)
             self._consumer.ack(delivery.id)
             return None
         if delivery.deliveries > self._session.settings.ocr.max_deliveries:
@@ -143,7 +141,7 @@ class _Replica:
             return plate
         crop = pixels.pack_crop(read.crop)
         if not crop:
-            streams.count(self._session.client, self._session.settings.camera, crops_left_out=1)
+            self._session.count(self._session.settings.camera, crops_left_out=1)
         return plate.model_copy(update={"crop": crop})
 
     def _fail(self, delivery: Delivery, error: Exception) -> None:

@@ -31,7 +31,7 @@ def run(session: Session) -> None:
             skipped = consumer.skip_to_newest(
                 camera, session.settings.visualize.live_backlog_frames
             )
-            streams.count(session.client, camera, skipped_by_visualize=skipped)
+            session.count(camera, skipped_by_visualize=skipped)
 
 
 def _handle(
@@ -39,7 +39,7 @@ def _handle(
 ) -> None:
     camera = session.settings.camera
     if delivery.fields is None:
-        streams.count(session.client, camera, trimmed_before_visualize=1)
+        session.count(camera, trimmed_before_visualize=1)
     else:
         try:
             message = messages.parse_frame(delivery.fields)
@@ -49,7 +49,7 @@ def _handle(
                 return  # stopped while waiting for room: it stays pending for the next visualize
         except MessageError as error:
             session.log.error(f"entry {delivery.id} of {consumer.key}: {error}")
-            streams.count(session.client, camera, refused_by_visualize=1)
+            session.count(camera, refused_by_visualize=1)
     consumer.ack(delivery.id)
 
 
@@ -128,4 +128,4 @@ class _Renderer:
 
     def _refused(self, what: str) -> None:
         self._session.log.error(what)
-        streams.count(self._session.client, self._camera, refused_by_visualize=1)
+        self._session.count(self._camera, refused_by_visualize=1)

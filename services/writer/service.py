@@ -59,7 +59,7 @@ class Writer:
     def _handle(self, session: Session, consumer: GroupConsumer, delivery: Delivery) -> None:
         camera = session.settings.camera
         if delivery.fields is None:
-            streams.count(session.client, camera, trimmed_before_writer=1)
+            session.count(camera, trimmed_before_writer=1)
             consumer.ack(delivery.id)
             return
         try:
@@ -79,10 +79,10 @@ class Writer:
                 done, self._unsafe = self._unsafe, delivery.id
                 if done is not None:
                     consumer.ack(done)
-                streams.count(session.client, camera, frames_written=1)
+                session.count(camera, frames_written=1)
         except MessageError as error:
             session.log.error(f"entry {delivery.id} of {consumer.key}: {error}")
-            streams.count(session.client, camera, refused_by_writer=1)
+            session.count(camera, refused_by_writer=1)
             consumer.ack(delivery.id)
 
     def _finish(self, session: Session, end: End) -> None:

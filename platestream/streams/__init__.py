@@ -1,0 +1,112 @@
+"""Redis Streams: keys, producers, consumer groups, back-pressure, claims; nothing else speaks them.
+
+``frames`` and ``rendered`` have one producer per camera and use the frame id as entry id
+(``<frame_id>-0``, and ``<last frame_id>-1`` for the end of a recording): a frame is found by its
+id, and a producer that repeats itself is refused.
+``readings`` come from many replicas, out of order, under automatic ids. ``tracks`` have the frame
+id as entry id again; ``passages`` are numbered, ``<number>-0``.
+"""
+
+from __future__ import annotations
+
+from platestream.streams.cameras import (
+    count,
+    forget_camera,
+    last_frame_id,
+    read_hash,
+    register_camera,
+)
+from platestream.streams.connection import (
+    OUTAGE,
+    connect,
+)
+from platestream.streams.follower import (
+    Follower,
+)
+from platestream.streams.group import (
+    Delivery,
+    GroupConsumer,
+    ensure_group,
+    first_unfinished,
+    group_facts,
+)
+from platestream.streams.keys import (
+    CAMERAS_KEY,
+    OCR,
+    TRACK,
+    VISUALIZE,
+    WRITER,
+    camera_key,
+    camera_keys,
+    counts_key,
+    dead_key,
+    end_id,
+    entry_id,
+    frame_id_of,
+    frames_key,
+    passages_key,
+    readings_key,
+    recording_key,
+    rendered_key,
+    tracker_key,
+    tracks_key,
+)
+from platestream.streams.publishing import (
+    note_captured,
+    publish,
+    publish_dead,
+    publish_readings,
+)
+from platestream.streams.tracks import (
+    TrackerStep,
+    last_passage_id,
+    publish_tracks,
+    read_tracker,
+)
+from platestream.streams.window import (
+    Window,
+)
+
+__all__ = [
+    "CAMERAS_KEY",
+    "OCR",
+    "OUTAGE",
+    "TRACK",
+    "VISUALIZE",
+    "WRITER",
+    "Delivery",
+    "Follower",
+    "GroupConsumer",
+    "TrackerStep",
+    "Window",
+    "camera_key",
+    "camera_keys",
+    "connect",
+    "count",
+    "counts_key",
+    "dead_key",
+    "end_id",
+    "ensure_group",
+    "entry_id",
+    "first_unfinished",
+    "forget_camera",
+    "frame_id_of",
+    "frames_key",
+    "group_facts",
+    "last_frame_id",
+    "last_passage_id",
+    "note_captured",
+    "passages_key",
+    "publish",
+    "publish_dead",
+    "publish_readings",
+    "publish_tracks",
+    "read_hash",
+    "read_tracker",
+    "readings_key",
+    "recording_key",
+    "register_camera",
+    "rendered_key",
+    "tracker_key",
+    "tracks_key",
+]

@@ -1,0 +1,55 @@
+"""What is known of a camera, and its counters."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import redis
+
+from platestream.streams.keys import (
+    CAMERAS_KEY,
+    camera_key,
+    camera_keys,
+    counts_key,
+    frame_id_of,
+    frames_key,
+)
+
+
+def register_camera(client: redis.Redis, camera: str, **facts: str) -> None:
+    """Notes what is known of a camera, for the other services and for ``status``."""
+    client.sadd(CAMERAS_KEY, camera)
+    client.hset(camera_key(camera), mapping=dict[Any, Any](facts))
+
+
+def last_frame_id(client: redis.Redis, camera: str) -> int:
+    """The last frame id that a camera has used; 0 if none. Ids go on from it for ever."""
+    value = cast("bytes | None", client.hget(camera_key(camera), "last_frame_id"))
+    known = int(value) if value else 0
+    rows = cast("Any", client.xrevrange(frames_key(camera), count=1))
+    return max(known, frame_id_of(rows[0][0])) if rows else known
+
+
+def forget_camera(client: redis.Redis, camera: str) -> None:
+    """Deletes a camera's streams and counters; its frame ids still go on from the last."""
+    last = last_frame_id(client, camera)
+    pipeline = client.pipeline(transaction=True)
+    pipeline.delete(*camera_keys(camera))
+    if last:
+        pipeline.hset(camera_key(camera), "last_frame_id", str(last))
+    pipeline.execute()
+
+
+def count(client: redis.Redis, camera: str, **counters: int) -> None:
+    """Adds to a camera's counters; zeros are left out."""
+    pipeline = client.pipeline(transaction=False)
+    for name, amount in counters.items():
+        if amount:
+            pipeline.hincrby(counts_key(camera), name, amount)
+    pipeline.execute()
+
+
+def read_hash(client: redis.Redis, key: str) -> dict[str, str]:
+    """A hash as text; empty if there is none."""
+    raw = cast("dict[bytes, bytes]", client.hgetall(key))
+    return {k.decode("utf-8", "replace"): v.decode("utf-8", "replace") for k, v in raw.items()}

@@ -1,0 +1,193 @@
+"""Consumer groups: reading, acknowledging, claiming, skipping; how far a group has come."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass
+from typing import Any, cast
+
+import redis
+
+from platestream.streams.keys import camera_key, frame_id_of
+from platestream.streams.replies import streams_of
+
+_SKIP_TO_NEWEST = """
+local head = tonumber(redis.call('HGET', KEYS[2], 'last_frame_id') or '0')
+local target = head - tonumber(ARGV[2])
+for _, group in ipairs(redis.call('XINFO', 'GROUPS', KEYS[1])) do
+  local facts = {}
+  for i = 1, #group, 2 do facts[group[i]] = group[i + 1] end
+  if facts['name'] == ARGV[1] then
+    local delivered = tonumber(string.match(facts['last-delivered-id'], '^%d+'))
+    if target > delivered then
+      redis.call('XGROUP', 'SETID', KEYS[1], ARGV[1], string.format('%d-0', target))
+      return target - math.max(delivered, tonumber(ARGV[3]) - 1)
+    end
+  end
+end
+return 0
+"""
+
+
+def ensure_group(client: redis.Redis, key: str, group: str) -> None:
+    """Makes a consumer group that starts at the stream's first entry, if it is not there."""
+    with contextlib.suppress(redis.ResponseError):  # BUSYGROUP: it is there
+        client.xgroup_create(key, group, id="0", mkstream=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """An entry as handed to a consumer.
+
+    Attributes:
+        fields: None where the entry was trimmed before it could be read.
+        deliveries: How often it has been handed out, this time included.
+    """
+
+    id: str
+    fields: dict[bytes, bytes] | None
+    deliveries: int = 1
+
+    @property
+    def frame_id(self) -> int:
+        """The frame's id, for streams whose entry ids are frame ids."""
+        return frame_id_of(self.id)
+
+
+class GroupConsumer:
+    """One consumer of a group on one stream."""
+
+    def __init__(self, client: redis.Redis, key: str, group: str, name: str) -> None:
+        self._client = client
+        self.key = key
+        self.group = group
+        self.name = name
+
+    def join(self) -> None:
+        """Makes the stream and the group where they are missing."""
+        ensure_group(self._client, self.key, self.group)
+
+    def leave(self) -> None:
+        """Takes this consumer out of its group, unless it still holds entries."""
+        held = cast("Any", self._client.xpending_range)(
+            self.key, self.group, "-", "+", 1, consumername=self.name
+        )
+        if not held:
+            self._client.xgroup_delconsumer(self.key, self.group, self.name)
+
+    def read(self, count: int, block_ms: int | None) -> list[Delivery]:
+        """Takes up to ``count`` new entries; waits up to ``block_ms`` for the first of them."""
+        return self._read(">", count, block_ms)
+
+    def own_pending(self, count: int, after: str = "0") -> list[Delivery]:
+        """What was handed to a consumer of this name before and never acknowledged.
+
+        Args:
+            after: Only entries after this id, so that long lists can be gone through in parts.
+        """
+        deliveries = self._read(after, count, None)
+        if not deliveries:
+            return []
+        times = self._times_delivered(deliveries[0].id, deliveries[-1].id, len(deliveries))
+        return [Delivery(d.id, d.fields, times.get(d.id, 2)) for d in deliveries]
+
+    def claim(self, min_idle_ms: int, count: int) -> tuple[list[Delivery], int]:
+        """Takes over entries that another consumer has held for too long.
+
+        Returns:
+            The entries, and how many pending ones had been trimmed and are lost. Redis 7 names
+            the lost in its reply and drops them itself; 6.2 answers nil in their place and
+            leaves them pending, so they are looked up and acknowledged here.
+        """
+        reply = self._client.xautoclaim(
+            self.key, self.group, self.name, min_idle_ms, start_id="0-0", count=count
+        )
+        claimed = [(i, f) for i, f in reply[1] if i is not None and f is not None]
+        lost = len(reply[2]) if len(reply) > 2 and reply[2] else 0
+        if len(claimed) < len(reply[1]):
+            lost += self._drop_trimmed()
+        if not claimed:
+            return [], lost
+        ids = [i.decode() for i, _ in claimed]
+        times = self._times_delivered(ids[0], ids[-1], 10 * len(ids))
+        return [
+            Delivery(i, fields, times.get(i, 2))
+            for i, (_, fields) in zip(ids, claimed, strict=True)
+        ], lost
+
+    def ack(self, *ids: str) -> None:
+        """Says that entries are done with."""
+        if ids:
+            self._client.xack(self.key, self.group, *ids)
+
+    def skip_to_newest(self, camera: str, keep: int) -> int:
+        """Passes over all but the newest ``keep`` frames that nobody of the group has taken.
+
+        One Lua script, so that two replicas cannot set the group back. Returns how many frames
+        were passed over; the caller counts them.
+        """
+        first = self._client.hget(camera_key(camera), "first_frame_id") or b"1"
+        return int(
+            cast(
+                "Any",
+                self._client.eval(
+                    _SKIP_TO_NEWEST,
+                    2,
+                    self.key,
+                    camera_key(camera),
+                    self.group,
+                    str(keep),
+                    cast("bytes", first).decode(),
+                ),
+            )
+        )
+
+    def _read(self, start: str, count: int, block_ms: int | None) -> list[Delivery]:
+        reply = cast(
+            "Any",
+            self._client.xreadgroup(
+                self.group, self.name, {self.key: start}, count=count, block=block_ms
+            ),
+        )
+        return [
+            Delivery(i.decode(), fields or None)
+            for _, entries in streams_of(reply)
+            for i, fields in entries
+        ]
+
+    def _times_delivered(self, first: str, last: str, count: int) -> dict[str, int]:
+        rows = cast("Any", self._client.xpending_range)(
+            self.key, self.group, first, last, count, consumername=self.name
+        )
+        return {row["message_id"].decode(): int(row["times_delivered"]) for row in rows}
+
+    def _drop_trimmed(self) -> int:
+        rows = cast("Any", self._client.xpending_range)(
+            self.key, self.group, "-", "+", 1000, consumername=self.name
+        )
+        ids = [row["message_id"].decode() for row in rows]
+        gone = [i for i in ids if not self._client.xrange(self.key, i, i, count=1)]
+        self.ack(*gone)
+        return len(gone)
+
+
+def first_unfinished(client: redis.Redis, key: str, group: str) -> int:
+    """The lowest frame id that a group has not acknowledged, whether or not it has come yet."""
+    facts = group_facts(client, key).get(group)
+    if facts is None:  # the server lost it (a restart without persistence): make it anew
+        ensure_group(client, key, group)
+        return 0
+    if facts["pending"]:
+        summary = cast("Any", client.xpending(key, group))
+        if summary["min"] is not None:
+            return frame_id_of(summary["min"])
+    return frame_id_of(facts["last-delivered-id"]) + 1
+
+
+def group_facts(client: redis.Redis, key: str) -> dict[str, dict[str, Any]]:
+    """``XINFO GROUPS`` by group name; empty if the stream is not there."""
+    try:
+        rows = client.xinfo_groups(key)
+    except redis.ResponseError:
+        return {}
+    return {cast("bytes", row["name"]).decode(): row for row in rows}

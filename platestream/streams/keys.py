@@ -1,0 +1,93 @@
+"""Names: keys of a camera, consumer groups, entry ids."""
+
+from __future__ import annotations
+
+OCR = "ocr"
+VISUALIZE = "visualize"
+WRITER = "writer"
+TRACK = "track"
+
+CAMERAS_KEY = "cameras"
+
+
+def frames_key(camera: str) -> str:
+    """The stream of a camera's frames; the braces keep a camera in one cluster slot."""
+    return f"frames:{{{camera}}}"
+
+
+def readings_key(camera: str) -> str:
+    """The stream of a camera's readings."""
+    return f"readings:{{{camera}}}"
+
+
+def tracks_key(camera: str) -> str:
+    """The stream of a camera's tracks after every reading."""
+    return f"tracks:{{{camera}}}"
+
+
+def passages_key(camera: str) -> str:
+    """The stream of a camera's passages: plates that have gone."""
+    return f"passages:{{{camera}}}"
+
+
+def tracker_key(camera: str) -> str:
+    """The hash in which the tracker keeps what it knows, for the next tracker."""
+    return f"tracker:{{{camera}}}"
+
+
+def rendered_key(camera: str) -> str:
+    """The stream of a camera's frames with their overlays drawn."""
+    return f"rendered:{{{camera}}}"
+
+
+def dead_key(camera: str) -> str:
+    """The stream of frames that no replica could read, with the error of each."""
+    return f"dead:{{{camera}}}"
+
+
+def camera_key(camera: str) -> str:
+    """The hash of what is known of a camera: source, mode, size, rate, last frame id, …"""
+    return f"camera:{{{camera}}}"
+
+
+def counts_key(camera: str) -> str:
+    """The hash of a camera's counters: frames in, skipped and why, dead, written, …"""
+    return f"counts:{{{camera}}}"
+
+
+def recording_key(camera: str) -> str:
+    """The hash in which the writer keeps what it is writing, for the next writer."""
+    return f"recording:{{{camera}}}"
+
+
+def camera_keys(camera: str) -> list[str]:
+    """All keys of a camera."""
+    makers = (
+        frames_key,
+        readings_key,
+        tracks_key,
+        passages_key,
+        tracker_key,
+        rendered_key,
+        dead_key,
+        camera_key,
+        counts_key,
+        recording_key,
+    )
+    return [make(camera) for make in makers]
+
+
+def entry_id(frame_id: int) -> str:
+    """The entry id of a frame in ``frames`` and ``rendered``."""
+    return f"{frame_id}-0"
+
+
+def end_id(last_frame_id: int) -> str:
+    """The entry id of the end of a recording in ``frames`` and ``rendered``."""
+    return f"{last_frame_id}-1"
+
+
+def frame_id_of(stream_id: str | bytes) -> int:
+    """The frame id of an entry id of ``frames`` or ``rendered``."""
+    text = stream_id.decode() if isinstance(stream_id, bytes) else stream_id
+    return int(text.split("-", 1)[0])

@@ -1,0 +1,81 @@
+"""What the tracker publishes and remembers, in one transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+import redis
+
+from platestream.streams.keys import (
+    TRACK,
+    counts_key,
+    frame_id_of,
+    passages_key,
+    readings_key,
+    tracker_key,
+    tracks_key,
+)
+
+TRACKS_KEPT = 2_000
+PASSAGES_KEPT = 5_000  # of some 5 kB, most of it the picture
+
+
+@dataclass(frozen=True, slots=True)
+class TrackerStep:
+    """What a tracker publishes and remembers of a batch of readings, all of it or nothing.
+
+    Attributes:
+        tracks: Entry ids and fields, in order.
+        passages: The same.
+        remembered: Fields of the tracker's hash that are new or have changed.
+        forgotten: Fields that go.
+        done_ids: The readings that it is done with.
+        counters: What to add to the camera's counters.
+    """
+
+    tracks: Sequence[tuple[str, Mapping[Any, Any]]]
+    passages: Sequence[tuple[str, Mapping[Any, Any]]]
+    remembered: Mapping[Any, Any]
+    forgotten: Sequence[str]
+    done_ids: Sequence[str]
+    counters: Mapping[str, int]
+
+
+def publish_tracks(client: redis.Redis, camera: str, step: TrackerStep) -> None:
+    """Publishes, remembers and acknowledges a tracker's step in one transaction.
+
+    What has been published before, under the same id, is refused by Redis and passed over.
+    """
+    pipeline = client.pipeline(transaction=True)
+    for key, entries, kept in (
+        (tracks_key(camera), step.tracks, TRACKS_KEPT),
+        (passages_key(camera), step.passages, PASSAGES_KEPT),
+    ):
+        for stream_id, fields in entries:
+            pipeline.xadd(key, dict(fields), id=stream_id, maxlen=kept, approximate=True)
+    if step.remembered:
+        pipeline.hset(tracker_key(camera), mapping=dict(step.remembered))
+    if step.forgotten:
+        pipeline.hdel(tracker_key(camera), *step.forgotten)
+    if step.done_ids:
+        pipeline.xack(readings_key(camera), TRACK, *step.done_ids)
+    for name, amount in step.counters.items():
+        if amount:
+            pipeline.hincrby(counts_key(camera), name, amount)
+    for reply in pipeline.execute(raise_on_error=False):
+        if isinstance(reply, Exception) and "equal or smaller" not in str(reply):
+            raise reply
+
+
+def read_tracker(client: redis.Redis, camera: str) -> dict[str, bytes]:
+    """What the last tracker of a camera remembered; empty if nothing."""
+    raw = cast("dict[bytes, bytes]", client.hgetall(tracker_key(camera)))
+    return {k.decode("utf-8", "replace"): v for k, v in raw.items()}
+
+
+def last_passage_id(client: redis.Redis, camera: str) -> int:
+    """The number of the last entry of a camera's passages; 0 if there is none."""
+    rows = cast("Any", client.xrevrange(passages_key(camera), count=1))
+    return frame_id_of(rows[0][0]) if rows else 0
