@@ -62,7 +62,7 @@ class Plate(_Message):
         corners: Top-left, top-right, bottom-right, bottom-left of the plate as read, in pixels
             of the frame, origin at its top left.
         score: The detector's score, 0 to 1.
-        text: What is written on it; ``?`` where a character is too unsure; empty if nothing.
+        text: What is written on it; ``?`` for a character too unsure to be shown; empty if nothing.
         confidence: The least of the characters' confidences, 0 to 1.
         accepted: Whether every character is above the threshold and a plate may carry the text.
         raw: The likeliest text whether a plate may carry it or not, without ``?``.

@@ -16,6 +16,10 @@ from platestream.vision.probabilities import check_classes, sequence_log_probabi
 
 BLANK = 0
 OTHER = "*"  # stands in the network's alphabet for any sign that no plate we know carries
+UNSURE = "?"  # stands in a text for a character that is likelier wrong than right
+LIKELY = 0.5
+"""A character below this confidence is not shown. To accept a text takes more (its threshold): a
+text that is shown whole and not accepted is worth looking at, and often right."""
 
 SURE = 0.95
 """A best-path text this likely, of some format, is taken as it is: what the search could find
@@ -43,8 +47,9 @@ class PlateText:
     """What is written on a plate.
 
     Attributes:
-        text: ``?`` stands for a character below the threshold, and for a sign that no plate we
-            know carries; empty where there is no plate.
+        text: ``?`` stands for a character that is likelier wrong than right or below the
+            threshold, whichever is less, and for a sign that no plate we know carries; empty
+            where there is no plate.
         confidence: The least of the characters' confidences: one wrong character is a wrong
             plate. For the empty text, how sure the recognizer is that nothing is there.
         characters: Each with its best guess, below the threshold too.
@@ -170,14 +175,33 @@ def decode_batch(
             for char, error in zip(chosen, errors, strict=True)
         )
         confidence = min(character.confidence for character in characters)
-        shown = "".join(
-            c.char if c.confidence >= threshold and c.char != OTHER else "?" for c in characters
-        )
         accepted = confidence >= threshold and (name is not None or formats is None)
         decoded.append(
-            PlateText(shown, confidence, characters, accepted, raw, name, rows, candidates, count)
+            PlateText(
+                shown(characters, threshold),
+                confidence,
+                characters,
+                accepted,
+                raw,
+                name,
+                rows,
+                candidates,
+                count,
+            )
         )
     return decoded
+
+
+def shown(characters: Sequence[Character], threshold: float) -> str:
+    """The text of some characters, with ``?`` for those that are not to be believed.
+
+    Args:
+        threshold: The least confidence, 0 to 1, that a text is accepted with.
+    """
+    least = min(threshold, LIKELY)
+    return "".join(
+        c.char if c.confidence >= least and c.char != OTHER else UNSURE for c in characters
+    )
 
 
 def calibrated(probability: float, temperature: float) -> float:

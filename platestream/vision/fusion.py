@@ -13,10 +13,10 @@ from platestream.plates import PlateFormats
 from platestream.vision.decoding import (
     FORMAT_ODDS,
     MAX_CANDIDATES,
-    OTHER,
     Character,
     PlateText,
     differing,
+    shown,
 )
 from platestream.vision.probabilities import sequence_log_probabilities
 
@@ -156,9 +156,7 @@ class TextFusion:
         fitting = sum(share for c, share in shares.items() if names[c])
         name = names[best] if fitting >= total / 2 else None
         return PlateText(
-            "".join(
-                c.char if c.confidence >= threshold and c.char != OTHER else "?" for c in characters
-            ),
+            shown(characters, threshold),
             confidence,
             characters,
             confidence >= threshold and name is not None,

@@ -13,7 +13,7 @@ from platestream import plates
 from platestream.errors import WeightsError
 from platestream.plates import PlateFormats
 from platestream.vision.backends import Network, load_network, probe
-from platestream.vision.decoding import PlateText, decode_batch
+from platestream.vision.decoding import UNSURE, PlateText, decode_batch
 from platestream.vision.layout import unstack
 from platestream.vision.plate_image import network_input
 
@@ -170,10 +170,15 @@ class Recognizer:
 
 
 def better(first: PlateText, second: PlateText) -> PlateText:
-    """Of two readings of one plate the one to believe; the first where they are worth the same."""
+    """Of two readings of one plate the one to believe; the first where they are worth the same.
 
-    def worth(text: PlateText) -> tuple[bool, float]:
-        return text.format is not None, text.confidence
+    The confidence of a text is that of its worst character: an empty one, which has none, must not
+    win by it against a text most of which is sure.
+    """
+
+    def worth(text: PlateText) -> tuple[bool, bool, float]:
+        sure = sum(c != UNSURE for c in text.text)
+        return text.format is not None, 2 * sure > len(text.raw), text.confidence
 
     return second if worth(second) > worth(first) else first
 

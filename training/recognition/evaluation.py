@@ -34,7 +34,8 @@ def evaluate(
 
     Returns:
         Shares with their intervals, the character error rate, and every mistake. ``exact`` is the
-        reading that knows the plate formats, characters below the threshold included;
+        reading that knows the plate formats, with its best guess for every character;
+        ``exact_as_shown`` the same with ``?`` for characters that are not shown;
         ``exact_unconstrained`` the likeliest text whatever it is.
 
     Raises:
@@ -43,12 +44,13 @@ def evaluate(
     folder = plate_folder(root)
     texts = true_texts(folder, truth)
     pairs = read_pairs(recognizer, folder, texts)
-    exact = [(t, r) for _, t, r in pairs if best_guess(r) == t]
+    exact = [(t, r) for _, t, r in pairs if r.guess == t]
     confidences, right = judged(pairs)
     accepted = [(t, r) for _, t, r in pairs if r.accepted]
-    edits = sum(plates.edit_distance(t, best_guess(r)) for _, t, r in pairs)
+    edits = sum(plates.edit_distance(t, r.guess) for _, t, r in pairs)
     result: dict[str, Any] = {
         "exact": share(len(exact), len(pairs)),
+        "exact_as_shown": share(sum(r.text == t for _, t, r in pairs), len(pairs)),
         "exact_unconstrained": share(sum(r.raw == t for _, t, r in pairs), len(pairs)),
         "character_error_rate": round(edits / sum(len(t) for _, t, _ in pairs), 5),
         "accepted": share(len(accepted), len(pairs)),
@@ -73,7 +75,7 @@ def evaluate(
             "confidence": round(r.confidence, 4),
         }
         for file, t, r in pairs
-        if best_guess(r) != t
+        if r.guess != t
     ]
     return result
 
@@ -102,15 +104,10 @@ def read_pairs(
     return [(f, texts[f], read[folder / f]) for f in texts if folder / f in read]
 
 
-def best_guess(read: PlateText) -> str:
-    """What is read, characters below the threshold included."""
-    return "".join(character.char for character in read.characters)
-
-
 def judged(pairs: Sequence[tuple[str, str, PlateText]]) -> tuple[list[float], list[bool]]:
     """Confidences of the readings that may be accepted, and whether each is right."""
     fitting = [(text, read) for _, text, read in pairs if read.format is not None]
-    return [r.confidence for _, r in fitting], [best_guess(r) == t for t, r in fitting]
+    return [r.confidence for _, r in fitting], [r.guess == t for t, r in fitting]
 
 
 def _rounded(value: float | None) -> float | None:

@@ -87,9 +87,22 @@ def test_a_characters_greedy_confidence_is_the_best_of_its_run() -> None:
 
 def test_the_worst_character_decides() -> None:
     read = decode(rows((1, 0.99), (2, 0.6), (3, 0.95)), ALPHABET, 0.8)
-    assert (read.text, read.accepted, read.raw) == ("A?7", False, "AB7")
+    assert (read.text, read.accepted, read.raw) == ("AB7", False, "AB7")
     assert read.confidence == min(c.confidence for c in read.characters)
     assert [c.char for c in read.characters] == ["A", "B", "7"]
+
+
+@pytest.mark.parametrize(
+    ("share", "threshold", "text"), [(0.45, 0.8, "A?7"), (0.6, 0.8, "AB7"), (0.45, 0.4, "AB7")]
+)
+def test_a_character_likelier_wrong_than_right_is_not_shown(
+    share: float, threshold: float, text: str
+) -> None:
+    others = (1 - share) / 2
+    rows_ = spelled({"A": 1.0}, {"B": share, "8": others, "E": others}, {"7": 1.0})
+    read = decode(rows_, PLATES, threshold)
+    assert read.characters[1].confidence == pytest.approx(share, abs=0.01)
+    assert (read.text, read.raw) == (text, "AB7")
 
 
 def test_a_characters_confidence_is_the_share_of_the_texts_that_have_it() -> None:

@@ -8,10 +8,11 @@ import pytest
 from platestream import plates
 from platestream.demo import built_in_clip
 from platestream.video import VideoSource
+from platestream.vision.decoding import PlateText
 from platestream.vision.detector import Detector
 from platestream.vision.geometry import box_iou
 from platestream.vision.reader import PlateReader
-from platestream.vision.recognizer import Recognizer
+from platestream.vision.recognizer import Recognizer, better
 from training.synthesis.plate import random_text, render_plate
 
 
@@ -31,6 +32,16 @@ def test_clean_plates_are_read(recognizer: Recognizer) -> None:
     read = recognizer.predict([render_plate(text, rng=rng) for text in texts])
     assert sum(r.text == t for r, t in zip(read, texts, strict=True)) >= 38
     assert all(plates.format_of(r.text) for r in read if r.accepted)
+
+
+def test_a_text_mostly_sure_is_worth_more_than_none() -> None:
+    nothing = PlateText("", 0.93, (), False)
+    half_read = PlateText("A516HY??", 0.07, (), False, "A516HY38", lines=2)
+    doubtful = PlateText("E??????1", 0.01, (), False, "E249B71")
+    fitting = PlateText("A516HY88", 0.91, (), True, "A516HY88", "ru-1a", lines=2)
+    assert better(nothing, half_read) is half_read
+    assert better(nothing, doubtful) is nothing
+    assert better(half_read, fitting) is fitting
 
 
 def test_one_and_many_and_grey_come_to_the_same(recognizer: Recognizer) -> None:
