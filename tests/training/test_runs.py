@@ -11,7 +11,9 @@ import pytest
 pytest.importorskip("catalyst", reason="the train extra is not installed")
 
 from platestream.vision.detector import Detector
+from platestream.vision.model_file import default_path
 from platestream.vision.recognizer import Recognizer
+from platestream.vision.weights import load_weights
 from training.detection import run as detection
 from training.detection.dataset import Material
 from training.detection.photos import Photo
@@ -49,13 +51,24 @@ def test_a_recognizer_run_resumes_and_its_weights_load(tmp_path: Path) -> None:
 def test_a_detector_run_and_its_weights_load(tmp_path: Path) -> None:
     image = np.random.default_rng(0).integers(0, 255, (240, 320, 3), dtype=np.uint8)
     photo = Photo(tmp_path / "a.jpg", image, np.array([[100, 100, 180, 120]], np.float32))
-    options = detection.Options(
-        logs=tmp_path / "logs", epochs=1, steps=1, batch=2, side=256, workers=0
-    )
-    detection.train(Material([photo]), [photo], tmp_path / "w.safetensors", options)
-    detector = Detector.load(tmp_path / "w.safetensors")
+    shipped = default_path("detector", ".safetensors")
+
+    def go(name: str, start: Path | None, learning_rate: float) -> Path:
+        options = detection.Options(
+            logs=tmp_path / name, epochs=1, steps=1, batch=2, side=256, workers=0, start=start,
+            learning_rate=learning_rate,
+        )  # fmt: skip
+        output = tmp_path / f"{name}.safetensors"
+        detection.train(Material([photo]), [photo], output, options)
+        return output
+
+    detector = Detector.load(go("new", None, 2e-3))
     assert detector.score_threshold >= detection.LEAST_THRESHOLD
     assert isinstance(detector.detect(image), list)
+    gone_on = load_weights(go("gone-on", shipped, 0.0), "detector").tensors
+    for name, tensor in load_weights(shipped, "detector").tensors.items():
+        if "running" not in name and "num_batches" not in name:
+            assert tensor.equal(gone_on[name]), name
 
 
 def test_metrics_tell_plates_from_negatives() -> None:

@@ -127,6 +127,7 @@ def _train_detector(
     crop_corners: Annotated[
         Path | None, typer.Option(help="Corners of the crops' plates: file,x1,y1,…,y4.")
     ] = None,
+    start: Annotated[Path | None, typer.Option(help="Weights to begin from.")] = None,
     logs: Logs = Path("runs/detector"),
     epochs: Annotated[int, typer.Option(min=1)] = 60,
     steps: Annotated[int, typer.Option(min=1, help="Batches an epoch.")] = 50,
@@ -174,6 +175,7 @@ def _train_detector(
             threads=threads,
             device=device,
             precision=precision,
+            start=start,
             resume=last_checkpoint(logs) if resume else None,
         ),
     )

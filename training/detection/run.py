@@ -38,6 +38,7 @@ class Options:
     workers: int = 1
     threads: int = 2
     resume: Path | None = None
+    start: Path | None = None  # weights to begin from, instead of none
     device: str = "cpu"
     precision: str = "bf16"  # of the forward pass on a CPU; or fp32
 
@@ -86,7 +87,10 @@ def train(material: Material, watched: Sequence[Photo], output: Path, options: O
     utils.set_global_seed(options.seed)
     torch.set_num_threads(options.threads)
     config = CentresConfig()
-    net = PlateCentres(config).to(memory_format=torch.channels_last)
+    net = PlateCentres(config)
+    if options.start is not None:
+        net.load_state_dict(weights.load_weights(options.start, "detector").tensors)
+    net.to(memory_format=torch.channels_last)
     average = moving_average(net)
     optimizer = torch.optim.AdamW(net.parameters(), lr=options.learning_rate, weight_decay=1e-3)
     total = options.epochs * options.steps
