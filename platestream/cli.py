@@ -13,8 +13,8 @@ import cv2
 import numpy as np
 import typer
 
-from platestream import __version__, demo, options, run_command, status
-from platestream.errors import PlatestreamError
+from platestream import __version__, demo, options, probe, run_command, status
+from platestream.errors import PlatestreamError, SettingsError
 from platestream.vision.decoding import PlateText
 
 _MAX_PICTURE_BYTES = 256 * 2**20
@@ -54,10 +54,40 @@ def _status(
     config: options.Config = None,
     assignments: options.Set = None,
     as_json: Json = False,
+    watch: Annotated[
+        bool,
+        typer.Option("--watch", help="Look every SECONDS, with rates, until Ctrl-C."),
+    ] = False,
+    seconds: Annotated[
+        float | None, typer.Argument(min=0.1, help="Pause between two looks; default: 2.")
+    ] = None,
 ) -> None:
     """Shows streams, groups, lag and drops, as Redis has them."""
+    if seconds is not None and not watch:
+        raise SettingsError(f"status {seconds:g}: how often to look goes with --watch")
     settings = options.load({"redis.url": redis}, config, assignments)
-    status.show(settings.redis.url, as_json=as_json)
+    if watch:
+        status.watch(settings.redis.url, seconds or status.LOOK_EVERY_S, as_json=as_json)
+    else:
+        status.show(settings.redis.url, as_json=as_json)
+
+
+@app.command("health")
+def _health(
+    url: Annotated[
+        str | None, typer.Option(help="Default: /readyz at http.host and http.port.")
+    ] = None,
+    config: options.Config = None,
+    assignments: options.Set = None,
+) -> None:
+    """Asks a service whether it is ready; exit code 0 if so, else 1."""
+    if url is None:
+        http = options.load({}, config, assignments).http
+        if not http.port:
+            raise SettingsError("no http.port is set; name the service's with --url")
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(http.host, http.host)
+        url = f"http://{f'[{host}]' if ':' in host else host}:{http.port}/readyz"
+    raise typer.Exit(probe.main([url]))
 
 
 @app.command("recognize")

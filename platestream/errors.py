@@ -1,8 +1,17 @@
 """The project's own errors: each message names the thing at fault and what to do about it."""
 
+from platestream.masking import mask
+
 
 class PlatestreamError(Exception):
-    """Anything a user can mend; the command line prints its message and no traceback."""
+    """Anything a user can mend; the command line prints its message and no traceback.
+
+    Passwords in URLs are masked, wherever the message is shown.
+    """
+
+    def __str__(self) -> str:
+        """The message, without passwords."""
+        return mask(super().__str__())
 
 
 class SettingsError(PlatestreamError):

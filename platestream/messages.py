@@ -106,6 +106,8 @@ class Frame(_Message):
             the file began, plus the frame's time in it, so that an overlay's age is the one that
             a viewer of the video sees.
         pts_s: Its time in the video, in seconds from the first frame.
+        published_at_ms: When capture published it, in ms since the epoch, of a file too; None in
+            entries of before there was this field.
         rate: The source's nominal frame rate, as ``30000/1001``.
         mode: ``file`` (nothing is ever dropped) or ``live`` (the newest counts).
     """
@@ -113,6 +115,7 @@ class Frame(_Message):
     frame_id: Ordinal
     captured_at_ms: Milliseconds
     pts_s: Annotated[float, Field(ge=0)]
+    published_at_ms: Milliseconds | None = None
     width: Annotated[int, Field(ge=1, le=MAX_SIDE)]
     height: Annotated[int, Field(ge=1, le=MAX_SIDE)]
     rate: Annotated[str, Field(pattern=r"^[1-9]\d{0,8}/[1-9]\d{0,8}$")] = "25/1"
@@ -141,10 +144,12 @@ class RenderedFrame(Frame):
     Attributes:
         reading_frame_id: The frame of the reading that was drawn; None where none was.
         overlay_age_ms: The frame's capture time minus that of the reading's frame.
+        rendered_at_ms: When it was published with its overlay, in ms since the epoch.
     """
 
     reading_frame_id: int | None = None
     overlay_age_ms: Annotated[int, Field(ge=0)] | None = None
+    rendered_at_ms: Milliseconds | None = None
     plates: Annotated[tuple[Plate, ...], Field(max_length=MAX_PLATES)] = ()
 
 
@@ -236,11 +241,15 @@ def frame_fields(frame: Frame) -> dict[str, str | bytes]:
         "rate": frame.rate,
         "mode": frame.mode,
     }
+    if frame.published_at_ms is not None:
+        fields["published_at_ms"] = str(frame.published_at_ms)
     body: dict[str, Any] = {"pixels": {"codec": frame.pixels.codec, "data": frame.pixels.data}}
     if isinstance(frame, RenderedFrame):
         if frame.reading_frame_id is not None and frame.overlay_age_ms is not None:
             fields["reading_frame_id"] = str(frame.reading_frame_id)
             fields["overlay_age_ms"] = str(frame.overlay_age_ms)
+        if frame.rendered_at_ms is not None:
+            fields["rendered_at_ms"] = str(frame.rendered_at_ms)
         fields["text"] = _texts(frame.plates)
         body["plates"] = [plate.model_dump(exclude=_OF_READINGS_ONLY) for plate in frame.plates]
     fields["body"] = _pack(body)

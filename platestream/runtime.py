@@ -1,4 +1,4 @@
-"""A service's life: settings, signals, Redis away and back, a clean exit."""
+"""A service's life: settings, signals, Redis away and back, what is seen of it, a clean exit."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,6 +18,10 @@ import structlog
 
 from platestream import logs, streams
 from platestream.errors import PlatestreamError, RedisError
+from platestream.health import Health
+from platestream.masking import mask
+from platestream.metrics import Metrics
+from platestream.observation import observed
 from platestream.settings import Settings
 
 EXIT_OK = 0
@@ -27,6 +32,8 @@ HEARTBEAT_S = 2.0
 HEARTBEAT_LIFE_S = 6.0  # then a process that was killed is forgotten
 _BACKOFF_S = (0.1, 2.0)
 _REMIND_S = 60.0
+_LONGEST_PAUSE_S = 0.5
+_BEAT_TIMEOUT_S = 2.0
 
 
 @dataclass
@@ -36,6 +43,8 @@ class Session:
     Attributes:
         client: The Redis client; it reconnects by itself.
         stopping: Set when the service has been asked to stop.
+        metrics: What Prometheus is told.
+        health: What ``/healthz`` and ``/readyz`` say.
     """
 
     service: str
@@ -43,10 +52,51 @@ class Session:
     client: redis.Redis
     stopping: threading.Event = field(default_factory=threading.Event)
     log: Any = field(default_factory=structlog.get_logger)
+    metrics: Metrics = field(init=False)
+    health: Health = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.metrics = Metrics(self.service, self.settings.camera)
+        self.health = Health(self.settings.http.hang_s)
+        self._main_thread = threading.get_ident()
 
     def stopped(self) -> bool:
-        """Whether the service has been asked to stop."""
+        """Whether the service has been asked to stop.
+
+        A loop that asks is alive: in the thread that made the session, asking is a sign of life.
+        """
+        if threading.get_ident() == self._main_thread:
+            self.health.alive()
         return self.stopping.is_set()
+
+    def wait(self, seconds: float) -> bool:
+        """Pauses, and stays alive meanwhile; returns True at once when asked to stop."""
+        until = time.monotonic() + seconds
+        while (left := until - time.monotonic()) > 0:
+            if self.stopping.wait(min(left, _LONGEST_PAUSE_S)):
+                return True
+            self.health.alive()
+        return self.stopping.is_set()
+
+    def alive(self) -> None:
+        """A sign of life, for loops that do not ask whether they are ``stopped``."""
+        self.health.alive()
+
+    def busy(self, what: str, at_most_s: float) -> AbstractContextManager[None]:
+        """Around work that may take longer than ``http.hang_s`` (see ``Health.busy``)."""
+        return self.health.busy(what, at_most_s)
+
+    def not_ready(self, reason: str, about: str = "") -> None:
+        """Makes ``/readyz`` fail with a sentence, until ``ready`` (see ``Health.not_ready``)."""
+        self.health.not_ready(reason, about)
+
+    def ready(self, about: str = "") -> None:
+        """Takes back what ``not_ready`` said with the same ``about``."""
+        self.health.ready(about)
+
+    def delivered(self, within_s: float | None) -> None:
+        """A frame came; without another within so many seconds the service is not ready."""
+        self.health.delivered(within_s)
 
     def wait_for_redis(self, cause: Exception) -> bool:
         """Waits, with growing pauses, until Redis answers again; says so at once and every minute.
@@ -57,11 +107,12 @@ class Session:
         Raises:
             RedisError: Redis was away for longer than ``redis.patience_s``.
         """  # fmt: skip
-        url, patience = self.settings.redis.url, self.settings.redis.patience_s
+        url, patience = mask(self.settings.redis.url), self.settings.redis.patience_s
         began = reminded = time.monotonic()
         pause = _BACKOFF_S[0]
         self.log.warning(f"Redis at {url} does not answer ({cause}); waiting for it")
-        while not self.stopping.wait(pause):
+        while not self.wait(pause):
+            self.health.redis_answers(False)
             try:
                 self.client.ping()
             except streams.OUTAGE:
@@ -75,12 +126,14 @@ class Session:
                     self.log.warning(f"still no Redis at {url} after {now - began:.0f} s")
                 pause = min(2 * pause, _BACKOFF_S[1])
             else:
+                self.health.redis_answers(True)
                 self.log.info(f"Redis at {url} is back after {time.monotonic() - began:.1f} s")
                 return True
         return False
 
     def count(self, camera: str, **counters: int) -> None:
-        """Adds to a camera's counters in Redis; zeros are left out."""
+        """Adds to a camera's counters, in Redis and for Prometheus; zeros are left out."""
+        self.metrics.count(camera, **counters)
         streams.count(self.client, camera, **counters)
 
     def replica_name(self) -> str:
@@ -105,18 +158,8 @@ def serve(service: str, settings: Settings, body: Callable[[Session], None]) -> 
         _stop_on_signals(session)
         beat = threading.Thread(target=_beat, args=(session,), daemon=True)
         beat.start()
-        while not session.stopped():
-            try:
-                body(session)
-            except streams.OUTAGE as error:
-                if not session.wait_for_redis(error):
-                    break
-            except redis.ResponseError as error:
-                if "NOGROUP" not in str(error):  # Redis came back empty: body makes it anew
-                    raise RedisError(f"Redis at {settings.redis.url}: {error}") from error
-                log.warning("Redis has lost this camera's streams; beginning anew")
-            else:
-                break
+        with observed(session.metrics, session.health, settings, session.stopping):
+            _live(session, body)
         session.stopping.set()
         beat.join(HEARTBEAT_S)
     except PlatestreamError as error:
@@ -128,19 +171,38 @@ def serve(service: str, settings: Settings, body: Callable[[Session], None]) -> 
     return EXIT_OK
 
 
+def _live(session: Session, body: Callable[[Session], None]) -> None:
+    """Calls ``body`` until it returns, again after each time that Redis was away."""
+    while not session.stopping.is_set():
+        try:
+            body(session)
+        except streams.OUTAGE as error:
+            if not session.wait_for_redis(error):
+                return
+        except redis.ResponseError as error:
+            if "NOGROUP" not in str(error):  # Redis came back empty: body makes it anew
+                raise RedisError(f"Redis at {session.settings.redis.url}: {error}") from error
+            session.log.warning("Redis has lost this camera's streams; beginning anew")
+        else:
+            return
+
+
 def heartbeat_key(service: str, camera: str, pid: int) -> str:
     """The key that says that a process is alive; it expires when the process is gone."""
     return f"alive:{{{camera}}}:{service}:{socket.gethostname()}:{pid}"
 
 
 def _beat(session: Session) -> None:
-    client = streams.connect(session.settings.redis.url)
+    # without patience: a Redis that does not answer is to be noticed
+    client = streams.connect(session.settings.redis.url, timeout_s=_BEAT_TIMEOUT_S, retries=0)
     key = heartbeat_key(session.service, session.settings.camera, os.getpid())
     stopping = False
     while not stopping:
         try:
             client.set(key, str(int(time.time())), px=int(1000 * HEARTBEAT_LIFE_S))
+            session.health.redis_answers(True)
         except redis.RedisError as error:
+            session.health.redis_answers(False)
             session.log.debug(f"no heartbeat: {error}")
         stopping = session.stopping.wait(HEARTBEAT_S)
     with contextlib.suppress(redis.RedisError):

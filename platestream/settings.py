@@ -147,6 +147,16 @@ class LogSettings(_Section):
     )
 
 
+class HttpSettings(_Section):
+    """Where a service answers ``/metrics``, ``/healthz`` and ``/readyz``."""
+
+    host: str = Field("127.0.0.1", description="address to listen on; 0.0.0.0: all of them")
+    port: int = Field(0, ge=0, le=65535, description="0: no HTTP at all")
+    hang_s: float = Field(
+        30.0, gt=0, description="a service that has made no progress for so long has hung"
+    )
+
+
 class Settings(BaseSettings):
     """All settings of all services."""
 
@@ -167,6 +177,7 @@ class Settings(BaseSettings):
     visualize: VisualizeSettings = VisualizeSettings()
     writer: WriterSettings = WriterSettings()
     log: LogSettings = LogSettings()
+    http: HttpSettings = HttpSettings()
 
     @classmethod
     def settings_customise_sources(

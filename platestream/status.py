@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import time
 from typing import Any, cast
 
 import redis
-from rich.console import Console
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
 from rich.table import Table
+from rich.text import Text
 
 from platestream import streams
 from platestream.errors import RedisError
+from platestream.masking import mask
 
 _STREAMS = {
     "frames": streams.frames_key,
@@ -20,92 +25,167 @@ _STREAMS = {
     "rendered": streams.rendered_key,
     "dead": streams.dead_key,
 }
+_BY_FRAME_ID = ("frames", "rendered")
+_RATES = ("frames_in", "readings", "frames_written")
+_TIMEOUT_S = 5.0
+LOOK_EVERY_S = 2.0
+
+Camera = dict[str, Any]
 
 
-def collect(client: redis.Redis) -> list[dict[str, Any]]:
-    """What is known of every camera, as plain values; sorted by name."""
+def collect(client: redis.Redis) -> list[Camera]:
+    """What is known of every camera, as plain values; sorted by name.
+
+    ``alive`` are its services' heartbeats as ``service:host:pid``; ``pool`` those of OCR
+    replicas that serve all cameras.
+    """
     names = cast("set[bytes]", client.smembers(streams.CAMERAS_KEY))
-    return [_camera(client, name.decode("utf-8", "replace")) for name in sorted(names)]
+    alive: dict[str | None, list[str]] = {}
+    for camera, service, process in streams.alive_services(client):
+        alive.setdefault(camera, []).append(f"{service}:{process}")
+    return [
+        {**_camera(client, name), "alive": sorted(alive.get(name, [])),
+         "pool": sorted(alive.get(None, []))}
+        for name in sorted(name.decode("utf-8", "replace") for name in names)
+    ]  # fmt: skip
 
 
 def show(url: str, *, as_json: bool) -> None:
-    """Prints it.
+    """Prints it once.
 
     Raises:
         RedisError: Redis cannot be reached.
     """
-    client = streams.connect(url)
+    client = streams.connect(url, timeout_s=_TIMEOUT_S)
     try:
         cameras = collect(client)
     except redis.RedisError as error:
         raise RedisError(f"cannot reach Redis at {url}: {error}; is it running?") from error
     if as_json:
-        for camera in cameras:
-            print(json.dumps(camera, ensure_ascii=False))
-        return
+        _print_lines(cameras)
+    else:
+        Console().print(render(cameras))
+
+
+def watch(url: str, every_s: float, *, as_json: bool) -> None:
+    """Shows it again and again, with rates, until Ctrl-C; waits for a Redis that is away."""
+    client = streams.connect(url, timeout_s=_TIMEOUT_S, retries=0)
     console = Console()
+    rates = Rates()
+    living = Live(console=console, auto_refresh=False, screen=console.is_terminal)
+    with (
+        contextlib.suppress(KeyboardInterrupt),
+        living if not as_json else contextlib.nullcontext(),
+    ):
+        while True:
+            try:
+                cameras = collect(client)
+            except redis.RedisError as error:
+                said = mask(f"Redis at {url} does not answer ({error}); waiting for it")
+                if as_json:
+                    print(json.dumps({"error": said}, ensure_ascii=False), flush=True)
+                else:
+                    living.update(Text(said, style="red"), refresh=True)
+            else:
+                rates.update(cameras, time.monotonic())
+                if as_json:
+                    _print_lines(cameras)
+                else:
+                    living.update(render(cameras), refresh=True)
+            time.sleep(every_s)
+
+
+class Rates:
+    """Counters a second between two looks."""
+
+    def __init__(self) -> None:
+        self._before: dict[str, tuple[float, dict[str, int]]] = {}
+
+    def update(self, cameras: list[Camera], now_s: float) -> None:
+        """Adds ``rates`` to each camera: frames in, read and written a second.
+
+        They are None at the first look, and where counting has begun anew.
+        """
+        for camera in cameras:
+            counts = {name: camera["counts"].get(name, 0) for name in _RATES}
+            then_s, then = self._before.get(camera["camera"], (now_s, counts))
+            passed_s = now_s - then_s
+            camera["rates"] = {
+                name: round((counts[name] - then[name]) / passed_s, 2)
+                if passed_s > 0 and counts[name] >= then[name]
+                else None
+                for name in _RATES
+            }
+            self._before[camera["camera"]] = (now_s, counts)
+
+
+def render(cameras: list[Camera]) -> RenderableType:
+    """What ``collect`` says, for people."""
     if not cameras:
-        console.print("no camera has been here yet")
+        return Text("no camera has been here yet")
+    return Group(*(part for camera in cameras for part in _render(camera)))
+
+
+def _print_lines(cameras: list[Camera]) -> None:
     for camera in cameras:
-        _print(console, camera)
+        print(json.dumps(camera, ensure_ascii=False), flush=True)
 
 
-def _camera(client: redis.Redis, name: str) -> dict[str, Any]:
+def _camera(client: redis.Redis, name: str) -> Camera:
     head = streams.last_frame_id(client, name)
-    alive = sorted(
-        key.decode("utf-8", "replace").split(":", 2)[2]
-        for key in client.scan_iter(match=f"alive:{{{name}}}:*", count=1000)
-    )
+    heads = dict.fromkeys(_BY_FRAME_ID, head)
+    facts = streams.read_hash(client, streams.camera_key(name))
     return {
         "camera": name,
-        "facts": streams.read_hash(client, streams.camera_key(name)),
+        "facts": {key: mask(value) for key, value in facts.items()},
         "counts": {
             key: int(value)
             for key, value in streams.read_hash(client, streams.counts_key(name)).items()
         },
-        "alive": alive,
+        "overlay_age_ms": streams.last_overlay_age_ms(client, name),
         "streams": {
-            kind: _stream(client, key(name), head if kind in ("frames", "rendered") else None)
+            kind: _stream(streams.backlog(client, key(name), heads.get(kind)))
             for kind, key in _STREAMS.items()
         },
     }
 
 
-def _stream(client: redis.Redis, key: str, head: int | None) -> dict[str, Any]:
-    groups = {}
-    for group, facts in streams.group_facts(client, key).items():
-        delivered = streams.frame_id_of(facts["last-delivered-id"])
-        groups[group] = {
-            "consumers": int(facts["consumers"]),
-            "pending": int(facts["pending"]),
-            # XINFO's own lag is of Redis 7 only; where ids count frames, this is the same
-            "lag": facts.get("lag") if head is None else max(0, head - delivered),
-        }
+def _stream(found: streams.StreamBacklog) -> dict[str, Any]:
     return {
-        "entries": client.xlen(key),
-        "bytes": client.memory_usage(key) or 0,
-        "groups": groups,
+        "entries": found.entries,
+        "bytes": found.bytes,
+        "groups": {
+            name: {"consumers": group.consumers, "pending": group.pending, "lag": group.lag}
+            for name, group in found.groups.items()
+        },
     }
 
 
-def _print(console: Console, camera: dict[str, Any]) -> None:
+def _render(camera: Camera) -> list[RenderableType]:
     facts = camera["facts"]
-    console.print(
-        f"[bold]{camera['camera']}[/bold]  {facts.get('source', '')}  {facts.get('mode', '')}  "
+    state = facts.get("state") or ("ended" if facts.get("ended") == "1" else "")
+    title = Text.assemble(
+        (camera["camera"], "bold"),
+        f"  {facts.get('source', '')}  {facts.get('mode', '')} {state}  "
         f"{facts.get('width', '?')}x{facts.get('height', '?')}  rate {facts.get('rate', '?')}  "
         f"last frame {facts.get('last_frame_id', 0)}",
-        soft_wrap=True,
     )
     table = Table("stream", "entries", "MiB", "group", "consumers", "pending", "lag")
     for kind, stream in camera["streams"].items():
-        size = (kind, str(stream["entries"]), f"{stream['bytes'] / 2**20:.1f}")
+        mib = "" if stream["bytes"] is None else f"{stream['bytes'] / 2**20:.1f}"
+        size = (kind, str(stream["entries"]), mib)
         rows = [
             (group, *(str("" if g[k] is None else g[k]) for k in ("consumers", "pending", "lag")))
             for group, g in stream["groups"].items()
         ] or [("", "", "", "")]
         for number, row in enumerate(rows):
             table.add_row(*(size if number == 0 else ("", "", "")), *row)
-    console.print(table)
     counts = ", ".join(f"{key} {value}" for key, value in sorted(camera["counts"].items()))
-    console.print(f"counted: {counts or 'nothing yet'}", soft_wrap=True)
-    console.print(f"alive: {', '.join(camera['alive']) or 'no service'}\n", soft_wrap=True)
+    lines = [f"counted: {counts or 'nothing yet'}"]
+    if "rates" in camera:
+        known = [(n, r) for n, r in camera["rates"].items() if r is not None]
+        lines.append("a second: " + (", ".join(f"{n} {r:.1f}" for n, r in known) or "…"))
+    if camera["overlay_age_ms"] is not None:
+        lines.append(f"overlay age: {camera['overlay_age_ms']} ms")
+    lines.append(f"alive: {', '.join(camera['alive'] + camera['pool']) or 'no service'}\n")
+    return [title, table, *(Text(line) for line in lines)]

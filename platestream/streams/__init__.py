@@ -9,6 +9,13 @@ id as entry id again; ``passages`` are numbered, ``<number>-0``.
 
 from __future__ import annotations
 
+from platestream.streams.backlog import (
+    GroupBacklog,
+    StreamBacklog,
+    alive_services,
+    backlog,
+    last_overlay_age_ms,
+)
 from platestream.streams.cameras import (
     count,
     forget_camera,
@@ -76,9 +83,13 @@ __all__ = [
     "WRITER",
     "Delivery",
     "Follower",
+    "GroupBacklog",
     "GroupConsumer",
+    "StreamBacklog",
     "TrackerStep",
     "Window",
+    "alive_services",
+    "backlog",
     "camera_key",
     "camera_keys",
     "connect",
@@ -94,6 +105,7 @@ __all__ = [
     "frames_key",
     "group_facts",
     "last_frame_id",
+    "last_overlay_age_ms",
     "last_passage_id",
     "note_captured",
     "passages_key",

@@ -1,0 +1,117 @@
+"""Whether a service is alive, and whether it is ready: what it says of itself, and by when.
+
+Alive: its main loop has made progress lately; if not, only starting it again helps. Ready: it
+does its work now; if not, something it needs is missing, and it will go on by itself.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+START_S = 120.0
+"""How long a service may take until its first sign of life: networks are loaded and compiled."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """An answer with its reasons; one that is good may have some too, such as ``starting``."""
+
+    ok: bool
+    reasons: tuple[str, ...] = ()
+
+
+class Health:
+    """Signs of life, and what stands in the way of work. Safe to use from any thread."""
+
+    def __init__(self, hang_s: float) -> None:
+        """Begins as ``starting``: alive, not ready.
+
+        Args:
+            hang_s: A loop that gives no sign of life for so long has hung.
+        """
+        now = time.monotonic()
+        self._hang_s = hang_s
+        self._last_sign = now
+        self._started = False
+        self._starting = ("starting", now, START_S)
+        self._busy: tuple[str, float, float] | None = self._starting
+        self._redis_away_at: float | None = None
+        self._redis_answers = True
+        self._missing: dict[str, str] = {}
+        self._delivery: tuple[float, float] | None = None
+
+    def alive(self) -> None:
+        """A sign of life from the main loop; the first one ends the start."""
+        self._last_sign = time.monotonic()
+        if not self._started:
+            self._started = True
+            if self._busy is self._starting:
+                self._busy = None
+
+    @contextlib.contextmanager
+    def busy(self, what: str, at_most_s: float) -> Iterator[None]:
+        """Around work that gives no sign of life for longer than a loop may, and is meant to.
+
+        Args:
+            what: Shown as a reason, such as ``opening rtsp://…``.
+            at_most_s: After so long it has hung all the same.
+        """
+        before = self._busy
+        self._busy = (what, time.monotonic(), at_most_s)
+        try:
+            yield
+        finally:
+            self._last_sign = time.monotonic()
+            self._busy = None if self._started and before is self._starting else before
+
+    def redis_answers(self, answers: bool) -> None:
+        """Notes whether Redis answers: a loop that waits for it has not hung."""
+        if not answers:
+            self._redis_away_at = time.monotonic()
+        self._redis_answers = answers
+
+    def not_ready(self, reason: str, about: str = "") -> None:
+        """Says what stands in the way of work, until ``ready`` is called with the same ``about``.
+
+        Args:
+            reason: A sentence for people, such as ``no room on disk for '/video/gate-1.mp4'``.
+            about: Keeps several reasons apart: ``disk``, ``camera``.
+        """
+        self._missing[about] = reason
+
+    def ready(self, about: str = "") -> None:
+        """Says that what stood in the way is gone."""
+        self._missing.pop(about, None)
+
+    def delivered(self, within_s: float | None) -> None:
+        """A frame has come; the next is due within so many seconds (None: whenever it likes)."""
+        self._delivery = None if within_s is None else (time.monotonic(), within_s)
+
+    def is_alive(self) -> Verdict:
+        """Whether the main loop has made progress lately, or waits for a reason that is known."""
+        now = time.monotonic()
+        if self._busy is not None:
+            what, since, at_most_s = self._busy
+            late = now - since > at_most_s
+            return Verdict(not late, (f"{what}, for {now - since:.0f} s now",))
+        idle_s = now - max(self._last_sign, self._redis_away_at or 0.0)
+        if idle_s > self._hang_s:
+            return Verdict(False, (f"no progress for {now - self._last_sign:.0f} s",))
+        if not self._redis_answers:
+            return Verdict(True, ("Redis does not answer; waiting for it",))
+        return Verdict(True)
+
+    def is_ready(self) -> Verdict:
+        """Whether it is alive and nothing stands in the way of its work."""
+        alive = self.is_alive()
+        reasons = [] if alive.ok and self._started else list(alive.reasons)
+        reasons += self._missing.copy().values()
+        if self._delivery is not None:
+            last, within_s = self._delivery
+            silent_s = time.monotonic() - last
+            if silent_s > within_s:
+                reasons.append(f"no frame for {silent_s:.0f} s")
+        return Verdict(self._started and alive.ok and not reasons, tuple(reasons))

@@ -1,0 +1,74 @@
+"""A service seen from outside: ``/metrics``, ``/healthz`` and ``/readyz``."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import threading
+from collections.abc import Iterator
+from http import HTTPStatus
+from typing import cast
+
+import redis
+
+from platestream import streams
+from platestream.endpoint import Answer, Endpoint
+from platestream.health import Health, Verdict
+from platestream.masking import mask
+from platestream.metrics import Metrics, Surroundings
+from platestream.settings import Settings
+
+_TIMEOUT_S = 1.0
+_NO_CAMERA = {"lost", "stalled"}  # states in ``camera:{cam}``
+
+
+@contextlib.contextmanager
+def observed(
+    metrics: Metrics, health: Health, settings: Settings, stopping: threading.Event
+) -> Iterator[None]:
+    """Answers over HTTP for as long as the block runs; does nothing with ``http.port = 0``.
+
+    Raises:
+        SettingsError: The port cannot be listened on.
+    """
+    if not settings.http.port:
+        yield
+        return
+    client = streams.connect(settings.redis.url, timeout_s=_TIMEOUT_S, retries=0)
+
+    def readiness() -> Verdict:
+        reasons = [] if not stopping.is_set() else ["stopping"]
+        try:
+            client.ping()
+            if metrics.service == "capture":
+                reasons += _camera_reasons(client, settings.camera)
+        except redis.RedisError:
+            reasons.append(f"Redis at {mask(settings.redis.url)} does not answer")
+        own = health.is_ready()
+        return Verdict(own.ok and not reasons, (*own.reasons, *reasons))
+
+    def answer(verdict: Verdict) -> Answer:
+        said = {
+            "status": "ok" if verdict.ok else "failed",
+            "service": metrics.service,
+            "camera": settings.camera,
+            "reasons": [mask(reason) for reason in verdict.reasons],
+        }
+        status = HTTPStatus.OK if verdict.ok else HTTPStatus.SERVICE_UNAVAILABLE
+        body = json.dumps(said, ensure_ascii=False).encode() + b"\n"
+        return Answer(body, "application/json", status)
+
+    Surroundings(metrics, client, lambda: health.is_alive().ok, lambda: readiness().ok)
+    routes = {
+        "/metrics": lambda accept: Answer(*metrics.expose(accept)),
+        "/healthz": lambda _: answer(health.is_alive()),
+        "/readyz": lambda _: answer(readiness()),
+    }
+    with Endpoint(settings.http.host, settings.http.port, routes):
+        yield
+
+
+def _camera_reasons(client: redis.Redis, camera: str) -> list[str]:
+    state = cast("bytes | None", client.hget(streams.camera_key(camera), "state"))
+    known = (state or b"").decode("utf-8", "replace")
+    return [f"camera '{camera}' is {known}"] if known in _NO_CAMERA else []
