@@ -15,7 +15,7 @@ from types import FrameType
 import numpy as np
 import redis
 
-from platestream import messages, streams
+from platestream import messages, settings, streams
 from platestream.children import Child, ServiceError
 from platestream.embedded_redis import EmbeddedRedis
 from platestream.errors import MessageError, RedisError, SourceError
@@ -231,7 +231,12 @@ class Pipeline:
             table.append(("track", ["services.track"]))
         for number in range(1, job.replicas + 1):
             table.append((f"ocr-{number}", ["services.ocr", "--name", f"ocr-{number}"]))
-        return [Child(name, [*words, *common], own, self._on_log) for name, words in table]
+        first_port = settings.load({}, job.assignments).http.port
+        children = []
+        for number, (name, words) in enumerate(table):
+            port = ["--set", f"http.port={first_port + number}"] if first_port else []
+            children.append(Child(name, [*words, *common, *port], own, self._on_log))
+        return children
 
     def _watch(
         self,

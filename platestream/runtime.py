@@ -57,7 +57,9 @@ class Session:
 
     def __post_init__(self) -> None:
         self.metrics = Metrics(self.service, self.settings.camera)
-        self.health = Health(self.settings.http.hang_s)
+        # capture may wait for its source for as long as that may be silent
+        silence_s = self.settings.capture.timeout_s if self.service == "capture" else 0.0
+        self.health = Health(self.settings.http.hang_s + silence_s)
         self._main_thread = threading.get_ident()
 
     def stopped(self) -> bool:

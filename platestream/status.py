@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import time
+from collections.abc import Callable, Iterator
 from typing import Any, cast
 
 import redis
@@ -70,13 +71,8 @@ def show(url: str, *, as_json: bool) -> None:
 def watch(url: str, every_s: float, *, as_json: bool) -> None:
     """Shows it again and again, with rates, until Ctrl-C; waits for a Redis that is away."""
     client = streams.connect(url, timeout_s=_TIMEOUT_S, retries=0)
-    console = Console()
     rates = Rates()
-    living = Live(console=console, auto_refresh=False, screen=console.is_terminal)
-    with (
-        contextlib.suppress(KeyboardInterrupt),
-        living if not as_json else contextlib.nullcontext(),
-    ):
+    with contextlib.suppress(KeyboardInterrupt), _screen(in_place=not as_json) as put:
         while True:
             try:
                 cameras = collect(client)
@@ -85,14 +81,25 @@ def watch(url: str, every_s: float, *, as_json: bool) -> None:
                 if as_json:
                     print(json.dumps({"error": said}, ensure_ascii=False), flush=True)
                 else:
-                    living.update(Text(said, style="red"), refresh=True)
+                    put(Text(said, style="red"))
             else:
                 rates.update(cameras, time.monotonic())
                 if as_json:
                     _print_lines(cameras)
                 else:
-                    living.update(render(cameras), refresh=True)
+                    put(render(cameras))
             time.sleep(every_s)
+
+
+@contextlib.contextmanager
+def _screen(*, in_place: bool) -> Iterator[Callable[[RenderableType], None]]:
+    """What puts a picture in place of the one before; under it, where this is no terminal."""
+    console = Console()
+    if not (in_place and console.is_terminal):
+        yield console.print
+        return
+    with Live(console=console, auto_refresh=False) as living:
+        yield lambda picture: living.update(picture, refresh=True)
 
 
 class Rates:

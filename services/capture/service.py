@@ -7,6 +7,7 @@ import time
 from dataclasses import dataclass
 
 from platestream import messages, pixels, streams
+from platestream.clock import now_ms
 from platestream.errors import SettingsError, SourceError
 from platestream.messages import End, Frame, Mode
 from platestream.runtime import Session
@@ -26,6 +27,7 @@ def run(session: Session) -> None:
     mode: Mode = "live" if (is_live(settings.source) or settings.live) else "file"
     if is_live(settings.source) and settings.live is False:
         raise SettingsError(f"{settings.source} delivers at its own pace; it cannot be --no-live")
+    session.not_ready("no frame has come yet", "camera")
     if is_live(settings.source):
         _follow(session)
     else:
@@ -56,7 +58,7 @@ def _play(session: Session, mode: Mode) -> None:
         for frame in video.frames(skip=recording.frames):
             if mode == "live":
                 pacer.wait(frame.pts_s)
-                captured_at_ms = _now_ms()
+                captured_at_ms = now_ms()
             else:
                 captured_at_ms = recording.started_at_ms + round(1000 * frame.pts_s)
             if session.stopped() or not publisher.publish(frame, captured_at_ms):
@@ -82,10 +84,10 @@ def _follow(session: Session) -> None:
                     recording = _begin(session, video, "live", resumable=False)
                 assert recording is not None
                 publisher = _Publisher(session, recording, video, "live")
-                offset_s = (_now_ms() - recording.started_at_ms) / 1000
+                offset_s = (now_ms() - recording.started_at_ms) / 1000
                 for frame in video.frames():
                     lost_at, tries = time.monotonic(), 0
-                    publisher.publish(SourceFrame(frame.image, offset_s + frame.pts_s), _now_ms())
+                    publisher.publish(SourceFrame(frame.image, offset_s + frame.pts_s), now_ms())
                     if session.stopped():
                         break
                 if settings.source.startswith("http") and video.cut_short is None:
@@ -103,7 +105,7 @@ def _follow(session: Session) -> None:
             session.log.warning(f"{error}; trying again in {pause:.1f} s")
             if recording is not None:
                 session.count(session.settings.camera, reconnects=1)
-            session.stopping.wait(pause)
+            session.wait(pause)
     if recording is not None:
         _end(session, recording, "stopped" if session.stopped() else "end of stream")
 
@@ -130,7 +132,7 @@ def _begin(
             return recording
         if settings.run_id:
             return None
-    recording = _Recording(last + 1, last + 1, _now_ms())
+    recording = _Recording(last + 1, last + 1, now_ms())
     streams.register_camera(
         client,
         camera,
@@ -170,6 +172,7 @@ class _Publisher:
     def publish(self, frame: SourceFrame, captured_at_ms: int) -> bool:
         """Publishes a frame; returns False if it was not, because the session is stopped."""
         settings, client = self._session.settings, self._session.client
+        took = self._session.metrics.took(settings.camera)
         packed = pixels.pack(frame.image, settings.streams.pixels, settings.streams.jpeg_quality)
         affordable = max(2, settings.streams.budget_mib * 2**20 // max(1, len(packed.data)))
         frame_id = self._recording.next_frame_id
@@ -187,6 +190,7 @@ class _Publisher:
             frame_id=frame_id,
             captured_at_ms=captured_at_ms,
             pts_s=frame.pts_s,
+            published_at_ms=now_ms(),
             width=width,
             height=height,
             rate=self._rate,
@@ -201,6 +205,9 @@ class _Publisher:
             max_entries=affordable if self._mode == "live" else None,
         )
         streams.note_captured(client, settings.camera, frame_id)
+        self._session.metrics.done(settings.camera, took)
+        self._session.ready("camera")
+        self._session.delivered(settings.capture.timeout_s if self._mode == "live" else None)
         self._recording.next_frame_id += 1
         return True
 
@@ -231,7 +238,3 @@ def _end(session: Session, recording: _Recording, reason: str) -> None:
     )
     streams.register_camera(session.client, camera, ended="1", frames=str(recording.frames))
     session.log.info(f"{reason} after {recording.frames} frames")
-
-
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000

@@ -73,13 +73,16 @@ class _Replica:
 
     def handle(self, deliveries: list[Delivery]) -> None:
         """Reads a batch, publishes its readings and acknowledges its frames, all in one."""
+        camera = self._session.settings.camera
         good: list[tuple[Delivery, Frame]] = []
         for delivery in deliveries:
             frame = self._parse(delivery)
             if frame is not None:
                 good.append((delivery, frame))
+                took = self._session.metrics.took(camera, frame.published_at_ms)
         if not good:
             return
+        self._session.metrics.batch(camera, len(good))
         try:
             readings = self._read([frame for _, frame in good])
         except Exception as error:  # whatever a model may raise on a strange picture
@@ -91,10 +94,11 @@ class _Replica:
             return
         streams.publish_readings(
             self._session.client,
-            self._session.settings.camera,
+            camera,
             [messages.reading_fields(reading) for reading in readings],
             [delivery.id for delivery, _ in good],
         )
+        self._session.metrics.done(camera, took, len(good))
 
     def _newest_only(self, mode: str | None) -> bool:
         policy = self._session.settings.ocr.policy
@@ -154,4 +158,5 @@ class _Replica:
 
     def _bury(self, delivery: Delivery, error: str) -> None:
         self._session.log.error(f"frame {delivery.frame_id} is put aside as dead: {error}")
+        self._session.metrics.count(self._session.settings.camera, dead=1)
         streams.publish_dead(self._session.client, self._session.settings.camera, delivery, error)

@@ -98,6 +98,8 @@ class _Service:
                 self._count("refused_by_track")
                 self._useless.append(delivery.id)
                 continue
+            # an automatic entry id begins with the time by Redis's clock
+            self._session.metrics.took(self._camera, streams.frame_id_of(delivery.id))
             if not self._order.add(reading, delivery.id, time.monotonic()):
                 self._count("late_for_track")
                 self._useless.append(delivery.id)
@@ -115,7 +117,7 @@ class _Service:
             before: No reading of an earlier frame is still to come.
             known: The camera's facts, as they were then.
         """
-        now_s = time.monotonic()
+        now_s, took = time.monotonic(), time.perf_counter()
         live = known.get("mode") == "live"
         patience_s = self._session.settings.track.reorder_ms / 1000 if live else None
         ordered = self._order.take(before, now_s, patience_s)
@@ -143,6 +145,8 @@ class _Service:
         if over and not len(self._order):
             self._end(End(frame_id=last, frames=int(known.get("frames", "0"))), tracks, passages)
         self._commit(ordered, tracks, passages)
+        if ordered:
+            self._session.metrics.done(self._camera, took, len(ordered))
 
     def _end(
         self,
@@ -196,6 +200,7 @@ class _Service:
         done_ids = [one.stream_id for one in ordered] + self._useless
         step = TrackerStep(tracks, passages, remembered, forgotten, done_ids, self._counters)
         streams.publish_tracks(self._client, self._camera, step)
+        self._session.metrics.count(self._camera, **self._counters)
         self._memory.wrote(remembered, forgotten)
         self._useless, self._counters = [], {}
 

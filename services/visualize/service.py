@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from platestream import messages, overlay, pixels, streams
+from platestream.clock import now_ms
 from platestream.errors import MessageError
 from platestream.messages import End, Frame, RenderedFrame
 from platestream.runtime import Session
@@ -71,6 +72,7 @@ class _Renderer:
 
     def render(self, stream_id: str, frame: Frame) -> bool:
         """Draws the latest reading and publishes; False if stopped while waiting for room."""
+        took = self._session.metrics.took(self._camera, frame.published_at_ms)
         self.live = frame.mode == "live"
         image = pixels.unpack(frame.pixels, frame.width, frame.height)
         self._take_in()
@@ -96,6 +98,7 @@ class _Renderer:
             pixels=packed,
             reading_frame_id=latest[0].frame_id if latest else None,
             overlay_age_ms=latest[1] if latest else None,
+            rendered_at_ms=now_ms(),
             plates=latest[0].plates if latest else (),
         )
         streams.publish(
@@ -105,6 +108,8 @@ class _Renderer:
             messages.frame_fields(rendered),
             max_entries=affordable if self.live else None,
         )
+        self._session.metrics.overlaid(self._camera, rendered)
+        self._session.metrics.done(self._camera, took)
         return True
 
     def pass_on(self, stream_id: str, end: End) -> None:

@@ -73,9 +73,12 @@ class Writer:
                 if delivery.id != self._unsafe:  # written before a crash or an outage
                     consumer.ack(delivery.id)
             else:
+                took = session.metrics.took(camera, message.rendered_at_ms)
                 if self._recording is None:
                     self._recording = _open(session, message)
                 self._recording.write(message)
+                session.metrics.written(camera, message)
+                session.metrics.done(camera, took)
                 done, self._unsafe = self._unsafe, delivery.id
                 if done is not None:
                     consumer.ack(done)

@@ -1,0 +1,231 @@
+"""Services as real processes, seen over HTTP: they count, hang, lose Redis, and say so."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from platestream import cli, options, streams
+from platestream.demo import built_in_clip
+from platestream.embedded_redis import EmbeddedRedis
+from tests.conftest import wait_until
+
+CAMERA = "gate-1"
+
+_SERVICE = """
+import sys, time
+from platestream import runtime, settings
+def body(session):
+    while not session.stopped():
+        if session.client.get("hang"):
+            time.sleep(3600)
+        full = session.client.get("full")
+        session.not_ready(full.decode(), "disk") if full else session.ready("disk")
+        session.stopping.wait(0.05)
+loaded = settings.load(
+    {"redis.url": sys.argv[1], "http.port": int(sys.argv[2]), "http.hang_s": 3.0,
+     "camera": "gate-1"}
+)
+sys.exit(runtime.serve("writer", loaded, body))
+"""
+
+
+def free_port() -> int:
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return int(one.getsockname()[1])
+
+
+def get(port: int, path: str) -> tuple[int, str]:
+    """Status and body; 0 where nobody listens yet."""
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=20) as response:
+            return response.status, response.read().decode()
+    except urllib.error.HTTPError as error:
+        return error.code, error.read().decode()
+    except OSError:
+        return 0, ""
+
+
+def reasons(port: int, path: str = "/readyz") -> list[str]:
+    said: list[str] = json.loads(get(port, path)[1])["reasons"]
+    return said
+
+
+def values(port: int) -> dict[str, float]:
+    """Samples by name, added up over labels."""
+    found: dict[str, float] = {}
+    for family in text_string_to_metric_families(get(port, "/metrics")[1]):
+        for sample in family.samples:
+            found[sample.name] = found.get(sample.name, 0) + sample.value
+    return found
+
+
+@contextmanager
+def process(*arguments: str) -> Iterator[subprocess.Popen[str]]:
+    one = subprocess.Popen(
+        [sys.executable, *arguments], stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    try:
+        yield one
+    finally:
+        one.kill()
+        one.communicate()
+
+
+@contextmanager
+def capture(source: str, url: str, port: int, *extra: str) -> Iterator[subprocess.Popen[str]]:
+    settings = ["--set", f"http.port={port}", *extra]
+    with process(
+        "-m", "services.capture", source, "--camera", CAMERA, "--redis", url, *settings
+    ) as one:
+        yield one
+
+
+@pytest.fixture
+def port() -> int:
+    return free_port()
+
+
+def test_capture_of_the_demo_clip_is_counted(server: EmbeddedRedis, port: int) -> None:
+    """Nobody reads: it publishes as many as there is room for, and waits, well."""
+    clip, _ = built_in_clip()
+    with capture(str(clip), server.url, port):
+        wait_until(lambda: values(port).get("platestream_frames_out_total") == 8, what="8 frames")
+        seen = values(port)
+        assert seen["platestream_frames_in_total"] == 9  # one waits for room
+        assert seen["platestream_handling_seconds_count"] == 8
+        assert seen["platestream_redis_up"] == 1
+        assert seen["platestream_healthy"] == seen["platestream_ready"] == 1
+        assert seen["process_resident_memory_bytes"] > 2**20
+        assert get(port, "/readyz")[0] == get(port, "/healthz")[0] == 200
+        assert get(port, "/")[0] == 404
+
+
+def test_delays_are_measured_from_capture_to_file(
+    server: EmbeddedRedis, tmp_path: Path, make_video: Callable[..., Path]
+) -> None:
+    """Without OCR; a run's services have consecutive ports, and the last is still there."""
+    video = make_video(tmp_path / "in.mp4", frames=600)
+    port = free_port()
+    command = ["run", str(video), "--output", str(tmp_path / "out.mp4"), "--camera", CAMERA]
+    command += [
+        "--redis",
+        server.url,
+        "--ocr-replicas",
+        "0",
+        "--set",
+        f"http.port={port}",
+        "--json",
+    ]
+    with process("-c", "from platestream.cli import main; main()", *command) as run:
+        seen: dict[int, dict[str, float]] = {}
+
+        def all_seen() -> bool:
+            assert run.poll() is None, run.communicate()
+            for number in range(3):
+                seen[number] = values(port + number) or seen.get(number, {})
+            return seen[1].get("platestream_capture_to_file_seconds_count", 0) >= 10
+
+        wait_until(all_seen, 60, "ten frames written")
+    _, writer, visualize = (seen[number] for number in range(3))
+    assert visualize["platestream_capture_to_overlay_seconds_count"] > 0
+    assert writer["platestream_hop_seconds_count"] > 0
+    for name in ("hop", "capture_to_file", "handling"):
+        mean = (
+            writer[f"platestream_{name}_seconds_sum"] / writer[f"platestream_{name}_seconds_count"]
+        )
+        assert 0 < mean < 30
+
+
+def test_a_redis_that_stops_makes_it_not_ready_but_not_dead(port: int) -> None:
+    with EmbeddedRedis() as server, process("-c", _SERVICE, server.url, str(port)):
+        wait_until(lambda: get(port, "/readyz")[0] == 200, what="ready")
+        os.kill(server.process.pid, signal.SIGSTOP)
+        try:
+            wait_until(lambda: get(port, "/readyz")[0] == 503, what="not ready")
+            assert any("does not answer" in reason for reason in reasons(port))
+            # longer than a loop may hang, by the service's own word
+            wait_until(
+                lambda: reasons(port, "/healthz") == ["Redis does not answer; waiting for it"],
+                what="an explanation",
+            )
+            for _ in range(8):  # a second each, in which Redis is asked
+                status, text = get(port, "/metrics")
+                assert status == 200
+                assert 'platestream_redis_up{service="writer"} 0.0' in text
+                assert get(port, "/healthz")[0] == 200
+        finally:
+            os.kill(server.process.pid, signal.SIGCONT)
+        wait_until(lambda: get(port, "/readyz")[0] == 200, what="ready again")
+        assert get(port, "/healthz")[0] == 200
+
+
+def test_a_loop_that_hangs_is_not_alive(server: EmbeddedRedis, port: int) -> None:
+    client = streams.connect(server.url)
+    with process("-c", _SERVICE, server.url, str(port)):
+        wait_until(lambda: get(port, "/healthz")[0] == 200, what="alive")
+        client.set("hang", "1")
+        wait_until(lambda: get(port, "/healthz")[0] == 503, what="not alive")
+        assert reasons(port, "/healthz")[0].startswith("no progress for")
+        assert get(port, "/readyz")[0] == 503
+        assert values(port)["platestream_healthy"] == 0
+
+
+def test_what_a_service_says_of_itself_is_what_readyz_says(
+    server: EmbeddedRedis, port: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    client = streams.connect(server.url)
+    ask = ["health", "--url", f"http://127.0.0.1:{port}/readyz"]
+    with process("-c", _SERVICE, server.url, str(port)):
+        wait_until(lambda: get(port, "/readyz")[0] == 200, what="ready")
+        assert options.invoke_app(cli.app, "platestream", ask) == 0
+        assert capsys.readouterr().out == "writer of gate-1 is well\n"
+        client.set("full", "no room on disk for '/video/a.mp4'")
+        wait_until(lambda: get(port, "/readyz")[0] == 503, what="not ready")
+        assert reasons(port) == ["no room on disk for '/video/a.mp4'"]
+        assert get(port, "/healthz")[0] == 200
+        assert options.invoke_app(cli.app, "platestream", ask) == 1
+        said = capsys.readouterr().err
+        assert said == "writer of gate-1 is not well: no room on disk for '/video/a.mp4'\n"
+        client.delete("full")
+        wait_until(lambda: get(port, "/readyz")[0] == 200, what="ready again")
+
+
+def test_a_camera_that_cannot_be_reached_is_not_ready(server: EmbeddedRedis, port: int) -> None:
+    nobody = f"rtsp://admin:hunter2@127.0.0.1:{free_port()}/1"
+    with capture(nobody, server.url, port, "--set", "log.format=json") as one:
+        wait_until(lambda: get(port, "/healthz")[0] == 200, what="alive")
+        wait_until(lambda: "no frame has come yet" in reasons(port), what="not ready")
+        streams.connect(server.url).hset(streams.camera_key(CAMERA), "state", "stalled")
+        wait_until(lambda: "camera 'gate-1' is stalled" in reasons(port), what="the state")
+        assert get(port, "/readyz")[0] == 503
+        one.terminate()
+        _, stderr = one.communicate(timeout=60)
+    assert "rtsp://admin:***@" in stderr
+    assert "hunter2" not in stderr
+    assert all("event" in json.loads(line) for line in stderr.splitlines())
+
+
+def test_a_port_that_is_taken_ends_it_with_a_sentence(server: EmbeddedRedis) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        with capture("a.mp4", server.url, taken.getsockname()[1]) as one:
+            _, stderr = one.communicate(timeout=60)
+    assert one.returncode == 2
+    assert "in use" in stderr
+    assert "choose another http.port" in stderr
+    assert "Traceback" not in stderr

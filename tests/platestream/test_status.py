@@ -1,0 +1,147 @@
+"""status: what it says of cameras, and that it goes on watching over a Redis that is away."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from queue import Queue
+from typing import Any
+
+import pytest
+import redis
+from rich.console import Console
+
+from platestream import status, streams
+from platestream.embedded_redis import EmbeddedRedis
+from platestream.messages import Frame, Pixels, RenderedFrame, frame_fields
+from platestream.status import Rates
+from tests.conftest import wait_until
+
+CAMERA = "gate-1"
+
+
+@pytest.fixture
+def behind(client: redis.Redis) -> redis.Redis:
+    """A camera with six frames, two of them handed to ``visualize``; its names hold a password."""
+    streams.register_camera(client, CAMERA, source="rtsp://admin:hunter2@gate/1", mode="live")
+    key = streams.frames_key(CAMERA)
+    streams.ensure_group(client, key, streams.VISUALIZE)
+    for frame_id in range(1, 7):
+        pixels = Pixels(codec="raw", data=b"\0" * 12)
+        frame = Frame(
+            frame_id=frame_id, captured_at_ms=1, pts_s=0, width=2, height=2, pixels=pixels
+        )
+        streams.publish(client, key, streams.entry_id(frame_id), frame_fields(frame))
+        streams.note_captured(client, CAMERA, frame_id)
+    streams.GroupConsumer(client, key, streams.VISUALIZE, "one").read(2, None)
+    return client
+
+
+def test_everything_is_there(behind: redis.Redis) -> None:
+    behind.set(f"alive:{{{CAMERA}}}:writer:host:12", "1", ex=60)
+    behind.set("alive:ocr:host:13", "1", ex=60)
+    streams.count(behind, CAMERA, skipped_by_ocr=4)
+    (camera,) = status.collect(behind)
+    assert camera["camera"] == CAMERA
+    assert camera["facts"]["source"] == "rtsp://admin:***@gate/1"
+    assert camera["counts"] == {"frames_in": 6, "skipped_by_ocr": 4}
+    assert (camera["alive"], camera["pool"]) == (["writer:host:12"], ["ocr:host:13"])
+    assert camera["overlay_age_ms"] is None
+    frames = camera["streams"]["frames"]
+    assert frames["entries"] == 6
+    assert frames["groups"] == {"visualize": {"consumers": 1, "pending": 2, "lag": 4}}
+
+
+def test_the_memory_of_streams_is_there(real: redis.Redis) -> None:
+    streams.register_camera(real, CAMERA, source="x")
+    real.xadd(streams.frames_key(CAMERA), {"body": b"x" * 100_000})
+    (camera,) = status.collect(real)
+    assert 100_000 < camera["streams"]["frames"]["bytes"] < 200_000
+    assert camera["streams"]["rendered"]["bytes"] == 0
+
+
+def test_the_overlay_age_is_the_newest_frames(behind: redis.Redis) -> None:
+    key = streams.rendered_key(CAMERA)
+    for frame_id, age in ((1, 80), (2, 120)):
+        frame = RenderedFrame(
+            frame_id=frame_id,
+            captured_at_ms=1,
+            pts_s=0,
+            width=2,
+            height=2,
+            pixels=Pixels(codec="raw", data=b"\0" * 12),
+            reading_frame_id=1,
+            overlay_age_ms=age,
+        )
+        streams.publish(behind, key, streams.entry_id(frame_id), frame_fields(frame))
+    streams.publish(behind, key, streams.end_id(2), {"end": "1"})
+    assert status.collect(behind)[0]["overlay_age_ms"] == 120
+
+
+def test_rates_are_between_two_looks() -> None:
+    rates = Rates()
+
+    def look(now_s: float, **counts: int) -> dict[str, Any]:
+        camera: dict[str, Any] = {"camera": CAMERA, "counts": counts}
+        rates.update([camera], now_s)
+        seen: dict[str, Any] = camera["rates"]
+        return seen
+
+    none = {"frames_in": None, "readings": None, "frames_written": None}
+    assert look(10.0, frames_in=100) == none
+    assert look(12.0, frames_in=150, readings=4) == {
+        "frames_in": 25.0, "readings": 2.0, "frames_written": 0.0
+    }  # fmt: skip
+    assert look(14.0, frames_in=10, readings=4)["frames_in"] is None
+
+
+def test_it_can_be_read_by_people(behind: redis.Redis) -> None:
+    cameras = status.collect(behind)
+    Rates().update(cameras, 1.0)
+    console = Console(width=120)
+    with console.capture() as printed:
+        console.print(status.render(cameras))
+    text = printed.get()
+    for word in (CAMERA, "rtsp://admin:***@gate/1", "visualize", "frames_in 6", "no service"):
+        assert word in text
+
+
+@pytest.mark.parametrize("as_json", [True, False])
+def test_it_watches_on_when_redis_comes_back(as_json: bool) -> None:
+    code = "from platestream.cli import main; main()"
+    with EmbeddedRedis() as server:
+        streams.register_camera(streams.connect(server.url), CAMERA, source="x")
+        command = ["status", "--watch", "0.1", "--redis", server.url]
+        command += ["--json"] if as_json else []
+        process = subprocess.Popen(
+            [sys.executable, "-c", code, *command], stdout=subprocess.PIPE, text=True
+        )
+        assert process.stdout is not None
+        lines: Queue[str] = Queue()
+        out = process.stdout
+        threading.Thread(target=lambda: [lines.put(x) for x in out], daemon=True).start()
+
+        def comes(word: str) -> bool:
+            return not lines.empty() and word in lines.get()
+
+        try:
+            wait_until(lambda: comes("gate-1"), what="a look")
+            os.kill(server.process.pid, signal.SIGSTOP)
+            wait_until(lambda: comes("does not answer"), what="that Redis is away")
+            os.kill(server.process.pid, signal.SIGCONT)
+            wait_until(lambda: comes("gate-1"), what="another look")
+            if as_json:
+                wait_until(
+                    lambda: json.loads(lines.get(timeout=30))["rates"]["frames_in"] == 0.0,
+                    what="a rate",
+                )
+            process.send_signal(signal.SIGINT)
+            wait_until(lambda: process.poll() is not None, what="its end")
+            assert process.returncode == 0
+        finally:
+            process.kill()
+            process.communicate()
