@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
+from typing import TypeVar
 
 import prometheus_client
 import redis
@@ -19,6 +20,8 @@ from prometheus_client.registry import Collector
 from platestream import __version__, streams
 from platestream.clock import now_ms
 from platestream.messages import Frame, RenderedFrame
+
+_M = TypeVar("_M", Counter, Histogram)
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 10.0, 60.0)
 _FRAMES = (1, 2, 4, 8, 16, 32, 64)
@@ -52,6 +55,7 @@ class Metrics:
         prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]
         self.service = service
         self.cameras = {camera}
+        self._known: dict[tuple[Counter | Histogram, str], Counter | Histogram] = {}
         self.registry = CollectorRegistry()
         prometheus_client.ProcessCollector(registry=self.registry)
         self._in = self._counter("frames_in", "Frames (track: readings) taken in.")
@@ -105,9 +109,9 @@ class Metrics:
             sent_at_ms: When it was published, in ms since the epoch; None where that is unknown.
         """
         self.cameras.add(camera)
-        self._in.labels(self.service, camera).inc()
+        self._of(self._in, camera).inc()
         if sent_at_ms is not None:
-            self._hop.labels(self.service, camera).observe(_since_s(sent_at_ms))
+            self._of(self._hop, camera).observe(_since_s(sent_at_ms))
         return time.perf_counter()
 
     def done(self, camera: str, took: float, frames: int = 1) -> None:
@@ -116,18 +120,18 @@ class Metrics:
         Args:
             took: What ``took`` returned for the first of them.
         """
-        self._out.labels(self.service, camera).inc(frames)
-        self._handling.labels(self.service, camera).observe(time.perf_counter() - took)
+        self._of(self._out, camera).inc(frames)
+        self._of(self._handling, camera).observe(time.perf_counter() - took)
 
     def batch(self, camera: str, frames: int) -> None:
         """So many frames are read at once."""
-        self._batch.labels(self.service, camera).observe(frames)
+        self._of(self._batch, camera).observe(frames)
 
     def overlaid(self, camera: str, frame: RenderedFrame) -> None:
         """A frame is published with its overlay: how late, and how old its reading is."""
         self._since_capture(self._to_overlay, camera, frame)
         if frame.overlay_age_ms is not None:
-            self._age.labels(self.service, camera).observe(frame.overlay_age_ms / 1000)
+            self._of(self._age, camera).observe(frame.overlay_age_ms / 1000)
 
     def written(self, camera: str, frame: RenderedFrame) -> None:
         """A frame is in the file: how late."""
@@ -142,7 +146,14 @@ class Metrics:
         # a frame of a file was captured when its time in the file says, which is no clock's
         began = frame.captured_at_ms if frame.mode == "live" else frame.published_at_ms
         if began is not None:
-            histogram.labels(self.service, camera).observe(_since_s(began))
+            self._of(histogram, camera).observe(_since_s(began))
+
+    def _of(self, metric: _M, camera: str) -> _M:
+        """A camera's share of a metric; ``labels`` would take longer than the counting itself."""
+        known = self._known.get((metric, camera))
+        if known is None:
+            known = self._known[metric, camera] = metric.labels(self.service, camera)
+        return known  # type: ignore[return-value]
 
     def _counter(self, name: str, documentation: str, *labels: str) -> Counter:
         names = ("service", "camera", *labels)

@@ -38,6 +38,7 @@ FRAME = Frame(
     pts_s=0.2,
     width=4,
     height=2,
+    published_at_ms=1_700_000_000_130,
     rate="30000/1001",
     mode="live",
     pixels=Pixels(codec="raw", data=bytes(24)),
@@ -53,9 +54,20 @@ def test_a_frame_arrives_as_it_was() -> None:
     assert messages.parse_frame(wire(messages.frame_fields(FRAME))) == FRAME
 
 
+def test_an_entry_of_before_it_said_when_it_was_published_is_read() -> None:
+    old = FRAME.model_copy(update={"published_at_ms": None})
+    fields = messages.frame_fields(old)
+    assert "published_at_ms" not in fields
+    assert messages.parse_frame(wire(fields)) == old
+
+
 def test_a_rendered_frame_keeps_its_reading() -> None:
     rendered = RenderedFrame(
-        **FRAME.model_dump(), reading_frame_id=5, overlay_age_ms=67, plates=(PLATE,)
+        **FRAME.model_dump(),
+        reading_frame_id=5,
+        overlay_age_ms=67,
+        rendered_at_ms=1_700_000_000_140,
+        plates=(PLATE,),
     )
     fields = messages.frame_fields(rendered)
     assert fields["text"] == "A301PO174"

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
+from pytest import approx
 
 from platestream import cli, options, streams
 from platestream.demo import built_in_clip
@@ -114,40 +115,38 @@ def test_capture_of_the_demo_clip_is_counted(server: EmbeddedRedis, port: int) -
         assert get(port, "/")[0] == 404
 
 
-def test_delays_are_measured_from_capture_to_file(
+def test_a_runs_services_are_seen_on_consecutive_ports(
     server: EmbeddedRedis, tmp_path: Path, make_video: Callable[..., Path]
 ) -> None:
-    """Without OCR; a run's services have consecutive ports, and the last is still there."""
-    video = make_video(tmp_path / "in.mp4", frames=600)
+    """In the order of deploy/prometheus.yml; delays are measured from capture to file."""
+    video = make_video(tmp_path / "in.mp4", frames=1500)
     port = free_port()
+    code = "from platestream.cli import main; main()"
     command = ["run", str(video), "--output", str(tmp_path / "out.mp4"), "--camera", CAMERA]
-    command += [
-        "--redis",
-        server.url,
-        "--ocr-replicas",
-        "0",
-        "--set",
-        f"http.port={port}",
-        "--json",
-    ]
-    with process("-c", "from platestream.cli import main; main()", *command) as run:
-        seen: dict[int, dict[str, float]] = {}
+    command += ["--redis", server.url, "--set", f"http.port={port}"]
+    seen: list[dict[str, float]] = [{}] * 5
+    with process("-c", code, *command) as run:
 
         def all_seen() -> bool:
             assert run.poll() is None, run.communicate()
-            for number in range(3):
-                seen[number] = values(port + number) or seen.get(number, {})
-            return seen[1].get("platestream_capture_to_file_seconds_count", 0) >= 10
+            seen[:] = [values(port + number) or seen[number] for number in range(5)]
+            written = seen[1].get("platestream_capture_to_file_seconds_count", 0)
+            return written >= 10 and seen[3].get("platestream_frames_out_total", 0) >= 5
 
-        wait_until(all_seen, 60, "ten frames written")
-    _, writer, visualize = (seen[number] for number in range(3))
+        wait_until(all_seen, 60, "frames written and tracked")
+    capture, writer, visualize, track, ocr = seen
+    assert capture["platestream_frames_out_total"] >= 10
     assert visualize["platestream_capture_to_overlay_seconds_count"] > 0
-    assert writer["platestream_hop_seconds_count"] > 0
+    near = {"abs": 8}  # they count on while they are asked
+    assert ocr["platestream_batch_frames_sum"] == approx(ocr["platestream_frames_in_total"], **near)
+    for one in (writer, visualize, track, ocr):
+        assert one["platestream_frames_in_total"] > 0
+        hops = one["platestream_hop_seconds_count"]
+        assert hops == approx(one["platestream_frames_in_total"], **near)
+        assert "platestream_group_pending_entries" in one
     for name in ("hop", "capture_to_file", "handling"):
-        mean = (
-            writer[f"platestream_{name}_seconds_sum"] / writer[f"platestream_{name}_seconds_count"]
-        )
-        assert 0 < mean < 30
+        metric = f"platestream_{name}_seconds"
+        assert 0 < writer[f"{metric}_sum"] / writer[f"{metric}_count"] < 30
 
 
 def test_a_redis_that_stops_makes_it_not_ready_but_not_dead(port: int) -> None:
