@@ -54,7 +54,8 @@ class Metrics:
     def __init__(self, service: str, camera: str) -> None:
         prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]
         self.service = service
-        self.cameras = {camera}
+        self._camera = camera
+        self._cameras: set[str] = set()
         self._known: dict[tuple[Counter | Histogram, str], Counter | Histogram] = {}
         self.registry = CollectorRegistry()
         prometheus_client.ProcessCollector(registry=self.registry)
@@ -108,7 +109,7 @@ class Metrics:
         Args:
             sent_at_ms: When it was published, in ms since the epoch; None where that is unknown.
         """
-        self.cameras.add(camera)
+        self._cameras.add(camera)
         self._of(self._in, camera).inc()
         if sent_at_ms is not None:
             self._of(self._hop, camera).observe(_since_s(sent_at_ms))
@@ -122,6 +123,10 @@ class Metrics:
         """
         self._of(self._out, camera).inc(frames)
         self._of(self._handling, camera).observe(time.perf_counter() - took)
+
+    def cameras(self) -> list[str]:
+        """The cameras that frames were taken of; until the first, the one of the settings."""
+        return sorted(self._cameras.copy() or {self._camera})  # another thread may add to them
 
     def batch(self, camera: str, frames: int) -> None:
         """So many frames are read at once."""
@@ -203,7 +208,7 @@ class Surroundings(Collector):
         up = True
         try:
             self._client.ping()
-            for camera in sorted(self._metrics.cameras):
+            for camera in self._metrics.cameras():
                 self._backlog(families, camera)
         except redis.ResponseError:
             pass  # it answers, but this user may not look

@@ -8,15 +8,16 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
-from pytest import approx
 
 from platestream import cli, options, streams
 from platestream.demo import built_in_clip
@@ -138,11 +139,13 @@ def test_a_runs_services_are_seen_on_consecutive_ports(
     assert capture["platestream_frames_out_total"] >= 10
     assert visualize["platestream_capture_to_overlay_seconds_count"] > 0
     near = {"abs": 8}  # they count on while they are asked
-    assert ocr["platestream_batch_frames_sum"] == approx(ocr["platestream_frames_in_total"], **near)
+    assert ocr["platestream_batch_frames_sum"] == pytest.approx(
+        ocr["platestream_frames_in_total"], **near
+    )
     for one in (writer, visualize, track, ocr):
         assert one["platestream_frames_in_total"] > 0
         hops = one["platestream_hop_seconds_count"]
-        assert hops == approx(one["platestream_frames_in_total"], **near)
+        assert hops == pytest.approx(one["platestream_frames_in_total"], **near)
         assert "platestream_group_pending_entries" in one
     for name in ("hop", "capture_to_file", "handling"):
         metric = f"platestream_{name}_seconds"
@@ -216,6 +219,51 @@ def test_a_camera_that_cannot_be_reached_is_not_ready(server: EmbeddedRedis, por
     assert "rtsp://admin:***@" in stderr
     assert "hunter2" not in stderr
     assert all("event" in json.loads(line) for line in stderr.splitlines())
+
+
+class _Camera(BaseHTTPRequestHandler):
+    """Streams a clip and then says nothing more; a new viewer waits until it may go on."""
+
+    clip: bytes
+    first: threading.Lock
+    may_go_on: threading.Event
+
+    def do_GET(self) -> None:
+        if not self.first.acquire(blocking=False):
+            self.may_go_on.wait(60)
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(self.clip)
+        self.rfile.read(1)  # until the viewer has gone
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
+def test_a_camera_that_falls_silent_is_not_ready_until_it_is_back(
+    server: EmbeddedRedis, port: int, tmp_path: Path, make_video: Callable[..., Path]
+) -> None:
+    clip = make_video(tmp_path / "clip.mp4", frames=50).read_bytes()
+    may_go_on = threading.Event()
+    facts = {"clip": clip, "first": threading.Lock(), "may_go_on": may_go_on}
+    with ThreadingHTTPServer(("127.0.0.1", 0), type("Camera", (_Camera,), facts)) as camera:
+        camera.daemon_threads = True
+        camera.block_on_close = False
+        threading.Thread(target=camera.serve_forever, daemon=True).start()
+        source = f"http://127.0.0.1:{camera.server_address[1]}/"
+        quick = ["--set", "capture.timeout_s=3", "--set", "capture.reconnect_max_s=0.5"]
+        with capture(source, server.url, port, *quick):
+            wait_until(lambda: get(port, "/readyz")[0] == 200, 60, "ready")
+            wait_until(lambda: get(port, "/readyz")[0] == 503, 60, "not ready")
+            wait_until(
+                lambda: any(reason.startswith("no frame for") for reason in reasons(port)),
+                what="why",
+            )
+            assert get(port, "/healthz")[0] == 200
+            may_go_on.set()
+            wait_until(lambda: get(port, "/readyz")[0] == 200, 60, "ready again")
+            assert values(port)["platestream_reconnects_total"] >= 1
+        camera.shutdown()
 
 
 def test_a_port_that_is_taken_ends_it_with_a_sentence(server: EmbeddedRedis) -> None:
