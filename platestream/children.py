@@ -30,6 +30,7 @@ class Child:
 
     Attributes:
         name: As shown to people: ``capture``, ``ocr-2``.
+        tells_fatal: Whether the error that it dies of goes to ``on_log``, too.
         last_error: The last error it logged.
         restarts: When it was started again, by the monotonic clock.
     """
@@ -38,6 +39,7 @@ class Child:
     arguments: Sequence[str]
     environment: Mapping[str, str]
     on_log: Callable[[str, str, str], None]
+    tells_fatal: bool = True
     process: subprocess.Popen[bytes] | None = None
     last_error: str = ""
     restarts: list[float] = field(default_factory=list)
@@ -58,6 +60,14 @@ class Child:
         listener.start()
         self._listener = listener
 
+    def exit_code(self) -> int | None:
+        """How it ended (negative: by which signal), all its log read; None while it runs."""
+        assert self.process is not None
+        code = self.process.poll()
+        if code is not None:
+            self._listener.join(2)
+        return code
+
     def check(self) -> bool:
         """Looks after the process; starts it again if it died.
 
@@ -67,18 +77,16 @@ class Child:
         Raises:
             ServiceError: It refused to work, or dies again and again.
         """
-        assert self.process is not None
-        code = self.process.poll()
+        code = self.exit_code()
         if code is None:
             return False
         if code == EXIT_OK:
             return True
-        self._listener.join(2)
         if code == EXIT_REFUSED:
             raise ServiceError(self.last_error or f"{self.name} refused to start")
         now = time.monotonic()
         self.restarts = [at for at in self.restarts if now - at < _RESTART_WINDOW_S] + [now]
-        how = f"was killed by signal {-code}" if code < 0 else f"failed with exit code {code}"
+        how = how_it_ended(code)
         if len(self.restarts) > _MOST_RESTARTS:
             raise ServiceError(
                 f"{self.name} {how} {len(self.restarts)} times within {_RESTART_WINDOW_S:.0f} s"
@@ -106,14 +114,22 @@ class Child:
     def _listen(self, stderr: IO[bytes]) -> None:
         for raw in stderr:
             line = raw.decode("utf-8", "replace").rstrip()
+            fatal = False
             try:
                 said = json.loads(line)
+                fatal = bool(said.get("fatal"))
                 level, event = str(said["level"]), str(said["event"])
-            except (ValueError, KeyError, TypeError):
+            except (ValueError, KeyError, TypeError, AttributeError):
                 level, event = "debug", line
             else:
                 if said.get("exception"):
                     event += "\n" + str(said["exception"])
             if level == "error":
                 self.last_error = event.splitlines()[0]
-            self.on_log(self.name, level, event)
+            if self.tells_fatal or not fatal:
+                self.on_log(self.name, level, event)
+
+
+def how_it_ended(code: int) -> str:
+    """An exit code in words: ``was killed by signal 9``."""
+    return f"was killed by signal {-code}" if code < 0 else f"failed with exit code {code}"

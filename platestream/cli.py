@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 import typer
 
-from platestream import __version__, demo, options, probe, run_command, status
+from platestream import __version__, cameras_command, demo, options, probe, run_command, status
 from platestream.errors import PlatestreamError, SettingsError
 from platestream.vision.decoding import PlateText
 
@@ -46,6 +46,7 @@ def _main(
 
 app.command("run")(run_command.run)
 app.command("demo")(demo.demo)
+app.add_typer(cameras_command.app, name="cameras")
 
 
 @app.command("status")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -13,6 +14,10 @@ from platestream import settings
 from platestream.errors import PlatestreamError
 
 Camera = Annotated[str | None, typer.Option(help="The camera's name; keys in Redis carry it.")]
+Cameras = Annotated[
+    Path | None,
+    typer.Option("--cameras", help="Serve all cameras of this file, a process each."),
+]
 Redis = Annotated[
     str | None, typer.Option(help="Redis URL; default: REDIS_URL, else 127.0.0.1:6379.")
 ]

@@ -27,6 +27,10 @@ from platestream.streams.connection import (
     OUTAGE,
     connect,
 )
+from platestream.streams.ending import (
+    is_through,
+    retire_camera,
+)
 from platestream.streams.follower import (
     Follower,
 )
@@ -104,6 +108,7 @@ __all__ = [
     "frame_id_of",
     "frames_key",
     "group_facts",
+    "is_through",
     "last_frame_id",
     "last_overlay_age_ms",
     "last_passage_id",
@@ -119,6 +124,7 @@ __all__ = [
     "recording_key",
     "register_camera",
     "rendered_key",
+    "retire_camera",
     "tracker_key",
     "tracks_key",
 ]

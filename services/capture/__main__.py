@@ -22,9 +22,13 @@ def _capture(
         str | None, typer.Argument(help="A file, an rtsp:// or http:// URL, or /dev/video0.")
     ] = None,
     camera: options.Camera = None,
+    cameras: options.Cameras = None,
     live: Annotated[
         bool | None, typer.Option("--live/--file", help="Pace a file as a camera would.")
     ] = None,
+    once: Annotated[
+        bool, typer.Option("--once", help="With --cameras: exit when all have ended.")
+    ] = False,
     redis: options.Redis = None,
     config: options.Config = None,
     assignments: options.Set = None,
@@ -38,6 +42,12 @@ def _capture(
         "redis.url": redis,
         "log.level": log_level,
     }
+    if cameras is not None:
+        from platestream import fleet
+
+        raise typer.Exit(
+            fleet.serve("capture", cameras, flags, config, assignments, once=bool(once))
+        )
     settings = options.load(flags, config, assignments)
     raise typer.Exit(runtime.serve("capture", settings, service.run))
 

@@ -18,6 +18,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _track(
     camera: options.Camera = None,
+    cameras: options.Cameras = None,
     redis: options.Redis = None,
     config: options.Config = None,
     assignments: options.Set = None,
@@ -25,6 +26,10 @@ def _track(
 ) -> None:
     """Follows plates over frames; publishes tracks, and passages of those that have gone."""
     flags = {"camera": camera, "redis.url": redis, "log.level": log_level}
+    if cameras is not None:
+        from platestream import fleet
+
+        raise typer.Exit(fleet.serve("track", cameras, flags, config, assignments))
     settings = options.load(flags, config, assignments)
     raise typer.Exit(runtime.serve("track", settings, service.run))
 

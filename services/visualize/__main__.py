@@ -18,6 +18,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _visualize(
     camera: options.Camera = None,
+    cameras: options.Cameras = None,
     redis: options.Redis = None,
     config: options.Config = None,
     assignments: options.Set = None,
@@ -25,6 +26,10 @@ def _visualize(
 ) -> None:
     """Draws the latest reading on every frame."""
     flags = {"camera": camera, "redis.url": redis, "log.level": log_level}
+    if cameras is not None:
+        from platestream import fleet
+
+        raise typer.Exit(fleet.serve("visualize", cameras, flags, config, assignments))
     settings = options.load(flags, config, assignments)
     raise typer.Exit(runtime.serve("visualize", settings, service.run))
 

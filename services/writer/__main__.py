@@ -25,6 +25,7 @@ def _writer(
     force: Annotated[bool | None, typer.Option("--force", help="Overwrite.")] = None,
     once: Annotated[bool | None, typer.Option("--once", help="Exit after a recording.")] = None,
     camera: options.Camera = None,
+    cameras: options.Cameras = None,
     redis: options.Redis = None,
     config: options.Config = None,
     assignments: options.Set = None,
@@ -40,6 +41,12 @@ def _writer(
         "redis.url": redis,
         "log.level": log_level,
     }
+    if cameras is not None:
+        from platestream import fleet
+
+        raise typer.Exit(
+            fleet.serve("writer", cameras, flags, config, assignments, once=bool(once))
+        )
     settings = options.load(flags, config, assignments)
     writer = service.Writer()
     code = runtime.serve("writer", settings, writer.run)

@@ -1,0 +1,133 @@
+"""The commands ``cameras check | list | forget``: a file of cameras, and the cameras in Redis."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any, cast
+from urllib.parse import urlsplit
+
+import redis as redis_py
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from platestream import cameras_file, options, streams
+from platestream.cameras_file import CamerasFileError
+from platestream.errors import RedisError
+from platestream.messages import CameraName
+
+app = typer.Typer(no_args_is_help=True, help="Cameras: a file of them, and those in Redis.")
+
+Json = Annotated[bool, typer.Option("--json", help="One JSON object per line, nothing else.")]
+
+
+@app.command("check")
+def check(
+    path: Annotated[Path, typer.Argument(help="The file, such as cameras.toml.")],
+    config: options.Config = None,
+    assignments: options.Set = None,
+    as_json: Json = False,
+) -> None:
+    """Says what is wrong with a file of cameras; exit code 2 if anything is."""
+    settings = options.load({}, config, assignments)
+    try:
+        cameras = cameras_file.read(path)
+        cameras_file.check_outputs(cameras, settings.writer, path)
+    except CamerasFileError as error:
+        for problem in error.problems:
+            if as_json:
+                print(json.dumps({"error": problem}, ensure_ascii=False))
+            else:
+                print(f"error: {problem}", file=sys.stderr)
+        raise typer.Exit(2) from error
+    table = Table("camera", "source", "settings of its own")
+    for name, entry in cameras.items():
+        own = dict(entry.settings)
+        source = without_credentials(entry.source)
+        if as_json:
+            said = {"camera": name, "source": source, "settings": own}
+            print(json.dumps(said, ensure_ascii=False, default=str))
+        said_own = ", ".join(f"{key}={value}" for key, value in own.items())
+        table.add_row(name, escape(source), escape(said_own))
+    if not as_json:
+        Console().print(table)
+
+
+@app.command("list")
+def list_cameras(
+    redis: options.Redis = None,
+    config: options.Config = None,
+    assignments: options.Set = None,
+    as_json: Json = False,
+) -> None:
+    """Lists the cameras that are served, as Redis has them."""
+    url = options.load({"redis.url": redis}, config, assignments).redis.url
+    try:
+        cameras = _cameras(streams.connect(url))
+    except redis_py.RedisError as error:
+        raise RedisError(f"cannot reach Redis at {url}: {error}; is it running?") from error
+    table = Table("camera", "source", "mode", "state", "last frame")
+    for camera in cameras:
+        if as_json:
+            print(json.dumps(camera, ensure_ascii=False))
+        table.add_row(*(escape(str(value)) for value in camera.values()))
+    if not as_json:
+        Console().print(table)
+
+
+@app.command("forget")
+def forget(
+    camera: Annotated[str, typer.Argument(help="The camera's name.")],
+    redis: options.Redis = None,
+    config: options.Config = None,
+    assignments: options.Set = None,
+) -> None:
+    """Deletes all that Redis holds of a camera that no service serves any more."""
+    settings = options.load({"redis.url": redis, "camera": camera}, config, assignments)
+    name: CameraName = settings.camera
+    try:
+        client = streams.connect(settings.redis.url)
+        if alive := next(client.scan_iter(match=f"alive:{{{name}}}:*", count=1000), None):
+            raise RedisError(f"camera '{name}' is served still ({alive.decode()}); stop that first")
+        known = client.exists(*streams.camera_keys(name))
+        streams.forget_camera(client, name)
+        client.srem(streams.CAMERAS_KEY, name)
+    except redis_py.RedisError as error:
+        raise RedisError(f"Redis at {settings.redis.url}: {error}") from error
+    print(f"{name} is forgotten" if known else f"nothing was known of {name}")
+
+
+def without_credentials(source: str) -> str:
+    """A source as it may be shown: no user, no password, no query."""
+    if "://" not in source:
+        return source
+    try:
+        parts = urlsplit(source)
+    except ValueError:
+        return source.split("://", 1)[0] + "://***"
+    user, at, host = parts.netloc.rpartition("@")
+    shown = parts._replace(netloc=f"***@{host}" if user or at else host, fragment="")
+    return shown._replace(query="***" if parts.query else "").geturl()
+
+
+def _cameras(client: redis_py.Redis) -> list[dict[str, Any]]:
+    names = cast("set[bytes]", client.smembers(streams.CAMERAS_KEY))
+    cameras = []
+    for name in sorted(raw.decode("utf-8", "replace") for raw in names):
+        facts = streams.read_hash(client, streams.camera_key(name))
+        alive = client.scan_iter(match=f"alive:{{{name}}}:capture:*", count=1000)
+        captured = next(alive, None) is not None
+        cameras.append(
+            {
+                "camera": name,
+                "source": without_credentials(facts.get("source", "")),
+                "mode": facts.get("mode", ""),
+                "state": "ended" if facts.get("ended") == "1" else
+                         "captured" if captured else "not captured",
+                "last_frame": int(facts.get("last_frame_id", "0")),
+            }
+        )  # fmt: skip
+    return cameras
