@@ -80,6 +80,9 @@ def fleet(service: str, path: Path, url: str, *extra: str) -> Iterator[Fleet]:
         yield Fleet(process, log)
         if process.poll() is None:
             children = children_of(process.pid)
+    except BaseException:
+        print(f"--- {service}\n{log.read_text()}")
+        raise
     finally:
         process.terminate()
         try:
@@ -133,10 +136,13 @@ def frames_of(folder: Path, camera: str) -> list[int]:
 def test_cameras_come_and_go_without_a_restart(
     make_video: Callable[..., Path], tmp_path: Path, server: EmbeddedRedis
 ) -> None:
-    """Three cameras; a fourth is added and one removed while they play, and one process dies."""
+    """Three cameras; a fourth is added and one removed while they play, and one process dies.
+
+    The backlog that visualize may have holds all, so that what a death delays is not skipped.
+    """
     client = streams.connect(server.url)
     short = make_video(tmp_path / "short.mp4", frames=100)
-    long = make_video(tmp_path / "long.mp4", frames=4000)  # minutes: it is there to be removed
+    long = make_video(tmp_path / "long.mp4", frames=2000)  # over a minute: it is there to be removed
     path, out = tmp_path / "cameras.toml", tmp_path / "video"
     out.mkdir()
     sources = {"north": short, "east": short, "south": long}
@@ -147,7 +153,7 @@ def test_cameras_come_and_go_without_a_restart(
             for service, *extra in (
                 ("capture",),
                 ("track",),
-                ("visualize",),
+                ("visualize", "--set", "visualize.live_backlog_frames=1000"),
                 ("writer", f"{out}/{{camera}}-{{started}}.mp4"),
             )
         ]
@@ -185,7 +191,7 @@ def test_cameras_come_and_go_without_a_restart(
             assert frames_of(out, name) == list(range(100))
         south = frames_of(out, "south")
         assert south == list(range(len(south)))
-        assert at_removal <= len(south) < 4000
+        assert at_removal <= len(south) < 2000
         assert client.xlen(streams.frames_key("south")) == 0
         assert client.xlen(streams.rendered_key("south")) == 0
         for one in fleets:
