@@ -130,6 +130,15 @@ def wait_for(client: redis.Redis, cameras: list[str], names: tuple[str, ...]) ->
         time.sleep(0.1)
 
 
+def wait_for_replicas(logs: list[Path]) -> None:
+    """Waits until every OCR replica has loaded its networks and says that it is ready."""
+    until = time.monotonic() + _START_S
+    while not all("ready" in log.read_text() for log in logs):
+        if time.monotonic() > until:
+            sys.exit(f"OCR was not ready within {_START_S:.0f} s")
+        time.sleep(0.1)
+
+
 def counts(client: redis.Redis, camera: str) -> dict[str, int]:
     """A camera's counters."""
     found = streams.read_hash(client, streams.counts_key(camera))
@@ -165,6 +174,7 @@ def run(given: argparse.Namespace, folder: Path) -> None:
         for number in range(given.ocr):
             start(f"ocr-{number + 1}")
         wait_for(client, names, ("writer", "visualize", "track"))
+        wait_for_replicas([folder / f"ocr-{number + 1}.log" for number in range(given.ocr)])
         start_s = time.monotonic() - began_at
         start("capture", *fleet)
         wait_for(client, names, ("capture",))
@@ -227,14 +237,19 @@ def print_cameras(
         )
         ages = [line["overlay_age_ms"] for line in said if line["overlay_age_ms"] is not None]
         all_ages += ages
-        print(f"| {name} | {frames} | {frames_in} | {written} | {frames_in - written} | {fps:.2f} | "
-              f"{count.get('readings', 0) / wall_s:.2f} | {_percentiles(ages)} | "
-              f"{count.get('skipped_by_visualize', 0)} |")  # fmt: skip
-    total = {k: sum(c.get(k, 0) for c in found.values())
-             for k in ("frames_in", "frames_written", "readings", "skipped_by_visualize")}  # fmt: skip
-    print(f"| all | {frames * len(names)} | {total['frames_in']} | {total['frames_written']} | "
-          f"{total['frames_in'] - total['frames_written']} | | {total['readings'] / wall_s:.2f} | "
-          f"{_percentiles(all_ages)} | {total['skipped_by_visualize']} |\n")  # fmt: skip
+        print(
+            f"| {name} | {frames} | {frames_in} | {written} | {frames_in - written} | {fps:.2f} "
+            f"| {count.get('readings', 0) / wall_s:.2f} | {_percentiles(ages)} "
+            f"| {count.get('skipped_by_visualize', 0)} |"
+        )
+    keys = ("frames_in", "frames_written", "readings", "skipped_by_visualize")
+    frames_in, written, readings, skipped = (
+        sum(count.get(key, 0) for count in found.values()) for key in keys
+    )
+    print(
+        f"| all | {frames * len(names)} | {frames_in} | {written} | {frames_in - written} | "
+        f"| {readings / wall_s:.2f} | {_percentiles(all_ages)} | {skipped} |\n"
+    )
 
 
 def print_processes(watched: dict[str, Processes], wall_s: float) -> None:
