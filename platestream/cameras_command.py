@@ -6,7 +6,6 @@ import json
 import sys
 from pathlib import Path
 from typing import Annotated, Any, cast
-from urllib.parse import urlsplit
 
 import redis as redis_py
 import typer
@@ -17,6 +16,7 @@ from rich.table import Table
 from platestream import cameras_file, options, streams
 from platestream.cameras_file import CamerasFileError
 from platestream.errors import RedisError
+from platestream.masking import mask
 from platestream.messages import CameraName
 
 app = typer.Typer(no_args_is_help=True, help="Cameras: a file of them, and those in Redis.")
@@ -37,7 +37,7 @@ def check(
         cameras = cameras_file.read(path)
         cameras_file.check_outputs(cameras, settings.writer, path)
     except CamerasFileError as error:
-        for problem in error.problems:
+        for problem in map(mask, error.problems):
             if as_json:
                 print(json.dumps({"error": problem}, ensure_ascii=False))
             else:
@@ -46,7 +46,7 @@ def check(
     table = Table("camera", "source", "settings of its own")
     for name, entry in cameras.items():
         own = dict(entry.settings)
-        source = without_credentials(entry.source)
+        source = mask(entry.source)
         if as_json:
             said = {"camera": name, "source": source, "settings": own}
             print(json.dumps(said, ensure_ascii=False, default=str))
@@ -100,19 +100,6 @@ def forget(
     print(f"{name} is forgotten" if known else f"nothing was known of {name}")
 
 
-def without_credentials(source: str) -> str:
-    """A source as it may be shown: no user, no password, no query."""
-    if "://" not in source:
-        return source
-    try:
-        parts = urlsplit(source)
-    except ValueError:
-        return source.split("://", 1)[0] + "://***"
-    user, at, host = parts.netloc.rpartition("@")
-    shown = parts._replace(netloc=f"***@{host}" if user or at else host, fragment="")
-    return shown._replace(query="***" if parts.query else "").geturl()
-
-
 def _cameras(client: redis_py.Redis) -> list[dict[str, Any]]:
     names = cast("set[bytes]", client.smembers(streams.CAMERAS_KEY))
     cameras = []
@@ -123,7 +110,7 @@ def _cameras(client: redis_py.Redis) -> list[dict[str, Any]]:
         cameras.append(
             {
                 "camera": name,
-                "source": without_credentials(facts.get("source", "")),
+                "source": mask(facts.get("source", "")),
                 "mode": facts.get("mode", ""),
                 "state": "ended" if facts.get("ended") == "1" else
                          "captured" if captured else "not captured",

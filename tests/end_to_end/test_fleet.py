@@ -142,7 +142,7 @@ def test_cameras_come_and_go_without_a_restart(
     """
     client = streams.connect(server.url)
     short = make_video(tmp_path / "short.mp4", frames=100)
-    long = make_video(tmp_path / "long.mp4", frames=2000)  # over a minute: it is there to be removed
+    long = make_video(tmp_path / "long.mp4", frames=2000)  # there to be removed
     path, out = tmp_path / "cameras.toml", tmp_path / "video"
     out.mkdir()
     sources = {"north": short, "east": short, "south": long}

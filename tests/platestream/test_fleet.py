@@ -1,0 +1,88 @@
+"""A fleet's own view of its cameras, and its patience with those that fail."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from platestream import fleet
+from platestream.embedded_redis import EmbeddedRedis
+from platestream.errors import SettingsError
+from platestream.fleet import Fleet
+from platestream.settings import RedisSettings, Settings
+from tests.conftest import wait_until
+
+PATIENCE_S = 60.0
+
+
+@pytest.fixture
+def start(server: EmbeddedRedis) -> Iterator[Callable[..., Fleet]]:
+    """Runs a fleet in a thread; its processes have ended when the test has."""
+    running: list[tuple[Fleet, threading.Thread, list[int]]] = []
+
+    def begin(path: Path, *, once: bool = False) -> Fleet:
+        settings = Settings(redis=RedisSettings(url=server.url))
+        one = Fleet("capture", path, settings, {"redis.url": server.url}, once=once)
+        codes: list[int] = []
+        thread = threading.Thread(target=lambda: codes.append(one.run()))
+        thread.start()
+        running.append((one, thread, codes))
+        return one
+
+    yield begin
+    for one, thread, codes in running:
+        one.stop()
+        thread.join(PATIENCE_S)
+        assert codes == [0]
+
+
+def test_states_say_how_each_camera_does(
+    start: Callable[..., Fleet], make_video: Callable[..., Path], tmp_path: Path
+) -> None:
+    clip = make_video(tmp_path / "clip.mp4", frames=5)
+    long = make_video(tmp_path / "long.mp4", frames=2000)
+    path = tmp_path / "cameras.toml"
+    sources = {"ends": clip, "plays": long, "fails": tmp_path / "none.mp4"}
+    path.write_text(
+        "".join(
+            f"[cameras.{name}]\nsource = '{source}'\ncapture.live = true\n"
+            for name, source in sources.items()
+        )
+    )
+    one = start(path)
+    wait_until(lambda: one.states()["ends"].state == "done", PATIENCE_S, "an end")
+    wait_until(lambda: one.states()["fails"].state == "waiting", PATIENCE_S, "a failure")
+    said = one.states()["fails"]
+    assert said.reason == f"camera fails: no such file: '{tmp_path / 'none.mp4'}'"
+    assert one.states()["plays"].state == "running"
+    wait_until(lambda: one.states()["fails"].failures >= 3, PATIENCE_S, "more tries")
+    make_video(tmp_path / "none.mp4", frames=5)  # what was missing comes: it is found by itself
+    wait_until(lambda: one.states()["fails"].state == "done", PATIENCE_S, "the file read")
+    assert one.states()["plays"].failures == 0
+
+    path.write_text("[cameras")
+    wait_until(lambda: "not valid TOML" in one.problem, PATIENCE_S, "a word")
+    assert set(one.states()) == set(sources)
+    path.write_text(f"[cameras.ends]\nsource = '{clip}'\ncapture.live = true\n")
+    wait_until(lambda: not one.problem, PATIENCE_S, "the file in force")
+    wait_until(lambda: one.states()["plays"].state == "leaving", PATIENCE_S, "a camera leaving")
+    assert one.states()["ends"].state == "done"
+
+
+def test_a_camera_and_a_file_of_cameras_do_not_go_together(tmp_path: Path) -> None:
+    path = tmp_path / "cameras.toml"
+    path.write_text("[cameras.a]\nsource = 'x'\n")
+    with pytest.raises(SettingsError, match="not both"):
+        fleet.serve("track", path, {"camera": "a"}, None, None)
+    with pytest.raises(SettingsError, match="not both"):
+        fleet.serve("capture", path, {"capture.source": "x.mp4"}, None, None)
+
+
+def test_a_writer_is_refused_one_file_for_two_cameras(tmp_path: Path) -> None:
+    path = tmp_path / "cameras.toml"
+    path.write_text("[cameras.a]\nsource = 'x'\n[cameras.b]\nsource = 'y'\n")
+    with pytest.raises(SettingsError, match="would both write"):
+        fleet.serve("writer", path, {"writer.output": "out.mp4"}, None, None)
