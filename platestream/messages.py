@@ -160,6 +160,7 @@ class TrackState(_Message):
         track_id: Counts up by one within a camera.
         corners: As last seen, in pixels.
         velocity: Of the plate's centre, in pixels a second.
+        growth: Of the plate, as the rate of the logarithm of its width, a second.
         text, confidence, format, accepted: Of all its readings together.
         first_frame_id, last_frame_id: The first and last frame on which it was seen; with the
             last before this frame, it was not seen on this one.
@@ -169,6 +170,7 @@ class TrackState(_Message):
     track_id: Ordinal
     corners: Corners
     velocity: tuple[Speed, Speed]
+    growth: Annotated[float, Field(ge=-1e3, le=1e3)] = 0.0
     text: PlateString
     confidence: Unit
     format: PlateString = ""

@@ -87,6 +87,7 @@ def to_track_state(track: Track) -> TrackState:
         track_id=track.track_id,
         corners=(tl, tr, br, bl),
         velocity=(max(-1e6, min(1e6, vx)), max(-1e6, min(1e6, vy))),
+        growth=max(-1e3, min(1e3, track.growth)),
         text=track.text.text,
         confidence=track.text.confidence,
         format=track.text.format or "",

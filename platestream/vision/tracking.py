@@ -14,7 +14,7 @@ from platestream.plates import PlateFormats
 from platestream.vision.assignment import assign
 from platestream.vision.decoding import PlateText
 from platestream.vision.fusion import TextFusion, TextReading
-from platestream.vision.motion import Coordinate
+from platestream.vision.motion import Coordinate, approach
 
 Corners = npt.NDArray[np.float32]
 
@@ -131,6 +131,11 @@ class Track:
         return self.x.velocity, self.y.velocity
 
     @property
+    def growth(self) -> float:
+        """The rate of the logarithm of its width, a second."""
+        return self.size.velocity
+
+    @property
     def width(self) -> float:
         """In pixels."""
         return math.exp(self.size.position)
@@ -153,7 +158,7 @@ class Step:
 class Tracker:
     """Joins one camera's detections into tracks, and their readings into one text each.
 
-    Positions are predicted under constant velocity; detections are assigned to tracks at the
+    Positions are predicted for plates that go straight on, in perspective; detections are assigned to tracks at the
     least total cost (squared Mahalanobis distance of place and size, and how well the texts
     agree). Texts that are sure and differ keep apart what motion would join; texts that agree
     join over gaps and jumps that motion alone would not bridge.
@@ -348,10 +353,15 @@ class Tracker:
 
 def _expected(track: Track, seconds: float) -> tuple[Coordinate, Coordinate, Coordinate]:
     acceleration = _ACCELERATION * track.width
+    larger = approach(track.growth, seconds)
+    unsure = track.size.velocity_variance
+    size = track.size.after(seconds, _GROWTH_ACCELERATION, larger)
+    size.position = track.size.position + math.log(larger)
+    size.velocity = track.growth * larger
     return (
-        track.x.after(seconds, acceleration),
-        track.y.after(seconds, acceleration),
-        track.size.after(seconds, _GROWTH_ACCELERATION),
+        track.x.after(seconds, acceleration, larger, unsure),
+        track.y.after(seconds, acceleration, larger, unsure),
+        size,
     )
 
 

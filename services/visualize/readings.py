@@ -1,4 +1,4 @@
-"""The readings that visualize knows: which of them is the latest for a frame."""
+"""The readings that visualize knows: which is drawn on a frame, and where its plates are by then."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from typing import Generic, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from platestream.messages import Plate, Reading, Tracks, TrackState
-from platestream.vision.geometry import box_iou
+from platestream.messages import MAX_SIDE, Corners, Frame, Plate, Reading, Tracks, TrackState
+from platestream.vision.geometry import Box, bounding_box, box_iou
+from platestream.vision.motion import moved
 
 _KEPT = 512  # some 20 s at 25 fps: far more than any reading that is still drawn
 _SAME_PLACE = 0.3  # least intersection over union of a plate and its track
@@ -39,7 +40,7 @@ class _Recent(Generic[T]):
 
 
 class LatestReading:
-    """Keeps recent readings, and tracks to name what is read by, in whatever order they come."""
+    """Keeps recent readings, and tracks to name and move by, in whatever order they come."""
 
     def __init__(self, stale_after_ms: int) -> None:
         self._stale_after_ms = stale_after_ms
@@ -54,19 +55,20 @@ class LatestReading:
         """Takes in how tracks stand after a frame."""
         self._tracks.add(tracks)
 
-    def for_frame(self, frame_id: int, captured_at_ms: int) -> tuple[Reading, int] | None:
+    def for_frame(self, frame: Frame) -> tuple[Reading, int] | None:
         """The newest reading of this frame or an earlier one, and its age in ms.
 
         Its plates have the fused text of the tracks that they belong to, as far as these are
-        known: of the reading's own frame, or of one before it.
+        known, of the reading's own frame or one before it; and they are where these tracks will
+        have taken them by the frame. Plates that have left the picture by then are left out.
 
         Returns:
             None if there is none, or it is too old to be drawn.
         """
-        reading = self._readings.latest(frame_id)
+        reading = self._readings.latest(frame.frame_id)
         if reading is None:
             return None
-        age_ms = max(0, captured_at_ms - reading.captured_at_ms)
+        age_ms = max(0, frame.captured_at_ms - reading.captured_at_ms)
         if age_ms > self._stale_after_ms:
             return None
         tracks = self._tracks.latest(reading.frame_id)
@@ -74,6 +76,8 @@ class LatestReading:
             after_ms = reading.captured_at_ms - tracks.captured_at_ms
             if 0 <= after_ms <= self._stale_after_ms:
                 plates = with_fused_texts(reading.plates, tracks.tracks, after_ms / 1000)
+                plates = with_motion(plates, tracks.tracks, age_ms / 1000)
+                plates = tuple(p for p in plates if _is_seen(p, frame.width, frame.height))
                 reading = reading.model_copy(update={"plates": plates})
         return reading, age_ms
 
@@ -89,9 +93,8 @@ def with_fused_texts(
     if not plates or not tracks:
         return plates
     seen = np.array([_box(plate.corners) for plate in plates], np.float32)
-    moved = np.array([_box(t.corners) for t in tracks], np.float32)
-    moved += np.array([[*t.velocity, *t.velocity] for t in tracks], np.float32) * seconds
-    overlaps = box_iou(seen, moved)
+    expected = [bounding_box(_moved(track.corners, track, seconds)) for track in tracks]
+    overlaps = box_iou(seen, np.array(expected, np.float32))
     fused = list(plates)
     while overlaps.max() >= _SAME_PLACE:
         number, track_number = np.unravel_index(overlaps.argmax(), overlaps.shape)
@@ -108,6 +111,36 @@ def with_fused_texts(
     return tuple(fused)
 
 
-def _box(corners: tuple[tuple[float, float], ...]) -> npt.NDArray[np.float32]:
-    points = np.array(corners, np.float32)
-    return np.concatenate([points.min(0), points.max(0)])
+def with_motion(
+    plates: tuple[Plate, ...], tracks: tuple[TrackState, ...], seconds: float
+) -> tuple[Plate, ...]:
+    """Moves plates on to where their tracks take them.
+
+    Args:
+        seconds: How long ago the plates were seen.
+    """
+    known = {track.track_id: track for track in tracks}  # seen once, it has no velocity yet
+    if not seconds or not known:
+        return plates
+    there = []
+    for plate in plates:
+        track = None if plate.track is None else known.get(plate.track)
+        if track is not None:
+            points = np.clip(_moved(plate.corners, track, seconds), -MAX_SIDE, 2 * MAX_SIDE)
+            (tl, tr, br, bl) = [(float(x), float(y)) for x, y in points]
+            plate = plate.model_copy(update={"corners": (tl, tr, br, bl)})
+        there.append(plate)
+    return tuple(there)
+
+
+def _moved(corners: Corners, track: TrackState, seconds: float) -> npt.NDArray[np.float32]:
+    return moved(np.array(corners, np.float32), track.velocity, track.growth, seconds)
+
+
+def _box(corners: Corners) -> Box:
+    return bounding_box(np.array(corners, np.float32))
+
+
+def _is_seen(plate: Plate, width: int, height: int) -> bool:
+    x1, y1, x2, y2 = _box(plate.corners)
+    return x2 > 0 and y2 > 0 and x1 < width and y1 < height

@@ -2,19 +2,32 @@
 
 from __future__ import annotations
 
-from platestream.messages import Plate, Reading, Tracks, TrackState
-from services.visualize.readings import LatestReading, with_fused_texts
+import pytest
+
+from platestream.messages import MAX_SIDE, Frame, Pixels, Plate, Reading, Tracks, TrackState
+from services.visualize.readings import LatestReading, with_fused_texts, with_motion
 
 
 def reading(frame_id: int) -> Reading:
     return Reading(frame_id=frame_id, captured_at_ms=1000 + 40 * frame_id)
 
 
+def frame(frame_id: int, captured_at_ms: int) -> Frame:
+    return Frame(
+        frame_id=frame_id,
+        captured_at_ms=captured_at_ms,
+        pts_s=0,
+        width=1280,
+        height=720,
+        pixels=Pixels(codec="raw", data=b""),
+    )
+
+
 def test_the_newest_reading_that_is_not_ahead_is_drawn() -> None:
     latest = LatestReading(stale_after_ms=1000)
     for frame_id in (5, 2, 9):  # replicas finish out of order
         latest.add(reading(frame_id))
-    found = latest.for_frame(8, 1000 + 40 * 8)
+    found = latest.for_frame(frame(8, 1000 + 40 * 8))
     assert found is not None
     assert (found[0].frame_id, found[1]) == (5, 120)
 
@@ -22,7 +35,7 @@ def test_the_newest_reading_that_is_not_ahead_is_drawn() -> None:
 def test_a_frames_own_reading_has_no_age() -> None:
     latest = LatestReading(1000)
     latest.add(reading(3))
-    found = latest.for_frame(3, 1120)
+    found = latest.for_frame(frame(3, 1120))
     assert found is not None
     assert found[1] == 0
 
@@ -30,25 +43,25 @@ def test_a_frames_own_reading_has_no_age() -> None:
 def test_stale_readings_are_not_drawn() -> None:
     latest = LatestReading(stale_after_ms=100)
     latest.add(reading(1))
-    assert latest.for_frame(3, 1040 + 100) is not None
-    assert latest.for_frame(4, 1040 + 101) is None
+    assert latest.for_frame(frame(3, 1040 + 100)) is not None
+    assert latest.for_frame(frame(4, 1040 + 101)) is None
 
 
 def test_before_the_first_reading_there_is_none() -> None:
     latest = LatestReading(1000)
-    assert latest.for_frame(1, 1000) is None
+    assert latest.for_frame(frame(1, 1000)) is None
     latest.add(reading(5))
-    assert latest.for_frame(4, 1160) is None
+    assert latest.for_frame(frame(4, 1160)) is None
 
 
 def test_memory_is_bounded_and_the_newest_stay() -> None:
     latest = LatestReading(10**9)
     for frame_id in range(1, 2000):
         latest.add(reading(frame_id))
-    found = latest.for_frame(5000, 10**6)
+    found = latest.for_frame(frame(5000, 10**6))
     assert found is not None
     assert found[0].frame_id == 1999
-    assert latest.for_frame(100, 10**6) is None
+    assert latest.for_frame(frame(100, 10**6)) is None
 
 
 def plate(x: float, text: str = "A30?PO174") -> Plate:
@@ -81,7 +94,7 @@ def test_a_plate_is_shown_with_its_tracks_fused_text() -> None:
             tracks=(track(2, 600, "M807MA71"), track(1, 100, "A301PO174")),
         )
     )
-    found = latest.for_frame(6, 1240)
+    found = latest.for_frame(frame(6, 1240))
     assert found is not None
     one, two = found[0].plates
     assert (one.text, one.confidence, one.accepted, one.track) == ("A301PO174", 0.99, True, 1)
@@ -112,6 +125,48 @@ def test_old_tracks_and_tracks_of_later_frames_are_not_used() -> None:
             tracks=(track(1, 100, "A301PO174"),),
         )
         latest.add_tracks(tracks)
-        found = latest.for_frame(5, 1200)
+        found = latest.for_frame(frame(5, 1200))
         assert found is not None
         assert found[0].plates[0].track is None
+
+
+def follow(latest: LatestReading, *plates: Plate, tracks: tuple[TrackState, ...]) -> None:
+    latest.add(reading(5).model_copy(update={"plates": plates}))
+    latest.add_tracks(Tracks(frame_id=5, captured_at_ms=1200, tracks=tracks))
+
+
+def left(shown: Plate) -> float:
+    return shown.corners[0][0]
+
+
+def test_plates_are_moved_on_to_the_frame() -> None:
+    latest = LatestReading(1000)
+    follow(latest, plate(100), plate(600), tracks=(track(1, 100, "A301PO174", speed=500),))
+    found = latest.for_frame(frame(10, 1400))
+    assert found is not None
+    moving, unknown = found[0].plates
+    assert left(moving) == pytest.approx(200)
+    assert left(unknown) == 600
+    own = latest.for_frame(frame(5, 1200))
+    assert own is not None
+    assert [left(one) for one in own[0].plates] == [100, 600]
+
+
+def test_plates_that_have_left_the_picture_are_not_drawn() -> None:
+    latest = LatestReading(1000)
+    follow(latest, plate(20), plate(600), tracks=(track(1, 20, "A301PO174", speed=-600),))
+    found = latest.for_frame(frame(10, 1400))
+    assert found is not None
+    (stays,) = found[0].plates
+    assert left(stays) == 600
+
+
+def test_no_plate_is_moved_for_longer_than_a_second_or_beyond_what_a_message_holds() -> None:
+    shown = plate(100).model_copy(update={"track": 1})
+    one = track(1, 100, "A301PO174", speed=500)
+    (second,), (minute,) = (with_motion((shown,), (one,), s) for s in (1.0, 60.0))
+    assert second == minute
+    wild = one.model_copy(update={"velocity": (-1e6, 1e6), "growth": 1e3})
+    (far,) = with_motion((shown,), (wild,), 0.5)
+    Plate.model_validate(far.model_dump())
+    assert far.corners[0] == (-MAX_SIDE, 2 * MAX_SIDE)
