@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import cv2
 import numpy as np
@@ -16,23 +17,39 @@ Box = tuple[int, int, int, int]
 ACCEPTED = (80, 220, 60)  # BGR
 DOUBTFUL = (40, 180, 255)
 _INK = (255, 255, 255)
-_PANEL = (24, 24, 24)
+_PANEL = 24  # grey, of which so much covers what is behind it:
+_COVER = 0.8
 _FONT = cv2.FONT_HERSHEY_DUPLEX
-_AGE_SHOWN_MS = 40  # younger than a frame or so, an age says nothing
+_AGE_SHOWN_MS = 100  # younger, nothing can be seen of it
+_FADES_FROM = 0.5  # of the age at which a reading is stale
+_FAINTEST = 0.2
 _REFERENCE_HEIGHT = 720  # pixels; line widths and letters are made for it and scale from there
 
 
-def draw(image: Image, plates: Sequence[Plate], age_ms: int) -> None:
+def opacity(age_ms: int, stale_after_ms: int) -> float:
+    """How strongly a reading is drawn: less and less from half the age at which it is stale.
+
+    Returns:
+        1 down to 0.2.
+    """
+    if stale_after_ms <= 0:
+        return 1.0
+    late = (age_ms / stale_after_ms - _FADES_FROM) / (1 - _FADES_FROM)
+    return 1 - (1 - _FAINTEST) * min(1.0, max(0.0, late))
+
+
+def draw(image: Image, plates: Sequence[Plate], age_ms: int, strength: float = 1.0) -> None:
     """Draws plates with their texts, in place.
 
     A label stands above its plate, or below, or beside it, wherever it covers neither a plate
     nor another label and stays inside the picture; white on a dark panel, it can be read on any
-    background.
+    background. From an age of 100 ms it says how old it is.
 
     Args:
         image: HxWx3 uint8 BGR, of any size.
         plates: Corners in the image's pixels.
         age_ms: How old the reading is.
+        strength: 1 hides what is behind the lines, 0 draws nothing (``opacity``).
     """
     scale = max(0.45, image.shape[0] / _REFERENCE_HEIGHT)
     taken = [_box(plate) for plate in plates]
@@ -41,10 +58,27 @@ def draw(image: Image, plates: Sequence[Plate], age_ms: int) -> None:
         corners = np.asarray(plate.corners, np.float64)
         corners = np.clip(corners, -2 * image.shape[1], 3 * image.shape[1])
         points = np.rint(corners * 8).astype(np.int32)
-        cv2.polylines(image, [points], True, colour, max(1, round(2 * scale)), cv2.LINE_AA, shift=3)
+        x1, y1, x2, y2 = _box(plate)
+        line = max(1, min(round(2 * scale), (y2 - y1) // 8))  # of a far plate something must show
+        with _faded(image, (x1 - line, y1 - line, x2 + line + 1, y2 + line + 1), strength):
+            cv2.polylines(image, [points], True, colour, line, cv2.LINE_AA, shift=3)
         if plate.text.strip("?"):  # a row of question marks tells nobody anything
             words = _words(plate, age_ms)
-            taken.append(_draw_label(image, _box(plate), words, colour, scale, taken))
+            taken.append(_draw_label(image, _box(plate), words, colour, scale, taken, strength))
+
+
+@contextmanager
+def _faded(image: Image, box: Box, strength: float) -> Iterator[None]:
+    """What is drawn meanwhile inside a box becomes as strong as that; only the box is looked at."""
+    if strength >= 1:
+        yield
+        return
+    left, top, right, bottom = (max(0, v) for v in box)
+    region = image[top:bottom, left:right]
+    before = region.copy()
+    yield
+    if region.size:
+        cv2.addWeighted(region, strength, before, 1 - strength, 0, dst=region)
 
 
 def _words(plate: Plate, age_ms: int) -> tuple[str, str]:
@@ -65,6 +99,7 @@ def _draw_label(
     colour: tuple[int, int, int],
     scale: float,
     taken: Sequence[Box],
+    strength: float,
 ) -> Box:
     height, width = image.shape[:2]
     pad = max(2, round(5 * scale))
@@ -80,18 +115,20 @@ def _draw_label(
     label_height = min(height, extents[0][1] + 2 * pad)
 
     left, top = _place(plate, label_width, label_height, (width, height), pad, taken)
-    right, bottom = left + label_width, top + label_height
-    panel = image[top:bottom, left:right]
-    panel[:] = (0.2 * panel + 0.8 * np.array(_PANEL)).astype(np.uint8)
-    bar = max(1, round(3 * scale))
-    cv2.rectangle(image, (left, top), (left + bar - 1, bottom - 1), colour, cv2.FILLED)
-    base = bottom - pad - 1
-    thick = max(1, round(1.4 * scale))
-    x = left + pad + bar // 2
-    cv2.putText(image, words[0], (x, base), _FONT, sizes[0], _INK, thick, cv2.LINE_AA)
-    x += extents[0][0] + pad
-    cv2.putText(image, words[1], (x, base), _FONT, sizes[1], colour, max(1, thick - 1), cv2.LINE_AA)
-    return left, top, right, bottom
+    box = (left, top, left + label_width, top + label_height)
+    with _faded(image, box, strength):
+        panel = image[top : box[3], left : box[2]]
+        cv2.convertScaleAbs(panel, dst=panel, alpha=1 - _COVER, beta=_COVER * _PANEL)
+        bar = max(1, round(3 * scale))
+        cv2.rectangle(image, (left, top), (left + bar - 1, box[3] - 1), colour, cv2.FILLED)
+        base = box[3] - pad - 1
+        thick = max(1, round(1.4 * scale))
+        thin = max(1, thick - 1)
+        x = left + pad + bar // 2
+        cv2.putText(image, words[0], (x, base), _FONT, sizes[0], _INK, thick, cv2.LINE_AA)
+        x += extents[0][0] + pad
+        cv2.putText(image, words[1], (x, base), _FONT, sizes[1], colour, thin, cv2.LINE_AA)
+    return box
 
 
 def _extent(word: str, size: float) -> tuple[int, int]:

@@ -16,8 +16,9 @@ from rich.table import Table
 from rich.text import Text
 
 from platestream import options, pipeline
-from platestream.errors import PlatestreamError
+from platestream.errors import PlatestreamError, SettingsError
 from platestream.pipeline import Job, Pipeline, Progress, Result
+from platestream.video import is_live
 
 _LEVELS_SHOWN = {"warning", "error"}
 
@@ -32,6 +33,13 @@ def run(
     live: Annotated[
         bool | None,
         typer.Option("--live/--file", help="Pace a file as a camera would, and never wait."),
+    ] = None,
+    sync: Annotated[
+        str | None,
+        typer.Option(
+            metavar="latest|exact",
+            help="latest: a frame waits for nothing; exact (files): each has its own reading.",
+        ),
     ] = None,
     sequential: Annotated[
         bool, typer.Option("--sequential", help="One process, frame by frame: the slow way.")
@@ -48,7 +56,9 @@ def run(
     """Reads plates on a video, start to end: Redis, the services, the files."""
     console = Console(stderr=True, highlight=False)
     try:
-        settings = options.load({"camera": camera}, config, assignments)
+        settings = options.load({"camera": camera, "visualize.sync": sync}, config, assignments)
+        if settings.visualize.sync == "exact":
+            _check_exact(source, settings.capture.live if live is None else live, ocr_replicas)
         url = redis or os.environ.get("PLATESTREAM_REDIS__URL") or os.environ.get("REDIS_URL")
         job = pipeline.default_job(
             source,
@@ -59,7 +69,7 @@ def run(
             live=live,
             redis_url=url,
             force=force,
-            assignments=tuple(assignments or ()),
+            assignments=(*(assignments or ()), *([f"visualize.sync={sync}"] if sync else [])),
         )
         if sequential:
             from platestream import sequential as slow
@@ -76,6 +86,24 @@ def run(
         print(json.dumps(result.as_dict(), ensure_ascii=False))
     else:
         show_result(console, job, result)
+
+
+def _check_exact(source: str, live: bool | None, replicas: int) -> None:
+    """Refuses what cannot be drawn with ``--sync exact``.
+
+    Raises:
+        SettingsError: Frames that wait for nothing, or readings that will never come.
+    """
+    if is_live(source) or live:
+        raise SettingsError(
+            f"--sync exact is for files: '{source}' is live, and its frames wait for nothing; "
+            "leave it at --sync latest"
+        )
+    if not replicas:
+        raise SettingsError(
+            "--sync exact draws every frame with its own reading, and with --ocr-replicas 0 there "
+            "is none: leave one of them out"
+        )
 
 
 def run_job(job: Job, console: Console) -> Result:

@@ -114,6 +114,10 @@ class TrackSettings(_Section):
 class VisualizeSettings(_Section):
     """What is drawn."""
 
+    sync: Literal["latest", "exact"] = Field(
+        "latest",
+        description="latest: never wait; exact (files only): every frame with its own reading",
+    )
     stale_after_ms: int = Field(1000, ge=0, description="an older reading is no longer drawn")
     live_backlog_frames: int = Field(
         12, ge=1, description="live: that far behind, skip to the newest frame"

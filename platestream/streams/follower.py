@@ -10,7 +10,7 @@ from platestream.streams.replies import streams_of
 
 
 class Follower:
-    """Reads a stream as it grows, outside any group, without ever waiting."""
+    """Reads a stream as it grows, outside any group."""
 
     def __init__(self, client: redis.Redis, key: str, *, since_last: int = 0) -> None:
         """Begins at the stream's beginning, or ``since_last`` entries before its end."""
@@ -24,12 +24,18 @@ class Follower:
                 self._last = rows[0][0].decode()
                 self._backlog = [fields for _, fields in reversed(rows)]
 
-    def read(self, count: int = 256) -> list[dict[bytes, bytes]]:
-        """New entries' fields since the last call, oldest first, ``count`` at most."""
+    def read(self, count: int = 256, block_ms: int | None = None) -> list[dict[bytes, bytes]]:
+        """New entries' fields since the last call, oldest first, ``count`` at most.
+
+        Args:
+            block_ms: How long to wait for the first of them; None does not wait.
+        """
         if self._backlog:
             backlog, self._backlog = self._backlog, []
             return backlog
-        reply = cast("Any", self._client.xread({self._key: self._last}, count=count))
+        reply = cast(
+            "Any", self._client.xread({self._key: self._last}, count=count, block=block_ms)
+        )
         fields = []
         for _, entries in streams_of(reply):
             for stream_id, entry in entries:

@@ -158,10 +158,10 @@ class Step:
 class Tracker:
     """Joins one camera's detections into tracks, and their readings into one text each.
 
-    Positions are predicted for plates that go straight on, in perspective; detections are assigned to tracks at the
-    least total cost (squared Mahalanobis distance of place and size, and how well the texts
-    agree). Texts that are sure and differ keep apart what motion would join; texts that agree
-    join over gaps and jumps that motion alone would not bridge.
+    Positions are predicted for plates that go straight on, in perspective; detections are
+    assigned to tracks at the least total cost (squared Mahalanobis distance of place and size, and
+    how well the texts agree). Texts that are sure and differ keep apart what motion would join;
+    texts that agree join over gaps and jumps that motion alone would not bridge.
 
     Attributes:
         tracks: Those that may still be seen again, by id.

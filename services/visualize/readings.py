@@ -1,4 +1,4 @@
-"""The readings that visualize knows: which is drawn on a frame, and where its plates are by then."""
+"""The readings that visualize knows: which one a frame gets, and where its plates are by then."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from platestream.messages import MAX_SIDE, Corners, Frame, Plate, Reading, Track
 from platestream.vision.geometry import Box, bounding_box, box_iou
 from platestream.vision.motion import moved
 
-_KEPT = 512  # some 20 s at 25 fps: far more than any reading that is still drawn
+KEPT = 512  # some 20 s at 25 fps: far more than any reading that is still drawn
 _SAME_PLACE = 0.3  # least intersection over union of a plate and its track
 
 T = TypeVar("T", Reading, Tracks)
@@ -21,7 +21,8 @@ T = TypeVar("T", Reading, Tracks)
 class _Recent(Generic[T]):
     """Recent messages by frame, in whatever order they come."""
 
-    def __init__(self) -> None:
+    def __init__(self, kept: int) -> None:
+        self._kept = kept
         self._ids: list[int] = []
         self._messages: dict[int, T] = {}
 
@@ -30,8 +31,12 @@ class _Recent(Generic[T]):
         if message.frame_id not in self._messages:
             insort(self._ids, message.frame_id)
         self._messages[message.frame_id] = message
-        while len(self._ids) > _KEPT:
+        while len(self._ids) > self._kept:
             del self._messages[self._ids.pop(0)]
+
+    def of(self, frame_id: int) -> T | None:
+        """The one of this frame."""
+        return self._messages.get(frame_id)
 
     def latest(self, frame_id: int) -> T | None:
         """The newest of this frame or an earlier one."""
@@ -42,10 +47,11 @@ class _Recent(Generic[T]):
 class LatestReading:
     """Keeps recent readings, and tracks to name and move by, in whatever order they come."""
 
-    def __init__(self, stale_after_ms: int) -> None:
+    def __init__(self, stale_after_ms: int, kept: int = KEPT) -> None:
+        """Args: kept: How many readings, and how many frames' tracks."""
         self._stale_after_ms = stale_after_ms
-        self._readings: _Recent[Reading] = _Recent()
-        self._tracks: _Recent[Tracks] = _Recent()
+        self._readings: _Recent[Reading] = _Recent(kept)
+        self._tracks: _Recent[Tracks] = _Recent(kept)
 
     def add(self, reading: Reading) -> None:
         """Takes a reading in; a second one of the same frame replaces the first."""
@@ -65,7 +71,17 @@ class LatestReading:
         Returns:
             None if there is none, or it is too old to be drawn.
         """
-        reading = self._readings.latest(frame.frame_id)
+        return self._drawn(self._readings.latest(frame.frame_id), frame)
+
+    def of_frame(self, frame: Frame) -> tuple[Reading, int] | None:
+        """The frame's own reading, as ``for_frame``; None if there is none."""
+        return self._drawn(self._readings.of(frame.frame_id), frame)
+
+    def has(self, frame_id: int) -> bool:
+        """Whether a frame's own reading has come."""
+        return self._readings.of(frame_id) is not None
+
+    def _drawn(self, reading: Reading | None, frame: Frame) -> tuple[Reading, int] | None:
         if reading is None:
             return None
         age_ms = max(0, frame.captured_at_ms - reading.captured_at_ms)

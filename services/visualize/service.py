@@ -1,33 +1,40 @@
-"""visualize: draws the latest reading on every frame and publishes it; never waits for one."""
+"""visualize: draws a reading on every frame and publishes it.
+
+The latest reading, without ever waiting for one; or, with ``visualize.sync = "exact"``, the frame's
+own, and then it waits until that has come or never will.
+"""
 
 from __future__ import annotations
 
 from platestream import messages, overlay, pixels, streams
 from platestream.clock import now_ms
-from platestream.errors import MessageError
+from platestream.errors import MessageError, SettingsError
 from platestream.messages import End, Frame, RenderedFrame
 from platestream.runtime import Session
-from platestream.streams import Delivery, Follower, GroupConsumer
-from services.visualize.readings import LatestReading
+from platestream.streams import Delivery, GroupConsumer
+from services.visualize.arrivals import Arrivals
 
 _BATCH = 4
 _BLOCK_MS = 500
 
 
 def run(session: Session) -> None:
-    """Draws frames until the session is stopped."""
+    """Draws frames until the session is stopped.
+
+    Raises:
+        SettingsError: ``visualize.sync`` is exact, and the camera is live.
+    """
     camera = session.settings.camera
     consumer = GroupConsumer(
         session.client, streams.frames_key(camera), streams.VISUALIZE, streams.VISUALIZE
     )
     consumer.join()
     renderer = _Renderer(session)
-    for delivery in consumer.own_pending(10_000):  # handed to a visualize that died
-        _handle(session, consumer, renderer, delivery)
+    # what was handed to a visualize that died comes first
+    _handle_all(session, consumer, renderer, consumer.own_pending(10_000))
     while not session.stopped():
         deliveries = consumer.read(_BATCH, _BLOCK_MS)
-        for delivery in deliveries:
-            _handle(session, consumer, renderer, delivery)
+        _handle_all(session, consumer, renderer, deliveries)
         if len(deliveries) == _BATCH and renderer.live:
             skipped = consumer.skip_to_newest(
                 camera, session.settings.visualize.live_backlog_frames
@@ -35,9 +42,20 @@ def run(session: Session) -> None:
             session.count(camera, skipped_by_visualize=skipped)
 
 
+def _handle_all(
+    session: Session, consumer: GroupConsumer, renderer: _Renderer, deliveries: list[Delivery]
+) -> None:
+    for delivery in deliveries:
+        # one that has to wait longer than this process lives stays pending for the next, and so
+        # must all after it: a frame behind a later one would be refused by Redis
+        if not _handle(session, consumer, renderer, delivery):
+            return
+
+
 def _handle(
     session: Session, consumer: GroupConsumer, renderer: _Renderer, delivery: Delivery
-) -> None:
+) -> bool:
+    """Deals with an entry; False if it was stopped while waiting, and has not."""
     camera = session.settings.camera
     if delivery.fields is None:
         session.count(camera, trimmed_before_visualize=1)
@@ -47,11 +65,12 @@ def _handle(
             if isinstance(message, End):
                 renderer.pass_on(delivery.id, message)
             elif not renderer.render(delivery.id, message):
-                return  # stopped while waiting for room: it stays pending for the next visualize
+                return False
         except MessageError as error:
             session.log.error(f"entry {delivery.id} of {consumer.key}: {error}")
             session.count(camera, refused_by_visualize=1)
     consumer.ack(delivery.id)
+    return True
 
 
 class _Renderer:
@@ -61,24 +80,37 @@ class _Renderer:
         self._session = session
         self._camera = session.settings.camera
         self._key = streams.rendered_key(self._camera)
-        self._readings = Follower(
-            session.client, streams.readings_key(self._camera), since_last=256
-        )
-        self._tracks = Follower(session.client, streams.tracks_key(self._camera), since_last=256)
-        self._latest = LatestReading(session.settings.visualize.stale_after_ms)
+        self._arrivals = Arrivals(session)
+        self._exact = session.settings.visualize.sync == "exact"
         self._window: streams.Window | None = None
         self.live = False
         streams.ensure_group(session.client, self._key, streams.WRITER)
 
     def render(self, stream_id: str, frame: Frame) -> bool:
-        """Draws the latest reading and publishes; False if stopped while waiting for room."""
+        """Draws a reading and publishes; False if stopped while waiting for it, or for room.
+
+        Raises:
+            MessageError: The frame's picture is damaged.
+            SettingsError: It should wait for a live camera's reading.
+        """
         took = self._session.metrics.took(self._camera, frame.published_at_ms)
         self.live = frame.mode == "live"
+        if self._exact and self.live:
+            raise SettingsError(
+                f"visualize.sync is exact, but camera '{self._camera}' is live, and live frames "
+                "wait for nothing: set it to latest"
+            )
         image = pixels.unpack(frame.pixels, frame.width, frame.height)
-        self._take_in()
-        latest = self._latest.for_frame(frame.frame_id, frame.captured_at_ms)
-        if latest is not None:
-            overlay.draw(image, latest[0].plates, latest[1])
+        if self._exact:
+            if not self._arrivals.wait_for(frame.frame_id):
+                return False
+            shown = self._arrivals.latest.of_frame(frame)
+        else:
+            self._arrivals.take_in()
+            shown = self._arrivals.latest.for_frame(frame)
+        if shown is not None:
+            opacity = overlay.opacity(shown[1], self._session.settings.visualize.stale_after_ms)
+            overlay.draw(image, shown[0].plates, shown[1], opacity)
         settings = self._session.settings.streams
         packed = pixels.pack(image, settings.pixels, settings.jpeg_quality)
         affordable = max(2, settings.budget_mib * 2**20 // max(1, len(packed.data)))
@@ -88,7 +120,8 @@ class _Renderer:
                     self._session.client,
                     self._key,
                     [streams.WRITER],
-                    min(settings.window_frames, affordable),
+                    # the writer is done with a frame only when it holds the next
+                    max(2, min(settings.window_frames, affordable)),
                     frame.frame_id,
                 )
             if not self._window.wait_for_room(frame.frame_id, self._session.stopped):
@@ -96,10 +129,10 @@ class _Renderer:
         rendered = RenderedFrame(
             **frame.model_dump(exclude={"pixels"}),
             pixels=packed,
-            reading_frame_id=latest[0].frame_id if latest else None,
-            overlay_age_ms=latest[1] if latest else None,
+            reading_frame_id=shown[0].frame_id if shown else None,
+            overlay_age_ms=shown[1] if shown else None,
             rendered_at_ms=now_ms(),
-            plates=latest[0].plates if latest else (),
+            plates=shown[0].plates if shown else (),
         )
         streams.publish(
             self._session.client,
@@ -115,22 +148,3 @@ class _Renderer:
     def pass_on(self, stream_id: str, end: End) -> None:
         """Hands the end of the recording on."""
         streams.publish(self._session.client, self._key, stream_id, messages.end_fields(end))
-
-    def _take_in(self) -> None:
-        for fields in self._readings.read():
-            try:
-                self._latest.add(messages.parse_reading(fields))
-            except MessageError as error:
-                self._refused(f"a reading was refused: {error}")
-        for fields in self._tracks.read():
-            try:
-                tracks = messages.parse_tracks(fields)
-            except MessageError as error:
-                self._refused(f"tracks were refused: {error}")
-                continue
-            if not isinstance(tracks, End):
-                self._latest.add_tracks(tracks)
-
-    def _refused(self, what: str) -> None:
-        self._session.log.error(what)
-        self._session.count(self._camera, refused_by_visualize=1)

@@ -9,6 +9,7 @@ import pytest
 import redis
 
 from platestream import messages, pixels, streams
+from platestream.errors import SettingsError
 from platestream.messages import End, Frame, Reading, RenderedFrame, Tracks
 from platestream.runtime import Session
 from platestream.settings import Settings
@@ -63,3 +64,60 @@ def test_only_what_is_refused_is_counted_so(client: redis.Redis, damaged: bool) 
     counts = streams.read_hash(client, streams.counts_key(CAMERA))
     assert int(counts.get("refused_by_visualize", 0)) == (2 if damaged else 0)
     assert _rendered(client)[0].reading_frame_id == 1  # type: ignore[union-attr]
+
+
+def _exact(client: redis.Redis) -> Session:
+    settings = Settings(camera=CAMERA, visualize={"sync": "exact"})
+    return Session("visualize", settings, client)
+
+
+def _publish(client: redis.Redis, frame: Frame) -> None:
+    key = streams.frames_key(CAMERA)
+    streams.publish(client, key, streams.entry_id(frame.frame_id), messages.frame_fields(frame))
+
+
+def test_exact_refuses_a_live_camera(client: redis.Redis) -> None:
+    streams.ensure_group(client, streams.frames_key(CAMERA), streams.VISUALIZE)
+    _publish(client, _frame(1).model_copy(update={"mode": "live"}))
+    with pytest.raises(SettingsError, match="camera 'gate-1' is live"):
+        service.run(_exact(client))
+
+
+def test_a_frame_that_waits_when_it_is_stopped_is_taken_up_by_the_next(client: redis.Redis) -> None:
+    """Also those after it, whose readings have come: nothing may overtake it."""
+    key = streams.frames_key(CAMERA)
+    for group in (streams.VISUALIZE, streams.OCR):
+        streams.ensure_group(client, key, group)
+    for frame_id in (1, 2, 3):
+        _publish(client, _frame(frame_id))
+    streams.GroupConsumer(client, key, streams.OCR, "ocr-1").read(3, None)
+
+    def read(frame_id: int) -> None:
+        reading = Reading(frame_id=frame_id, captured_at_ms=1000 + 40 * frame_id)
+        fields = messages.reading_fields(reading)
+        streams.publish_readings(client, CAMERA, [fields], [streams.entry_id(frame_id)])
+
+    def track(frame_id: int) -> None:
+        tracks = Tracks(frame_id=frame_id, captured_at_ms=1000 + 40 * frame_id)
+        fields = messages.tracks_fields(tracks)
+        streams.publish(client, streams.tracks_key(CAMERA), streams.entry_id(frame_id), fields)
+
+    for frame_id in (1, 3):
+        read(frame_id)
+    track(1)
+    for awaited in (1, 3):
+        session = _exact(client)
+        thread = threading.Thread(target=service.run, args=(session,))
+        thread.start()
+        try:
+            wait_until(lambda n=awaited: len(_rendered(client)) == n)  # type: ignore[misc]
+        finally:
+            session.stopping.set()
+            thread.join(10)
+        assert [one.frame_id for one in _rendered(client)] == [1, 2, 3][:awaited]
+        if awaited == 1:
+            read(2)
+            track(2)
+            track(3)
+    own = [one.reading_frame_id for one in _rendered(client)]  # type: ignore[union-attr]
+    assert own == [1, 2, 3]

@@ -1,0 +1,109 @@
+"""``run --sync exact``: every frame is drawn with its own reading, whatever happens meanwhile."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from platestream import streams
+from platestream.demo import built_in_clip
+from platestream.embedded_redis import EmbeddedRedis
+from tests.conftest import wait_until
+from tests.end_to_end.test_faults import (
+    FRAMES,
+    check_whole,
+    consumer_pids,
+    finish,
+    pids,
+    running,
+    written,
+)
+from tests.end_to_end.test_run import platestream, said
+
+EXACT = ("--sync", "exact")
+
+
+def check_own_readings(lines: Path, frames: int) -> list[dict[str, object]]:
+    found = [json.loads(line) for line in lines.read_text().splitlines()]
+    assert [line["frame_id"] for line in found] == list(range(1, frames + 1))
+    assert [line["reading_frame_id"] for line in found] == list(range(1, frames + 1))
+    assert {line["overlay_age_ms"] for line in found} == {0}
+    return found
+
+
+def test_every_plate_is_drawn_with_its_tracks_text(tmp_path: Path) -> None:
+    clip, truth = built_in_clip()
+    out = tmp_path / "o.mp4"
+    result = said(platestream("run", clip, *EXACT, "--output", out, "--json", cwd=tmp_path))
+    assert result["frames_written"] == 300
+    assert result["overlay_age_ms"] == {"p50": 0, "p95": 0}
+    lines = check_own_readings(tmp_path / "o.readings.jsonl", 300)
+    plates = [plate for line in lines for plate in line["plates"]]  # type: ignore[attr-defined]
+    assert len(plates) > 300
+    assert all("track" in plate for plate in plates)
+    known = {plate["text"] for plate in truth["plates"]}
+    assert len(known & {plate["text"] for plate in plates if plate["accepted"]}) >= 5
+
+
+@pytest.mark.parametrize("window", [1, 2])
+def test_a_window_smaller_than_a_batch_is_no_deadlock(
+    make_video: Callable[..., Path], tmp_path: Path, window: int
+) -> None:
+    source = make_video(tmp_path / "in.mp4", frames=30)
+    small = ("--set", f"streams.window_frames={window}", "--set", "ocr.batch=4")
+    done = platestream(
+        "run", source, *EXACT, *small, "--ocr-replicas", "2",
+        "--output", tmp_path / "o.mp4", "--json", cwd=tmp_path,
+    )  # fmt: skip
+    assert said(done)["frames_written"] == 30
+    check_own_readings(tmp_path / "o.readings.jsonl", 30)
+
+
+@pytest.mark.parametrize("victim", ["ocr-1", "track", "visualize"])
+def test_a_killed_service_changes_nothing(
+    make_video: Callable[..., Path], tmp_path: Path, server: EmbeddedRedis, victim: str
+) -> None:
+    source = make_video(tmp_path / "in.mp4", frames=FRAMES)
+    out = tmp_path / "out.mp4"
+    client = streams.connect(server.url)
+    more = ("--ocr-replicas", "3", "--set", "ocr.claim_after_ms=500", *EXACT)
+    with running(source, out, server.url, *more) as process:
+        wait_until(lambda: written(client) >= 20, 60, "frames written")
+        if victim == "ocr-1":
+            os.kill(consumer_pids(client)[victim], signal.SIGKILL)
+        else:
+            for pid in pids(client, victim):
+                os.kill(pid, signal.SIGKILL)
+        result = finish(process)
+    assert result["frames_written"] == FRAMES
+    check_whole(out)
+    check_own_readings(tmp_path / "out.readings.jsonl", FRAMES)
+
+
+@pytest.mark.parametrize(
+    ("flags", "sentence"),
+    [
+        (["--live"], "is live"),
+        (["--ocr-replicas", "0"], "there is none"),
+    ],
+)
+def test_what_cannot_be_exact_is_refused(
+    make_video: Callable[..., Path], tmp_path: Path, flags: list[str], sentence: str
+) -> None:
+    source = make_video(tmp_path / "in.mp4", frames=5)
+    for exact in (EXACT, ("--set", "visualize.sync=exact")):
+        done = platestream(
+            "run", source, *exact, *flags, "--output", "o.mp4", "--json", cwd=tmp_path
+        )
+        assert done.returncode == 2
+        assert sentence in json.loads(done.stdout)["error"]
+        assert "Traceback" not in done.stderr
+        assert not (tmp_path / "o.mp4").exists()
+    unknown = platestream("run", source, "--sync", "never", "--json", cwd=tmp_path)
+    assert unknown.returncode == 2
+    assert "visualize.sync" in json.loads(unknown.stdout)["error"]
