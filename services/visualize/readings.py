@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from platestream.messages import MAX_SIDE, Corners, Frame, Plate, Reading, Tracks, TrackState
 from platestream.vision.geometry import Box, bounding_box, box_iou
-from platestream.vision.motion import moved
+from platestream.vision.motion import approach, moved
 
 KEPT = 512  # some 20 s at 25 fps: far more than any reading that is still drawn
 _SAME_PLACE = 0.3  # least intersection over union of a plate and its track
@@ -92,7 +92,8 @@ class LatestReading:
             after_ms = reading.captured_at_ms - tracks.captured_at_ms
             if 0 <= after_ms <= self._stale_after_ms:
                 plates = with_fused_texts(reading.plates, tracks.tracks, after_ms / 1000)
-                plates = with_motion(plates, tracks.tracks, age_ms / 1000)
+                now = tuple(_later(track, after_ms / 1000) for track in tracks.tracks)
+                plates = with_motion(plates, now, age_ms / 1000)
                 plates = tuple(p for p in plates if _is_seen(p, frame.width, frame.height))
                 reading = reading.model_copy(update={"plates": plates})
         return reading, age_ms
@@ -147,6 +148,13 @@ def with_motion(
             plate = plate.model_copy(update={"corners": (tl, tr, br, bl)})
         there.append(plate)
     return tuple(there)
+
+
+def _later(track: TrackState, seconds: float) -> TrackState:
+    """A track with the velocity and the growth that it will have (``motion.approach``)."""
+    larger = approach(track.growth, seconds)
+    vx, vy = (v * larger**2 for v in track.velocity)
+    return track.model_copy(update={"velocity": (vx, vy), "growth": track.growth * larger})
 
 
 def _moved(corners: Corners, track: TrackState, seconds: float) -> npt.NDArray[np.float32]:

@@ -170,3 +170,21 @@ def test_no_plate_is_moved_for_longer_than_a_second_or_beyond_what_a_message_hol
     (far,) = with_motion((shown,), (wild,), 0.5)
     Plate.model_validate(far.model_dump())
     assert far.corners[0] == (-MAX_SIDE, 2 * MAX_SIDE)
+
+
+def test_the_velocity_of_earlier_tracks_is_brought_to_the_reading() -> None:
+    """What comes nearer grows, and is the faster the nearer it is."""
+    middle, velocity, growth = 140.0, 100.0, 1.0
+    one = track(1, 100, "A301PO174", speed=velocity).model_copy(update={"growth": growth})
+
+    def centre(seconds: float) -> float:  # straight on, in perspective
+        return middle + velocity * seconds / (1 - growth * seconds)
+
+    latest = LatestReading(1000)
+    shown = plate(centre(0.2) - 40)
+    latest.add(reading(5).model_copy(update={"plates": (shown,)}))
+    latest.add_tracks(Tracks(frame_id=1, captured_at_ms=1000, tracks=(one,)))
+    found = latest.for_frame(frame(10, 1400))
+    assert found is not None
+    xs = [x for x, _ in found[0].plates[0].corners]
+    assert sum(xs) / 4 == pytest.approx(centre(0.4), abs=0.1)
