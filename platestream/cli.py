@@ -13,7 +13,16 @@ import cv2
 import numpy as np
 import typer
 
-from platestream import __version__, cameras_command, demo, options, probe, run_command, status
+from platestream import (
+    __version__,
+    cameras_command,
+    dead_command,
+    demo,
+    options,
+    probe,
+    run_command,
+    status,
+)
 from platestream.errors import PlatestreamError, SettingsError
 from platestream.vision.decoding import PlateText
 
@@ -47,6 +56,7 @@ def _main(
 app.command("run")(run_command.run)
 app.command("demo")(demo.demo)
 app.add_typer(cameras_command.app, name="cameras")
+app.add_typer(dead_command.app, name="dead")
 
 
 @app.command("status")

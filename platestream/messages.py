@@ -27,7 +27,8 @@ MAX_CANDIDATES = 16
 MAX_CROP_BYTES = 8192
 MAX_PROBABILITIES = 2**17  # bytes; ``platestream.vision.probabilities`` packs into fewer
 
-CameraName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+CAMERA_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
+CameraName = Annotated[str, Field(pattern=CAMERA_NAME)]
 Unit = Annotated[float, Field(ge=0.0, le=1.0)]
 Coordinate = Annotated[float, Field(ge=-MAX_SIDE, le=2 * MAX_SIDE)]
 Point = tuple[Coordinate, Coordinate]

@@ -8,7 +8,7 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any
@@ -143,7 +143,13 @@ class Session:
         return f"{self.service}-{socket.gethostname()}-{os.getpid()}"
 
 
-def serve(service: str, settings: Settings, body: Callable[[Session], None]) -> int:
+def serve(
+    service: str,
+    settings: Settings,
+    body: Callable[[Session], None],
+    *,
+    cameras: Sequence[str] | None = None,
+) -> int:
     """Runs a service to its end; returns the exit code.
 
     ``body`` runs until its work is done or ``session.stopped()``. When Redis goes away it may
@@ -151,14 +157,19 @@ def serve(service: str, settings: Settings, body: Callable[[Session], None]) -> 
     had been handed and not acknowledged.
 
     SIGTERM and SIGINT ask it to stop: it finishes what it holds, and the exit code is 0.
+
+    Args:
+        cameras: Whose the service is; none of them: it is of a pool that serves all. Without it,
+            the camera of the settings.
     """
-    logs.configure(settings.log, service=service, camera=settings.camera)
+    served = [settings.camera] if cameras is None else list(cameras)
+    logs.configure(settings.log, service=service, camera=",".join(served) or "all")
     log = structlog.get_logger()
     try:
         client = streams.connect(settings.redis.url)
         session = Session(service, settings, client)
         _stop_on_signals(session)
-        beat = threading.Thread(target=_beat, args=(session,), daemon=True)
+        beat = threading.Thread(target=_beat, args=(session, served), daemon=True)
         beat.start()
         with observed(session.metrics, session.health, settings, session.stopping):
             _live(session, body)
@@ -189,26 +200,33 @@ def _live(session: Session, body: Callable[[Session], None]) -> None:
             return
 
 
-def heartbeat_key(service: str, camera: str, pid: int) -> str:
-    """The key that says that a process is alive; it expires when the process is gone."""
-    return f"alive:{{{camera}}}:{service}:{socket.gethostname()}:{pid}"
+def heartbeat_key(service: str, camera: str | None, pid: int) -> str:
+    """The key that says that a process is alive; it expires when the process is gone.
+
+    Args:
+        camera: Whose service it is; None for one of a pool, which keeps no camera in use.
+    """
+    whose = "" if camera is None else f"{{{camera}}}:"
+    return f"alive:{whose}{service}:{socket.gethostname()}:{pid}"
 
 
-def _beat(session: Session) -> None:
+def _beat(session: Session, cameras: Sequence[str]) -> None:
     # without patience: a Redis that does not answer is to be noticed
     client = streams.connect(session.settings.redis.url, timeout_s=_BEAT_TIMEOUT_S, retries=0)
-    key = heartbeat_key(session.service, session.settings.camera, os.getpid())
+    keys = [heartbeat_key(session.service, whose, os.getpid()) for whose in cameras or (None,)]
     stopping = False
     while not stopping:
         try:
-            client.set(key, str(int(time.time())), px=int(1000 * HEARTBEAT_LIFE_S))
+            for key in keys:
+                client.set(key, str(int(time.time())), px=int(1000 * HEARTBEAT_LIFE_S))
             session.health.redis_answers(True)
         except redis.RedisError as error:
             session.health.redis_answers(False)
             session.log.debug(f"no heartbeat: {error}")
         stopping = session.stopping.wait(HEARTBEAT_S)
     with contextlib.suppress(redis.RedisError):
-        client.delete(key)
+        for key in keys:
+            client.delete(key)
 
 
 def _stop_on_signals(session: Session) -> None:

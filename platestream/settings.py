@@ -9,11 +9,12 @@ from __future__ import annotations
 import os
 import tomllib
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic_settings import (
     BaseSettings,
+    NoDecode,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
     TomlConfigSettingsSource,
@@ -24,6 +25,15 @@ from platestream.messages import CameraName
 
 CONFIG_VARIABLE = "PLATESTREAM_CONFIG"
 DEFAULT_CONFIG = Path("platestream.toml")
+
+
+def _split(value: object) -> object:
+    if isinstance(value, str):
+        return tuple(part.strip() for part in value.split(",") if part.strip())
+    return value
+
+
+CameraNames = Annotated[tuple[CameraName, ...], NoDecode, BeforeValidator(_split)]
 
 
 class _Section(BaseModel):
@@ -75,11 +85,16 @@ class OcrSettings(_Section):
     """How plates are found and read."""
 
     name: str = Field("", max_length=100, description="this replica; default: host and process")
+    cameras: CameraNames = Field(
+        (), description="the cameras to serve, by commas; none: all that are registered in Redis"
+    )
     policy: Literal["auto", "every", "newest"] = Field(
         "auto", description="which frames to read; auto: every one of a file, the newest if live"
     )
-    batch: int = Field(4, ge=1, le=64, description="most frames taken at once")
-    claim_after_ms: int = Field(3000, ge=100, description="take over what was held for so long")
+    batch: int = Field(4, ge=1, le=64, description="most frames taken at once, of all cameras")
+    claim_after_ms: int = Field(
+        2000, ge=100, description="take over what was held for so long, or longer if batches are"
+    )
     max_deliveries: int = Field(3, ge=1, description="then a frame is put aside as dead")
     backend: Literal["auto", "openvino", "onnxruntime", "torch"] = Field(
         "auto", description="what runs the networks; auto: the fastest that is installed"

@@ -6,7 +6,7 @@ import contextlib
 import json
 import time
 from collections.abc import Callable, Iterator
-from typing import Any, cast
+from typing import Any
 
 import redis
 from rich.console import Console, Group, RenderableType
@@ -25,6 +25,7 @@ _STREAMS = {
     "passages": streams.passages_key,
     "rendered": streams.rendered_key,
     "dead": streams.dead_key,
+    "retry": streams.retry_key,
 }
 _BY_FRAME_ID = ("frames", "rendered")
 _RATES = ("frames_in", "readings", "frames_written")
@@ -40,14 +41,13 @@ def collect(client: redis.Redis) -> list[Camera]:
     ``alive`` are its services' heartbeats as ``service:host:pid``; ``pool`` those of OCR
     replicas that serve all cameras.
     """
-    names = cast("set[bytes]", client.smembers(streams.CAMERAS_KEY))
     alive: dict[str | None, list[str]] = {}
     for camera, service, process in streams.alive_services(client):
         alive.setdefault(camera, []).append(f"{service}:{process}")
     return [
         {**_camera(client, name), "alive": sorted(alive.get(name, [])),
          "pool": sorted(alive.get(None, []))}
-        for name in sorted(name.decode("utf-8", "replace") for name in names)
+        for name in streams.registered_cameras(client)
     ]  # fmt: skip
 
 

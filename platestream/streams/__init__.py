@@ -22,10 +22,18 @@ from platestream.streams.cameras import (
     last_frame_id,
     read_hash,
     register_camera,
+    registered_cameras,
 )
 from platestream.streams.connection import (
     OUTAGE,
     connect,
+)
+from platestream.streams.dead import (
+    DeadFrame,
+    drop_dead,
+    list_dead,
+    publish_dead,
+    retry_dead,
 )
 from platestream.streams.ending import (
     is_through,
@@ -44,6 +52,7 @@ from platestream.streams.group import (
 from platestream.streams.keys import (
     CAMERAS_KEY,
     OCR,
+    REPLICAS_KEY,
     TRACK,
     VISUALIZE,
     WRITER,
@@ -59,14 +68,24 @@ from platestream.streams.keys import (
     readings_key,
     recording_key,
     rendered_key,
+    retry_key,
     tracker_key,
     tracks_key,
+)
+from platestream.streams.pool import (
+    PoolConsumer,
+    PoolDelivery,
 )
 from platestream.streams.publishing import (
     note_captured,
     publish,
-    publish_dead,
     publish_readings,
+)
+from platestream.streams.replicas import (
+    REPLICA_LIFE_S,
+    announce_replica,
+    forget_replica,
+    remove_gone,
 )
 from platestream.streams.tracks import (
     TrackerStep,
@@ -82,17 +101,23 @@ __all__ = [
     "CAMERAS_KEY",
     "OCR",
     "OUTAGE",
+    "REPLICAS_KEY",
+    "REPLICA_LIFE_S",
     "TRACK",
     "VISUALIZE",
     "WRITER",
+    "DeadFrame",
     "Delivery",
     "Follower",
     "GroupBacklog",
     "GroupConsumer",
+    "PoolConsumer",
+    "PoolDelivery",
     "StreamBacklog",
     "TrackerStep",
     "Window",
     "alive_services",
+    "announce_replica",
     "backlog",
     "camera_key",
     "camera_keys",
@@ -100,11 +125,13 @@ __all__ = [
     "count",
     "counts_key",
     "dead_key",
+    "drop_dead",
     "end_id",
     "ensure_group",
     "entry_id",
     "first_unfinished",
     "forget_camera",
+    "forget_replica",
     "frame_id_of",
     "frames_key",
     "group_facts",
@@ -112,6 +139,7 @@ __all__ = [
     "last_frame_id",
     "last_overlay_age_ms",
     "last_passage_id",
+    "list_dead",
     "note_captured",
     "passages_key",
     "publish",
@@ -123,8 +151,12 @@ __all__ = [
     "readings_key",
     "recording_key",
     "register_camera",
+    "registered_cameras",
+    "remove_gone",
     "rendered_key",
     "retire_camera",
+    "retry_dead",
+    "retry_key",
     "tracker_key",
     "tracks_key",
 ]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, cast
 
 import redis
 
+from platestream.messages import CAMERA_NAME
 from platestream.streams.keys import (
     CAMERAS_KEY,
     camera_key,
@@ -20,6 +22,13 @@ def register_camera(client: redis.Redis, camera: str, **facts: str) -> None:
     """Notes what is known of a camera, for the other services and for ``status``."""
     client.sadd(CAMERAS_KEY, camera)
     client.hset(camera_key(camera), mapping=dict[Any, Any](facts))
+
+
+def registered_cameras(client: redis.Redis) -> list[str]:
+    """The cameras that are registered, sorted; what is no camera's name is left out."""
+    names = cast("set[bytes]", client.smembers(CAMERAS_KEY))
+    texts = (name.decode("utf-8", "replace") for name in names)
+    return sorted(text for text in texts if re.fullmatch(CAMERA_NAME, text))
 
 
 def last_frame_id(client: redis.Redis, camera: str) -> int:

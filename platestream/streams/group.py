@@ -11,7 +11,8 @@ import redis
 from platestream.streams.keys import camera_key, frame_id_of
 from platestream.streams.replies import streams_of
 
-_SKIP_TO_NEWEST = """
+SKIP_TO_NEWEST = """
+if ARGV[3] == 'live' and redis.call('HGET', KEYS[2], 'mode') ~= 'live' then return 0 end
 local head = tonumber(redis.call('HGET', KEYS[2], 'last_frame_id') or '0')
 local target = head - tonumber(ARGV[2])
 for _, group in ipairs(redis.call('XINFO', 'GROUPS', KEYS[1])) do
@@ -21,11 +22,17 @@ for _, group in ipairs(redis.call('XINFO', 'GROUPS', KEYS[1])) do
     local delivered = tonumber(string.match(facts['last-delivered-id'], '^%d+'))
     if target > delivered then
       redis.call('XGROUP', 'SETID', KEYS[1], ARGV[1], string.format('%d-0', target))
-      return target - math.max(delivered, tonumber(ARGV[3]) - 1)
+      local first = tonumber(redis.call('HGET', KEYS[2], 'first_frame_id') or '1')
+      return target - math.max(delivered, first - 1)
     end
   end
 end
 return 0
+"""
+
+_LEAVE = """
+if #redis.call('XPENDING', KEYS[1], ARGV[1], '-', '+', 1, ARGV[2]) > 0 then return 0 end
+return redis.call('XGROUP', 'DELCONSUMER', KEYS[1], ARGV[1], ARGV[2])
 """
 
 
@@ -69,11 +76,7 @@ class GroupConsumer:
 
     def leave(self) -> None:
         """Takes this consumer out of its group, unless it still holds entries."""
-        held = cast("Any", self._client.xpending_range)(
-            self.key, self.group, "-", "+", 1, consumername=self.name
-        )
-        if not held:
-            self._client.xgroup_delconsumer(self.key, self.group, self.name)
+        cast("Any", self._client.eval)(_LEAVE, 1, self.key, self.group, self.name)
 
     def read(self, count: int, block_ms: int | None) -> list[Delivery]:
         """Takes up to ``count`` new entries; waits up to ``block_ms`` for the first of them."""
@@ -91,8 +94,11 @@ class GroupConsumer:
         times = self._times_delivered(deliveries[0].id, deliveries[-1].id, len(deliveries))
         return [Delivery(d.id, d.fields, times.get(d.id, 2)) for d in deliveries]
 
-    def claim(self, min_idle_ms: int, count: int) -> tuple[list[Delivery], int]:
+    def claim(self, min_idle_ms: int, count: int, start: str = "0-0") -> tuple[list[Delivery], int]:
         """Takes over entries that another consumer has held for too long.
+
+        Args:
+            start: Only entries from this id on.
 
         Returns:
             The entries, and how many pending ones had been trimmed and are lost. Redis 7 names
@@ -100,7 +106,7 @@ class GroupConsumer:
             leaves them pending, so they are looked up and acknowledged here.
         """
         reply = self._client.xautoclaim(
-            self.key, self.group, self.name, min_idle_ms, start_id="0-0", count=count
+            self.key, self.group, self.name, min_idle_ms, start_id=start, count=count
         )
         claimed = [(i, f) for i, f in reply[1] if i is not None and f is not None]
         lost = len(reply[2]) if len(reply) > 2 and reply[2] else 0
@@ -126,21 +132,8 @@ class GroupConsumer:
         One Lua script, so that two replicas cannot set the group back. Returns how many frames
         were passed over; the caller counts them.
         """
-        first = self._client.hget(camera_key(camera), "first_frame_id") or b"1"
-        return int(
-            cast(
-                "Any",
-                self._client.eval(
-                    _SKIP_TO_NEWEST,
-                    2,
-                    self.key,
-                    camera_key(camera),
-                    self.group,
-                    str(keep),
-                    cast("bytes", first).decode(),
-                ),
-            )
-        )
+        keys = (self.key, camera_key(camera))
+        return int(cast("Any", self._client.eval)(SKIP_TO_NEWEST, 2, *keys, self.group, keep, ""))
 
     def _read(self, start: str, count: int, block_ms: int | None) -> list[Delivery]:
         reply = cast(

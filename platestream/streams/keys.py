@@ -8,6 +8,8 @@ WRITER = "writer"
 TRACK = "track"
 
 CAMERAS_KEY = "cameras"
+REPLICAS_KEY = "replicas:ocr"
+"""The hash of the OCR replicas that live: when each was last heard of, and its slowest batch."""
 
 
 def frames_key(camera: str) -> str:
@@ -45,6 +47,11 @@ def dead_key(camera: str) -> str:
     return f"dead:{{{camera}}}"
 
 
+def retry_key(camera: str) -> str:
+    """The stream of dead frames that OCR is to try again."""
+    return f"retry:{{{camera}}}"
+
+
 def camera_key(camera: str) -> str:
     """The hash of what is known of a camera: source, mode, size, rate, last frame id, …"""
     return f"camera:{{{camera}}}"
@@ -70,6 +77,7 @@ def camera_keys(camera: str) -> list[str]:
         tracker_key,
         rendered_key,
         dead_key,
+        retry_key,
         camera_key,
         counts_key,
         recording_key,

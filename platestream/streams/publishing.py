@@ -1,4 +1,4 @@
-"""Producers: frames under ids of their own, readings, what is put aside as dead."""
+"""Producers: frames under ids of their own, and what becomes of frames."""
 
 from __future__ import annotations
 
@@ -7,13 +7,29 @@ from typing import Any, cast
 
 import redis
 
-from platestream.streams.group import Delivery
-from platestream.streams.keys import OCR, camera_key, counts_key, dead_key, frames_key, readings_key
+from platestream.streams.keys import OCR, camera_key, counts_key, frames_key, readings_key
 
 READINGS_KEPT = 20_000  # at most; fewer where they are large
 READINGS_BUDGET = 64 * 2**20  # bytes
 READINGS_LEAST = 512  # whatever their size: what is under way must not be lost
-DEAD_KEPT = 1_000
+
+_FINISH = """
+local first, finished = 4, 0
+while first <= #ARGV do
+  local id, size = ARGV[first], tonumber(ARGV[first + 1])
+  local last = first + 1 + size
+  if id == '' or redis.call('XACK', KEYS[1], ARGV[1], id) == 1 then
+    if id ~= '' and string.sub(KEYS[1], 1, 6) == 'retry:' then
+      redis.call('XDEL', KEYS[1], id)  -- nobody else reads these
+    end
+    redis.call('XADD', KEYS[2], 'MAXLEN', '~', ARGV[3], '*', unpack(ARGV, first + 2, last))
+    finished = finished + 1
+  end
+  first = last + 1
+end
+if finished > 0 then redis.call('HINCRBY', KEYS[3], ARGV[2], finished) end
+return finished
+"""
 
 
 def publish(
@@ -60,39 +76,55 @@ def publish_readings(
     camera: str,
     readings: Sequence[Mapping[Any, Any]],
     done_ids: Sequence[str],
-) -> None:
-    """Publishes a batch's readings and acknowledges their frames, in one transaction.
+    *,
+    source: str | None = None,
+) -> int:
+    """Publishes readings and acknowledges their frames, all of it or nothing.
 
-    The stream is trimmed to as many of the largest of them as ``READINGS_BUDGET`` holds.
+    A frame that another replica has finished meanwhile, having claimed it from this one, is left
+    out: every frame has one reading. The stream is trimmed to as many of the largest of them as
+    ``READINGS_BUDGET`` holds.
+
+    Args:
+        done_ids: The entries that the readings are of, one each; none: they are of no entry.
+        source: The stream that those lie in; without it, the camera's frames.
+
+    Returns:
+        How many were published.
     """
-    pipeline = client.pipeline(transaction=True)
     largest = max((sum(len(v) for v in fields.values()) for fields in readings), default=1)
     kept = min(READINGS_KEPT, max(READINGS_LEAST, READINGS_BUDGET // max(1, largest)))
-    for fields in readings:
-        pipeline.xadd(
-            readings_key(camera),
-            dict(fields),
-            maxlen=kept,
-            approximate=True,
-        )
-    if readings:
-        pipeline.hincrby(counts_key(camera), "readings", len(readings))
-    if done_ids:
-        pipeline.xack(frames_key(camera), OCR, *done_ids)
-    pipeline.execute()
+    ids = done_ids or [""] * len(readings)
+    keys = (source or frames_key(camera), readings_key(camera), counts_key(camera))
+    return finish(client, keys, "readings", kept, list(zip(ids, readings, strict=True)))
 
 
-def publish_dead(client: redis.Redis, camera: str, delivery: Delivery, error: str) -> None:
-    """Puts a frame that cannot be read aside, with its error, and acknowledges it."""
-    fields = {"error": error[:2000], "deliveries": str(delivery.deliveries)}
-    kept = {k.decode(): v for k, v in delivery.fields.items()} if delivery.fields else {}
-    pipeline = client.pipeline(transaction=True)
-    pipeline.xadd(
-        dead_key(camera),
-        cast("dict[Any, Any]", {"frame_id": str(delivery.frame_id)} | kept | fields),
-        maxlen=DEAD_KEPT,
-        approximate=True,
-    )
-    pipeline.hincrby(counts_key(camera), "dead", 1)
-    pipeline.xack(frames_key(camera), OCR, delivery.id)
-    pipeline.execute()
+def finish(
+    client: redis.Redis,
+    keys: tuple[str, str, str],
+    counter: str,
+    kept: int,
+    outcomes: Sequence[tuple[str, Mapping[Any, Any]]],
+) -> int:
+    """Acknowledges entries for OCR and puts what has become of them into another stream.
+
+    One Lua script, so that of two replicas that were handed an entry the first one counts.
+
+    Args:
+        keys: The stream of the entries, the one that what became of them goes to, and the
+            camera's counters.
+        counter: What to count there.
+        kept: How many entries the second stream keeps, about.
+        outcomes: Entry ids, empty for none, with fields.
+
+    Returns:
+        How many were not acknowledged before.
+    """
+    if not outcomes:
+        return 0
+    words: list[Any] = [OCR, counter, kept]
+    for stream_id, fields in outcomes:
+        words += [stream_id, 2 * len(fields)]
+        for name, value in fields.items():
+            words += [name, value]
+    return int(cast("Any", client.eval)(_FINISH, 3, *keys, *words))

@@ -18,7 +18,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _ocr(
-    camera: options.Camera = None,
+    camera: Annotated[
+        list[str] | None,
+        typer.Option(help="Only this camera; may be repeated. Default: all that Redis knows of."),
+    ] = None,
     name: Annotated[str | None, typer.Option(help="This replica's name in the group.")] = None,
     backend: Annotated[
         str | None, typer.Option(help="auto, openvino, onnxruntime or torch.")
@@ -31,7 +34,7 @@ def _ocr(
 ) -> None:
     """Finds and reads plates; start as many replicas as there are cores to spare."""
     flags = {
-        "camera": camera,
+        "ocr.cameras": ",".join(camera) if camera else None,
         "ocr.name": name,
         "ocr.backend": backend,
         "ocr.device": device,
@@ -39,7 +42,7 @@ def _ocr(
         "log.level": log_level,
     }
     settings = options.load(flags, config, assignments)
-    raise typer.Exit(runtime.serve("ocr", settings, service.run))
+    raise typer.Exit(runtime.serve("ocr", settings, service.run, cameras=settings.ocr.cameras))
 
 
 if __name__ == "__main__":

@@ -1,0 +1,78 @@
+"""Replicas of the OCR pool that come, go and die: who lives, how slow they are, who is gone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, cast
+
+import redis
+
+from platestream.streams.keys import OCR, REPLICAS_KEY
+
+REPLICA_LIFE_S = 3.0  # not heard of for so long, a replica is taken for gone
+_FORGOTTEN_S = 60.0
+
+_REMOVE_GONE = """
+local spared, removed = {}, 0
+for i = 3, #ARGV do spared[ARGV[i]] = true end
+for _, row in ipairs(redis.call('XINFO', 'CONSUMERS', KEYS[1], ARGV[1])) do
+  local facts = {}
+  for i = 1, #row, 2 do facts[row[i]] = row[i + 1] end
+  if facts['pending'] == 0 and facts['idle'] > tonumber(ARGV[2]) and not spared[facts['name']] then
+    redis.call('XGROUP', 'DELCONSUMER', KEYS[1], ARGV[1], facts['name'])
+    removed = removed + 1
+  end
+end
+return removed
+"""
+
+
+def announce_replica(client: redis.Redis, name: str, slowest_ms: int) -> dict[str, int]:
+    """Says that a replica lives and how long its slowest recent batch took.
+
+    Returns:
+        The same of every replica that lives, this one included, by name, in ms.
+    """
+    seconds, microseconds = cast("Any", client.time())  # one clock for all hosts
+    now_ms = 1000 * seconds + microseconds // 1000
+    pipeline = client.pipeline(transaction=False)
+    pipeline.hset(REPLICAS_KEY, name, f"{now_ms} {slowest_ms}")
+    pipeline.hgetall(REPLICAS_KEY)
+    living: dict[str, int] = {}
+    forgotten: list[bytes] = []
+    for other, said in pipeline.execute()[1].items():
+        heard_ms, _, slowest = said.partition(b" ")
+        if not (heard_ms.isdigit() and slowest.isdigit()):
+            forgotten.append(other)
+            continue
+        away_s = (now_ms - int(heard_ms)) / 1000
+        if away_s <= REPLICA_LIFE_S:
+            living[other.decode("utf-8", "replace")] = int(slowest)
+        elif away_s > _FORGOTTEN_S:
+            forgotten.append(other)
+    if forgotten:
+        client.hdel(REPLICAS_KEY, *cast("Any", forgotten))
+    return living
+
+
+def forget_replica(client: redis.Redis, name: str) -> None:
+    """Says that a replica has gone."""
+    client.hdel(REPLICAS_KEY, name)
+
+
+def remove_gone(
+    client: redis.Redis, keys: Sequence[str], idle_ms: int, living: Iterable[str]
+) -> int:
+    """Takes consumers that are gone out of OCR's group on streams, one script for each stream.
+
+    Gone is one that holds nothing, has not asked for anything for longer than ``idle_ms``, and is
+    not named as living. One that holds entries stays until they have been claimed.
+
+    Returns:
+        How many were removed.
+    """
+    names = list(living)
+    pipeline = client.pipeline(transaction=False)
+    for key in keys:
+        pipeline.eval(_REMOVE_GONE, 1, key, OCR, str(idle_ms), *names)
+    return sum(n for n in pipeline.execute(raise_on_error=False) if isinstance(n, int))

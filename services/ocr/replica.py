@@ -1,0 +1,166 @@
+"""One replica's work on a batch: frames of any cameras read at once, published for each camera."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from platestream import messages, pixels, streams
+from platestream.errors import MessageError
+from platestream.messages import End, Frame, Plate, Reading
+from platestream.pixels import Image
+from platestream.plate_messages import to_message
+from platestream.runtime import Session
+from platestream.streams import PoolDelivery
+from platestream.vision.reader import ReadPlate
+
+
+class Reader(Protocol):
+    """What reads pictures: ``platestream.vision.reader.PlateReader``."""
+
+    @property
+    def alphabet(self) -> str:
+        """What the classes of the texts' probabilities stand for."""
+
+    def read(self, images: Sequence[Image]) -> list[list[ReadPlate]]:
+        """For each picture, HxWx3 uint8 BGR, its plates."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """A frame that can be read; ``took`` is when it was taken in, for the metrics."""
+
+    delivery: PoolDelivery
+    frame: Frame
+    image: Image
+    took: float
+
+
+class Replica:
+    """Reads batches of frames and publishes what they say."""
+
+    def __init__(self, session: Session, reader: Reader, name: str) -> None:
+        self._session = session
+        self._reader = reader
+        self._name = name
+
+    def handle(self, deliveries: Sequence[PoolDelivery]) -> None:
+        """Reads a batch, publishes its readings and acknowledges its frames.
+
+        Readings and acknowledgements of one camera go together; an entry that is bad, or cannot
+        be read, is put aside without the others.
+        """
+        batch = [work for work in map(self._prepare, deliveries) if work is not None]
+        if batch:
+            self._finish(batch)
+
+    def _finish(self, batch: Sequence[_Work]) -> None:
+        try:
+            readings = self._read(batch)
+        except Exception as error:  # whatever a model may raise on a strange picture
+            if len(batch) > 1:  # find out which of them it is
+                for work in batch:
+                    self._finish([work])
+                return
+            self._fail(batch[0], error)
+            return
+        of: dict[tuple[str, str], list[tuple[_Work, Reading]]] = {}
+        for work, reading in zip(batch, readings, strict=True):
+            of.setdefault((work.delivery.camera, work.delivery.key), []).append((work, reading))
+        for (camera, key), pairs in of.items():
+            fields = [messages.reading_fields(reading) for _, reading in pairs]
+            done_ids = [work.delivery.id for work, _ in pairs]
+            published = streams.publish_readings(
+                self._session.client, camera, fields, done_ids, source=key
+            )
+            self._session.count(camera, read_twice=len(pairs) - published)
+            self._session.metrics.batch(camera, len(pairs))
+            self._session.metrics.done(camera, pairs[0][0].took, len(pairs))
+
+    def _prepare(self, delivery: PoolDelivery) -> _Work | None:
+        """An entry's frame and picture; None if there is nothing to read: that is dealt with."""
+        camera, client = delivery.camera, self._session.client
+        if delivery.fields is None:
+            self._session.count(camera, trimmed_before_ocr=1)
+            client.xack(delivery.key, streams.OCR, delivery.id)
+            return None
+        if delivery.deliveries > self._session.settings.ocr.max_deliveries:
+            self._bury(delivery, f"handed out {delivery.deliveries - 1} times and never finished")
+            return None
+        try:
+            frame = messages.parse_frame(delivery.fields)
+            if isinstance(frame, End):
+                client.xack(delivery.key, streams.OCR, delivery.id)
+                return None
+            image = pixels.unpack(frame.pixels, frame.width, frame.height)
+        except MessageError as error:
+            self._bury(delivery, str(error))
+            return None
+        # what is tried again was published long ago: that says nothing of the way here
+        sent_at_ms = frame.published_at_ms if delivery.key == streams.frames_key(camera) else None
+        return _Work(delivery, frame, image, self._session.metrics.took(camera, sent_at_ms))
+
+    def _read(self, batch: Sequence[_Work]) -> list[Reading]:
+        return [
+            Reading(
+                frame_id=work.frame.frame_id,
+                captured_at_ms=work.frame.captured_at_ms,
+                replica=self._name,
+                alphabet=self._reader.alphabet,
+                plates=tuple(self._with_crop(plate, work.delivery.camera) for plate in plates),
+            )
+            for work, plates in zip(
+                batch, self._reader.read([work.image for work in batch]), strict=True
+            )
+        ]
+
+    def _with_crop(self, read: ReadPlate, camera: str) -> Plate:
+        """A plate as a message with its picture, which `track` cannot get from elsewhere."""
+        plate = to_message(read)
+        if not plate.raw:
+            return plate
+        crop = pixels.pack_crop(read.crop)
+        if not crop:
+            self._session.count(camera, crops_left_out=1)
+        return plate.model_copy(update={"crop": crop})
+
+    def _fail(self, work: _Work, error: Exception) -> None:
+        """Tries a frame again, here and now, until it has been tried often enough."""
+        tries = work.delivery.deliveries + 1
+        if tries > self._session.settings.ocr.max_deliveries:
+            self._bury(work.delivery, f"{type(error).__name__}: {error}")
+        else:
+            self._finish([replace(work, delivery=replace(work.delivery, deliveries=tries))])
+
+    def _bury(self, delivery: PoolDelivery, error: str) -> None:
+        buried = streams.publish_dead(
+            self._session.client,
+            delivery.camera,
+            delivery,
+            error,
+            fields=self._with_own_pixels(delivery),
+            source=delivery.key,
+        )
+        if buried:
+            self._session.metrics.count(delivery.camera, dead=1)
+            self._session.log.error(
+                f"frame {delivery.frame_id} of camera '{delivery.camera}' is put aside as dead: "
+                f"{error}"
+            )
+
+    def _with_own_pixels(self, delivery: PoolDelivery) -> dict[str, str | bytes] | None:
+        """A frame's fields with its pixels as JPEG, so that they last and take little room.
+
+        None if it is one already, or cannot be read: then what came is all there is to keep.
+        """
+        try:
+            frame = messages.parse_frame(delivery.fields or {})
+            if isinstance(frame, End) or frame.pixels.codec == "jpeg":
+                return None
+            image = pixels.unpack(frame.pixels, frame.width, frame.height)
+        except MessageError:
+            return None
+        quality = self._session.settings.streams.jpeg_quality
+        packed = pixels.pack(image, "jpeg", quality)
+        return messages.frame_fields(frame.model_copy(update={"pixels": packed}))
