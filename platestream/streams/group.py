@@ -31,6 +31,7 @@ return 0
 """
 
 _LEAVE = """
+if redis.call('EXISTS', KEYS[1]) == 0 then return 0 end
 if #redis.call('XPENDING', KEYS[1], ARGV[1], '-', '+', 1, ARGV[2]) > 0 then return 0 end
 return redis.call('XGROUP', 'DELCONSUMER', KEYS[1], ARGV[1], ARGV[2])
 """

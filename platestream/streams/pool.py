@@ -11,7 +11,7 @@ from typing import Any, Literal, cast
 import redis
 
 from platestream.streams.group import SKIP_TO_NEWEST, Delivery, GroupConsumer, ensure_group
-from platestream.streams.keys import OCR, camera_key, frames_key, retry_key
+from platestream.streams.keys import OCR, camera_key, frame_id_of, frames_key, retry_key
 from platestream.streams.replies import streams_of
 
 Policy = Literal["auto", "every", "newest"]
@@ -31,6 +31,14 @@ class PoolDelivery(Delivery):
 
     camera: str = ""
     key: str = ""
+
+    @property
+    def frame_id(self) -> int:
+        """The frame's id: in ``retry`` entry ids are not frame ids, but the entry says it."""
+        said = (self.fields or {}).get(b"frame_id", b"")
+        if self.key == retry_key(self.camera) and said.isdigit() and len(said) < 20:
+            return int(said)
+        return frame_id_of(self.id)
 
 
 class PoolConsumer:
@@ -179,7 +187,9 @@ class PoolConsumer:
             if camera in self._newest_only:
                 # looked at once more by the script: a file that begins now must not lose a frame
                 only = "live" if self._policy == "auto" else ""
-                pipeline.eval(SKIP_TO_NEWEST, 2, key, camera_key(camera), OCR, "1", only)
+                pipeline.execute_command(
+                    "EVAL", SKIP_TO_NEWEST, 2, key, camera_key(camera), OCR, "1", only
+                )
             pipeline.xreadgroup(OCR, self._name, {key: ">"}, count=count)
         replies = iter(self._execute(pipeline))
         got = {}

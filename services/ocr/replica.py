@@ -97,6 +97,9 @@ class Replica:
         except MessageError as error:
             self._bury(delivery, str(error))
             return None
+        except Exception as error:  # decoders raise all kinds of errors on damaged bytes
+            self._bury(delivery, f"{type(error).__name__}: {error}")
+            return None
         # what is tried again was published long ago: that says nothing of the way here
         sent_at_ms = frame.published_at_ms if delivery.key == streams.frames_key(camera) else None
         return _Work(delivery, frame, image, self._session.metrics.took(camera, sent_at_ms))
@@ -159,7 +162,7 @@ class Replica:
             if isinstance(frame, End) or frame.pixels.codec == "jpeg":
                 return None
             image = pixels.unpack(frame.pixels, frame.width, frame.height)
-        except MessageError:
+        except Exception:  # as in _prepare
             return None
         quality = self._session.settings.streams.jpeg_quality
         packed = pixels.pack(image, "jpeg", quality)

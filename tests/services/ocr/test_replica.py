@@ -1,0 +1,149 @@
+"""A replica's batch: cameras mixed, bad entries among good ones, late and repeated frames."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import redis
+
+from platestream import messages, pixels, streams
+from platestream.messages import Frame
+from platestream.runtime import Session
+from platestream.settings import Settings
+from platestream.streams import PoolConsumer
+from services.ocr.replica import Replica
+from tests.conftest import number_of
+from tests.services.ocr.conftest import (
+    HEIGHT,
+    WIDTH,
+    capture,
+    counted,
+    frame_fields,
+    frames_read,
+    held,
+)
+from tests.services.ocr.replica_process import NumberReader
+
+
+class CountingReader(NumberReader):
+    """Notes the numbers of the pictures of every batch."""
+
+    def __init__(self, **how: object) -> None:
+        super().__init__(**how)  # type: ignore[arg-type]
+        self.batches: list[list[int]] = []
+
+    def read(self, images):  # type: ignore[no-untyped-def]
+        self.batches.append([number_of(image) for image in images])
+        return super().read(images)
+
+
+def consumer(client: redis.Redis, *cameras: str, name: str = "a") -> PoolConsumer:
+    made = PoolConsumer(client, name)
+    made.serve(cameras)
+    return made
+
+
+def replica(client: redis.Redis, reader: NumberReader) -> Replica:
+    return Replica(Session("ocr", Settings(), client), reader, "a")
+
+
+def errors(client: redis.Redis, camera: str) -> dict[int, str]:
+    return {dead.frame_id: dead.error for dead in streams.list_dead(client, camera)}
+
+
+def test_frames_of_several_cameras_are_read_at_once(client: redis.Redis) -> None:
+    capture(client, "a", 1, 2)
+    capture(client, "b", 11)
+    reader = CountingReader()
+    replica(client, reader).handle(consumer(client, "a", "b").take(4, 1))
+    assert [sorted(batch) for batch in reader.batches] == [[1, 2, 11]]
+    assert frames_read(client, "a") == [1, 2]
+    assert frames_read(client, "b") == [11]
+    assert held(client, "a", "a") == held(client, "b", "a") == []
+
+
+def test_cameras_of_different_sizes_are_read_at_once(client: redis.Redis) -> None:
+    capture(client, "a", 1)
+    streams.ensure_group(client, streams.frames_key("b"), streams.OCR)
+    picture = np.full((200, 333, 3), 7, np.uint8)
+    frame = Frame(
+        frame_id=1, captured_at_ms=1, pts_s=0, width=333, height=200,
+        pixels=pixels.pack(picture, "raw"),
+    )  # fmt: skip
+    fields = messages.frame_fields(frame)
+    streams.publish(client, streams.frames_key("b"), "1-0", fields)
+    replica(client, NumberReader()).handle(consumer(client, "a", "b").take(4, 1))
+    assert (frames_read(client, "a"), frames_read(client, "b")) == ([1], [1])
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"frame_id": "2"},
+        {**frame_fields(2), "width": "99"},
+        {**frame_fields(2), "body": b"\xff" * 100},
+        {**frame_fields(2), "body": messages.msgpack.packb(
+            {"pixels": {"codec": "jpeg", "data": b"\xff\xd8\xff" + bytes(50)}})},
+    ],
+    ids=["no picture", "another size", "no msgpack", "no jpeg"],
+)  # fmt: skip
+def test_a_bad_entry_is_put_aside_alone(client: redis.Redis, bad: dict[str, str | bytes]) -> None:
+    capture(client, "a", 1)
+    streams.publish(client, streams.frames_key("a"), "2-0", bad)
+    streams.note_captured(client, "a", 2)
+    capture(client, "a", 3)
+    reader = CountingReader()
+    replica(client, reader).handle(consumer(client, "a").take(4, 1))
+    assert reader.batches == [[1, 3]]
+    assert frames_read(client, "a") == [1, 3]
+    assert list(errors(client, "a")) == [2]
+    assert streams.first_unfinished(client, streams.frames_key("a"), streams.OCR) == 4
+
+
+def test_a_frame_that_always_fails_is_put_aside_after_its_tries(client: redis.Redis) -> None:
+    capture(client, "a", 1, 2)
+    capture(client, "b", 5)
+    reader = CountingReader(fails=[2])
+    replica(client, reader).handle(consumer(client, "a", "b").take(4, 1))
+    assert frames_read(client, "a") == [1]
+    assert frames_read(client, "b") == [5]
+    assert "ValueError: a strange picture among [2]" in errors(client, "a")[2]
+    assert errors(client, "b") == {}
+    assert reader.batches.count([2]) == Settings().ocr.max_deliveries
+    (dead,) = streams.list_dead(client, "a")
+    assert dead.deliveries == Settings().ocr.max_deliveries
+
+
+def test_a_dead_frame_has_its_pixels_with_it_as_jpeg(client: redis.Redis) -> None:
+    capture(client, "a")
+    streams.publish(client, streams.frames_key("a"), "77-0", frame_fields(77, codec="raw"))
+    replica(client, NumberReader(fails=[77])).handle(consumer(client, "a").take(4, 1))
+    ((_, fields),) = client.xrange(streams.dead_key("a"))
+    frame = messages.parse_frame(fields)
+    assert isinstance(frame, Frame)
+    assert frame.pixels.codec == "jpeg"
+    assert number_of(pixels.unpack(frame.pixels, WIDTH, HEIGHT)) == 77
+    assert fields[b"error"].startswith(b"ValueError")
+
+
+def test_a_late_reading_is_not_published_twice(real: redis.Redis) -> None:
+    capture(real, "a", 1, 2)
+    slow = consumer(real, "a", name="slow").take(4, 1)
+    other = consumer(real, "a", name="other")
+    quick = replica(real, NumberReader())
+    quick.handle(other.claim(0)[0])
+    quick.handle(slow)
+    assert sorted(frames_read(real, "a")) == [1, 2]
+    assert counted(real, "a", "readings") == 2
+    assert counted(real, "a", "read_twice") == 1
+
+
+def test_a_frame_that_was_handed_out_too_often_is_not_even_looked_at(real: redis.Redis) -> None:
+    capture(real, "a", 1)
+    assert len(consumer(real, "a", name="dies").take(1, 1)) == 1
+    reader = CountingReader()
+    for turn in range(Settings().ocr.max_deliveries):
+        (claimed,) = consumer(real, "a", name=f"heir-{turn}").claim(0)[0]
+    replica(real, reader).handle([claimed])
+    assert reader.batches == []
+    assert errors(real, "a") == {1: "handed out 3 times and never finished"}
