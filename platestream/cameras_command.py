@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Annotated, Any, cast
+from typing import Annotated, Any
 
 import redis as redis_py
 import typer
@@ -101,9 +101,8 @@ def forget(
 
 
 def _cameras(client: redis_py.Redis) -> list[dict[str, Any]]:
-    names = cast("set[bytes]", client.smembers(streams.CAMERAS_KEY))
     cameras = []
-    for name in sorted(raw.decode("utf-8", "replace") for raw in names):
+    for name in streams.registered_cameras(client):
         facts = streams.read_hash(client, streams.camera_key(name))
         alive = client.scan_iter(match=f"alive:{{{name}}}:capture:*", count=1000)
         captured = next(alive, None) is not None

@@ -187,7 +187,7 @@ class PoolConsumer:
             if camera in self._newest_only:
                 # looked at once more by the script: a file that begins now must not lose a frame
                 only = "live" if self._policy == "auto" else ""
-                pipeline.execute_command(
+                cast("Any", pipeline).execute_command(
                     "EVAL", SKIP_TO_NEWEST, 2, key, camera_key(camera), OCR, "1", only
                 )
             pipeline.xreadgroup(OCR, self._name, {key: ">"}, count=count)

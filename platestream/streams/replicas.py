@@ -74,5 +74,7 @@ def remove_gone(
     names = list(living)
     pipeline = client.pipeline(transaction=False)
     for key in keys:
-        pipeline.execute_command("EVAL", _REMOVE_GONE, 1, key, OCR, str(idle_ms), *names)
+        cast("Any", pipeline).execute_command(
+            "EVAL", _REMOVE_GONE, 1, key, OCR, str(idle_ms), *names
+        )
     return sum(n for n in pipeline.execute(raise_on_error=False) if isinstance(n, int))

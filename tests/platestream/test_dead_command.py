@@ -8,6 +8,7 @@ import pytest
 
 from platestream import cli, options, streams
 from platestream.embedded_redis import EmbeddedRedis
+from tests.conftest import wait_until
 
 
 @pytest.fixture
@@ -24,7 +25,14 @@ def dead(server: EmbeddedRedis) -> EmbeddedRedis:
             streams.publish(client, key, streams.entry_id(frame_id), fields)
             (delivery,) = consumer.read(1, None)
             streams.publish_dead(client, camera, delivery, f"no [picture] {frame_id}")
+        at = client.time()
+        wait_until(lambda at=at: client.time() >= _later(at), 5, "another millisecond")  # type: ignore[misc]
     return server
+
+
+def _later(at: tuple[int, int]) -> tuple[int, int]:
+    """Two milliseconds later: ids of entries are times, and must differ here."""
+    return (at[0], at[1] + 2000) if at[1] < 998_000 else (at[0] + 1, 0)
 
 
 def dead_command(server: EmbeddedRedis, *words: str) -> int:
