@@ -241,7 +241,8 @@ def _stop_on_signals(session: Session) -> None:
     def listen() -> None:
         reader.recv(1)
         session.stopping.set()
-        writer.detach()  # stays open for further signals, whoever lets go of this object
+        for end in (reader, writer):
+            end.detach()  # both stay open for further signals, whoever lets go of these objects
 
     signal.set_wakeup_fd(writer.fileno())
     for number in (signal.SIGTERM, signal.SIGINT):
