@@ -16,7 +16,7 @@ from platestream.pipeline import Job, Progress, Result
 from platestream.plate_messages import fused_plate, to_passage
 from platestream.reading_lines import reading_line
 from platestream.settings import Settings
-from platestream.video import VideoEncoder, VideoSource
+from platestream.video import VideoEncoder, VideoSource, codecs
 from platestream.vision.reader import PlateReader
 from platestream.vision.tracking import Observation, Track, Tracker, TrackSettings
 
@@ -65,8 +65,10 @@ def run(job: Job, settings: Settings, on_progress: Callable[[Progress], None]) -
                     width,
                     height,
                     video.rate,
+                    codec=codecs.choose(settings.writer.codec),
                     preset=settings.writer.preset,
                     crf=settings.writer.crf,
+                    threads=settings.writer.threads,
                 )
             read = reader.read([source.image])[0]
             captured_at_ms = started_at_ms + round(1000 * source.pts_s)

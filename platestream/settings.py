@@ -56,7 +56,7 @@ class StreamSettings(_Section):
     jpeg_quality: int = Field(92, ge=1, le=100)
     budget_mib: int = Field(128, ge=4, description="most that one stream of frames may hold")
     window_frames: int = Field(
-        8, ge=1, description="file mode: frames a producer may be ahead of its slowest group"
+        8, ge=2, description="file mode: frames a producer may be ahead of its slowest group"
     )
 
 
@@ -145,16 +145,42 @@ class WriterSettings(_Section):
 
     output: str = Field(
         "out/{camera}-{started}.mp4",
-        description="the video; {camera} and {started} (UTC) are filled in",
+        description="the video; {camera}, {started} (the recording, UTC), {segment} (a number) "
+        "and {segment_started} (UTC) are filled in; where there is no {segment}, segments get "
+        "'-{segment}' before the ending",
     )
     readings: str = Field(
         "", description="a line of JSON per frame; default: beside the video, .readings.jsonl"
     )
     force: bool = Field(False, description="overwrite what is there")
     once: bool = Field(False, description="exit after one recording")
-    codec: Literal["libx264"] = "libx264"
+    segment_s: Literal["auto"] | Annotated[float, Field(ge=0)] = Field(
+        "auto",
+        description="a new file after so many seconds of video; 0: never; auto: 600 if live, "
+        "never for a file",
+    )
+    segment_mib: float = Field(0, ge=0, description="a new file after so many MiB; 0: never")
+    keep_hours: float = Field(
+        0, ge=0, description="delete this camera's finished files when older; 0: never"
+    )
+    keep_mib: float = Field(
+        0, ge=0, description="delete this camera's oldest finished files above so much; 0: never"
+    )
+    patience_s: float | None = Field(
+        None, ge=0, description="give up when the disk takes nothing for so long; none: never"
+    )
+    codec: Literal[
+        "auto",
+        "libx264",
+        "h264_nvenc",
+        "h264_qsv",
+        "h264_amf",
+        "h264_videotoolbox",
+        "h264_v4l2m2m",
+    ] = Field("libx264", description="auto: the first in hardware that works, else libx264")
     preset: Literal["ultrafast", "superfast", "veryfast", "faster", "fast", "medium"] = "superfast"
     crf: int = Field(23, ge=0, le=51, description="quality; less is better and larger")
+    threads: int = Field(2, ge=0, le=64, description="of libx264; 0: let it choose")
 
 
 class LogSettings(_Section):

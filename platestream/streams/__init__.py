@@ -48,6 +48,7 @@ from platestream.streams.group import (
     ensure_group,
     first_unfinished,
     group_facts,
+    oldest_id,
 )
 from platestream.streams.keys import (
     CAMERAS_KEY,
@@ -141,6 +142,7 @@ __all__ = [
     "last_passage_id",
     "list_dead",
     "note_captured",
+    "oldest_id",
     "passages_key",
     "publish",
     "publish_dead",

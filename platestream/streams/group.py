@@ -185,3 +185,9 @@ def group_facts(client: redis.Redis, key: str) -> dict[str, dict[str, Any]]:
     except redis.ResponseError:
         return {}
     return {cast("bytes", row["name"]).decode(): row for row in rows}
+
+
+def oldest_id(client: redis.Redis, key: str, until: str) -> str | None:
+    """The id of the oldest entry that a stream still has, up to an id; None if there is none."""
+    rows = cast("Any", client.xrange(key, "-", until, count=1))
+    return rows[0][0].decode() if rows else None

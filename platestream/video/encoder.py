@@ -2,36 +2,33 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 from fractions import Fraction
 from pathlib import Path
 
 import av
 import av.error
+import cv2
 import numpy as np
 import numpy.typing as npt
-from av.bitstream import BitStreamFilterContext
-from av.container import OutputContainer
 from av.video.frame import VideoFrame
 
+from platestream.append_file import DiskError
 from platestream.errors import OutputError
+from platestream.video import codecs
+from platestream.video.codecs import TIME_BASE
+from platestream.video.fragments import FragmentFile, Fragments, last_decode_time
 from platestream.video.reason import reason
 
 Image = npt.NDArray[np.uint8]
-
-TIME_BASE = Fraction(1, 90_000)  # MPEG's clock: 24, 25, 30 and 30000/1001 fps are whole in it
-KEYFRAME_S = 2.0
-# each frame is a fragment of its own: what has been written can be played, whatever happens next
-_FRAGMENTED = "empty_moov+default_base_moof+frag_every_frame"
 
 
 class VideoEncoder:
     """Writes H.264 into an MP4, a fragment per frame; ``close`` makes an ordinary one of it.
 
-    A process that is killed leaves a file that plays up to its last frame, and ``resume`` goes on
-    from there. H.264 with 4:2:0 chroma, which browsers play, needs even sides: an odd picture gets
-    its last row or column repeated once.
+    A process that is killed leaves a file that plays up to its last frame; another encoder with
+    the same settings goes on from there. H.264 with 4:2:0 chroma, which browsers play, needs even
+    sides: an odd picture gets its last row or column repeated once.
     """
 
     def __init__(
@@ -41,49 +38,51 @@ class VideoEncoder:
         height: int,
         rate: Fraction,
         *,
+        codec: str = "libx264",
         preset: str = "superfast",
         crf: int = 23,
-        resume_frames: int = 0,
+        threads: int = 2,
+        kept: Fragments | None = None,
     ) -> None:
-        """Opens the file for writing.
+        """Opens the encoder; the file is opened for the first whole fragment.
 
         Args:
             width, height: Of the pictures to come, in pixels.
             rate: Nominal frames per second.
+            codec: ``libx264`` or another that ``codecs.choose`` has found to work.
             preset, crf: x264's trade of speed for size, and its quality (0 to 51, less is better).
-            resume_frames: Keeps so many frames of what is at ``path`` and goes on after them.
+            threads: Of libx264; 0 lets it choose.
+            kept: Goes on after these fragments of what is at ``path``.
 
         Raises:
-            OutputError: The file cannot be written.
+            OtherHeaderError: What is there was written with other settings.
+            OutputError: The encoder does not open, or what is there cannot be read.
         """
         self.path = path
         self.width = width
         self.height = height
         self._coded = (width + width % 2, height + height % 2)
-        self._step = 1 / float(rate)
-        self._last_pts = -1
-        target = path.with_name(f".{path.name}.resumed") if resume_frames else path
+        self._duration = round(1 / rate / TIME_BASE)
+        self._file = FragmentFile(path, kept)
+        self._ended = False
         try:
-            self._container: OutputContainer = av.open(
-                str(target),
-                "w",
-                format="mp4",
-                options={"movflags": _FRAGMENTED, "flush_packets": "1"},
+            self._last_pts = last_decode_time(path, kept) if kept else -1
+            self._container, self._stream = codecs.open_muxer(
+                self._file, codec, self._coded, rate, preset=preset, crf=crf, threads=threads
             )
-            self._stream = self._container.add_stream("libx264", rate=rate)
-            self._stream.width, self._stream.height = self._coded
-            self._stream.pix_fmt = "yuv420p"
-            self._stream.time_base = TIME_BASE
-            self._stream.codec_context.time_base = TIME_BASE
-            self._stream.codec_context.gop_size = max(1, round(KEYFRAME_S * rate))
-            self._stream.codec_context.max_b_frames = 0
-            self._stream.options = {"preset": preset, "crf": str(crf), "tune": "zerolatency"}
-            self._container.start_encoding()
-            if resume_frames:
-                self._copy(resume_frames)
-                os.replace(target, path)
         except (av.error.FFmpegError, OSError) as error:
-            raise _output_error(path, error) from error
+            raise OutputError(f"cannot write '{path}' with {codec}: {reason(error)}") from error
+        self._file.begin()
+
+    @property
+    def frames_safe(self) -> int:
+        """How many whole frames the file holds, those it was opened with included."""
+        return self._file.fragments
+
+    @property
+    def size(self) -> int:
+        """The file's size, in bytes."""
+        return self._file.size
 
     def write(self, image: Image, pts_s: float) -> None:
         """Encodes a picture; the one before it is then in the file, whole.
@@ -95,80 +94,91 @@ class VideoEncoder:
             pts_s: Seconds from the first frame; must rise.
 
         Raises:
-            OutputError: The file cannot be written; what it holds can still be played.
+            OutputError: The encoder failed.
+            DiskError: The file cannot be written now. The picture is kept: ``flush`` tries again.
+            LostFileError: The file is gone.
+        """
+        self.encode(image, pts_s)
+        self.flush()
+
+    def encode(self, image: Image, pts_s: float) -> None:
+        """Encodes a picture and holds it in memory, for ``flush``; arguments as in ``write``.
+
+        OpenCV makes YUV of it (BT.601, limited range; the file says so): several times faster
+        than FFmpeg's own conversion.
+
+        Raises:
+            OutputError: The encoder failed.
         """
         padding = (self._coded[1] - image.shape[0], self._coded[0] - image.shape[1])
         if any(padding):
             image = np.pad(image, ((0, padding[0]), (0, padding[1]), (0, 0)), mode="edge")
-        frame = VideoFrame.from_ndarray(np.ascontiguousarray(image), format="bgr24")
+        frame = VideoFrame.from_ndarray(
+            cv2.cvtColor(image, cv2.COLOR_BGR2YUV_I420), format="yuv420p"
+        )
+        if self._stream.pix_fmt != "yuv420p":
+            frame = frame.reformat(format=self._stream.pix_fmt)
         self._last_pts = max(round(pts_s / TIME_BASE), self._last_pts + 1)
         frame.pts = self._last_pts
         frame.time_base = TIME_BASE
-        frame.duration = round(self._step / TIME_BASE)
+        frame.duration = self._duration
         try:
             self._container.mux(self._stream.encode(frame))
         except (av.error.FFmpegError, OSError) as error:
-            raise _output_error(self.path, error) from error
+            raise OutputError(f"cannot encode '{self.path}': {reason(error)}") from error
 
-    def close(self) -> None:
-        """Ends the file and rewrites it with its index in front, so that it seeks anywhere.
+    def flush(self) -> None:
+        """Puts what is whole and held into the file.
 
         Raises:
-            OutputError: The file cannot be written; the fragmented one stays as it is.
+            DiskError: It cannot be written now; it is held, try again.
+            LostFileError: The file is gone.
         """
-        self.abandon()
-        try:
-            _make_fast_start(self.path)
-        except (av.error.FFmpegError, OSError) as error:
-            raise _output_error(self.path, error) from error
+        self._file.flush()
 
     def abandon(self) -> None:
-        """Ends the file as it is: fragmented, playable, ready to be resumed.
+        """Ends the file as it is: fragmented, playable, ready to be gone on with.
+
+        May be called again where the disk did not take it.
 
         Raises:
-            OutputError: The last bytes cannot be written.
+            OutputError: The encoder failed.
+            DiskError: The last bytes cannot be written now.
+            LostFileError: The file is gone.
         """
-        try:
-            self._container.mux(self._stream.encode(None))
-            self._container.close()
-        except (av.error.FFmpegError, OSError) as error:
-            raise _output_error(self.path, error) from error
+        if not self._ended:
+            self._ended = True
+            try:
+                self._container.mux(self._stream.encode(None))
+                self._container.close()
+            except (av.error.FFmpegError, OSError) as error:
+                raise OutputError(f"cannot encode '{self.path}': {reason(error)}") from error
+        self.flush()
+        self._file.close()
 
-    def _copy(self, frames: int) -> None:
-        """Copies the first frames of the file at ``path`` without decoding them.
+    def drop(self) -> None:
+        """Lets go of a file that is gone."""
+        self._file.close()
 
-        The new encoder has the old one's settings, so its parameter sets are the same and fit
-        the copied packets too. They lie in MP4's length-prefixed form, and the muxer expects the
-        encoder's start-code form (Annex B), hence the filter.
+    def close(self) -> None:
+        """Ends the file and makes an ordinary MP4 of it.
+
+        Raises:
+            OutputError: As ``abandon`` and ``finish_video`` do.
         """
-        with av.open(str(self.path)) as source:
-            stream = source.streams.video[0]
-            size = (stream.codec_context.width, stream.codec_context.height)
-            if size != self._coded:
-                raise OutputError(f"'{self.path}' is {size[0]}x{size[1]}, not {self._coded}")
-            to_annex_b = BitStreamFilterContext("h264_mp4toannexb", stream)
-            for copied, packet in enumerate(source.demux(stream)):
-                if copied == frames or packet.pts is None or packet.time_base is None:
-                    break
-                self._last_pts = round(packet.pts * packet.time_base / TIME_BASE)
-                for filtered in to_annex_b.filter(packet):
-                    filtered.stream = self._stream
-                    self._container.mux(filtered)
+        self.abandon()
+        finish_video(self.path)
 
 
-def count_frames(path: Path) -> int:
-    """How many whole frames an MP4 of ours holds; 0 if it cannot be read."""
-    with contextlib.suppress(av.error.FFmpegError, OSError, IndexError), av.open(str(path)) as file:
-        count = 0
-        with contextlib.suppress(av.error.FFmpegError):
-            for packet in file.demux(video=0):
-                count += packet.pts is not None and not packet.is_corrupt
-        return count
-    return 0
+def finish_video(path: Path) -> None:
+    """Rewrites a fragmented file with its index in front, so that it seeks anywhere.
 
+    The new file takes the old one's place when it is whole and on the disk itself.
 
-def _make_fast_start(path: Path) -> None:
-    finished = path.with_name(f".{path.name}.finished")
+    Raises:
+        DiskError: It cannot be written; the fragmented one stays as it is.
+    """
+    finished = unfinished_path(path)
     try:
         with (
             av.open(str(path)) as source,
@@ -181,10 +191,18 @@ def _make_fast_start(path: Path) -> None:
                 if packet.pts is not None:
                     packet.stream = out
                     target.mux(packet)
+        fd = os.open(finished, os.O_RDWR | os.O_CLOEXEC)
+        try:
+            os.fsync(fd)
+        finally:
+            os.close(fd)
         os.replace(finished, path)
+    except (av.error.FFmpegError, OSError) as error:
+        raise DiskError(f"cannot write '{path}': {reason(error)}") from error
     finally:
         finished.unlink(missing_ok=True)
 
 
-def _output_error(path: Path, error: BaseException) -> OutputError:
-    return OutputError(f"cannot write '{path}': {reason(error)}")
+def unfinished_path(path: Path) -> Path:
+    """Where ``finish_video`` writes until it is through; a process that was killed leaves it."""
+    return path.with_name(f".{path.name}.finished")

@@ -1,114 +1,192 @@
-"""One recording on disk: the MP4 and its JSON lines, kept in step over crashes."""
+"""One recording on disk: segment after segment, known to the next writer through Redis."""
 
 from __future__ import annotations
 
-import contextlib
-import json
-import os
-from fractions import Fraction
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO
 
-import cv2
-
-from platestream import pixels
-from platestream.errors import OutputError
-from platestream.messages import RenderedFrame
-from platestream.reading_lines import reading_line
-from platestream.settings import WriterSettings
-from platestream.video import VideoEncoder, count_frames
+from platestream import pixels, streams
+from platestream.messages import End, RenderedFrame
+from platestream.outputs import OutputFiles, OutputNames, check_free
+from platestream.runtime import Session
+from services.writer.segment import Segment
 
 
 class Recording:
-    """Writes rendered frames; each frame's line is on disk before the frame is.
+    """What comes from one start to one end, in one file or several.
+
+    Where it is stands in ``recording:{camera}``. A segment is complete on the disk before the
+    next one is named there, and named there before it is begun: whenever a writer is killed, the
+    next one finds all that was written, and writes none of it again.
 
     Attributes:
-        last_frame_id: The last frame written; 0 before the first.
-        kept: How many frames were found from before and kept.
+        segment: The segment that is being written.
+        number: Its number, from 1.
+        video: Its video.
     """
 
     def __init__(
-        self, video: Path, lines: Path, settings: WriterSettings, *, resume: bool = False
+        self,
+        session: Session,
+        codec: str,
+        started: str,
+        number: int,
+        files: OutputFiles,
+        *,
+        frames_before: int = 0,
+        last_frame_before: int = 0,
+        resume: bool = False,
     ) -> None:
-        """Opens nothing yet but the lines; the first frame says how large the video is.
+        self._session = session
+        self._codec = codec
+        self._started = started
+        self._frames_before = frames_before
+        self._last_frame_before = last_frame_before
+        self.number = number
+        self.segment = Segment(files, session.settings.writer, codec, resume=resume)
 
-        Args:
-            resume: Goes on after what a writer that died has left at these paths.
+    @classmethod
+    def begin(cls, session: Session, codec: str, first: RenderedFrame) -> Recording:
+        """Begins a recording with its first frame, which is not written yet.
 
         Raises:
-            OutputError: The lines' file cannot be written.
+            OutputError: A file of that name is there already.
         """
-        self.video = video
-        self.lines = lines
-        self._settings = settings
-        self._encoder: VideoEncoder | None = None
-        self.kept, self.last_frame_id = _take_stock(video, lines) if resume else (0, 0)
-        try:
-            self._file: IO[str] = lines.open("a" if self.kept else "w", encoding="utf-8")
-        except OSError as error:
-            raise OutputError(f"cannot write '{lines}': {error.strerror}") from error
+        started = _time(first)
+        files = names(session).files(started, 1, started, numbered=_cut(session, first))
+        recording = cls(session, codec, started, 1, files)
+        recording._check_free(files)
+        recording._note(1, files, 0, 0, first_frame_id=str(first.frame_id))
+        return recording
+
+    @classmethod
+    def resume(cls, session: Session, codec: str) -> Recording | None:
+        """Takes up what a writer of the same output left unfinished; None if there is nothing.
+
+        Raises:
+            DiskError: What is there cannot be read now.
+        """
+        known = streams.read_hash(
+            session.client, streams.recording_key(session.settings.camera)
+        )
+        if known.get("state") != "writing" or known.get("template") != names(session).template:
+            return None
+        return cls(
+            session,
+            codec,
+            known.get("started", ""),
+            int(known.get("segment", 1)),
+            OutputFiles(Path(known["video"]), Path(known["lines"])),
+            frames_before=int(known.get("frames_before", 0)),
+            last_frame_before=int(known.get("last_frame_before", 0)),
+            resume=True,
+        )
+
+    @property
+    def video(self) -> Path:
+        """The video that is being written."""
+        return self.segment.files.video
+
+    @property
+    def last_frame_id(self) -> int:
+        """The last frame taken; 0 before the first."""
+        return max(self._last_frame_before, self.segment.last_frame_id)
+
+    @property
+    def safe_frame_id(self) -> int:
+        """The last frame that is on the disk, as all before it are."""
+        return max(self._last_frame_before, self.segment.safe_frame_id)
+
+    def next_segment(self, frame: RenderedFrame) -> Path:
+        """Completes the segment and begins another, for this frame; may be called again.
+
+        Returns:
+            The video that is now complete.
+
+        Raises:
+            DiskError: The disk takes nothing now; try again later.
+            LostFileError: A file is gone.
+            OutputError: A file of the next one's name is there already.
+        """
+        complete = self.segment
+        complete.end()
+        self._advance(frame, complete.frames)
+        return complete.files.video
+
+    def replace_segment(self, frame: RenderedFrame) -> None:
+        """Begins another segment in place of one whose files are gone, for this frame.
+
+        Raises:
+            OutputError: A file of its name is there already.
+        """
+        gone = self.segment
+        self._advance(frame, 0)
+        gone.drop()
 
     def write(self, frame: RenderedFrame) -> None:
-        """Adds a frame; the one before it is then safe on disk.
+        """Takes a frame that the segment fits; ``segment.flush`` puts it on the disk.
 
         Raises:
-            OutputError: The disk is full or gone; what was written can still be played.
+            OutputError: The encoder failed.
             MessageError: The frame's picture is damaged.
         """
         image = pixels.unpack(frame.pixels, frame.width, frame.height)
-        if self._encoder is None:
-            self._encoder = VideoEncoder(
-                self.video,
-                frame.width,
-                frame.height,
-                Fraction(frame.rate),
-                preset=self._settings.preset,
-                crf=self._settings.crf,
-                resume_frames=self.kept,
-            )
-        size = (self._encoder.width, self._encoder.height)
-        if (frame.width, frame.height) != size:  # a camera changed its mind; the file cannot
-            image = cv2.resize(image, size, interpolation=cv2.INTER_AREA).astype(image.dtype)
-        try:
-            self._file.write(reading_line(frame))
-            self._file.flush()
-        except OSError as error:
-            raise OutputError(f"cannot write '{self.lines}': {error.strerror}") from error
-        self._encoder.write(image, frame.pts_s)
-        self.last_frame_id = frame.frame_id
+        self.segment.add(image, frame)
 
-    def close(self) -> None:
-        """Finishes the files.
+    def _advance(self, frame: RenderedFrame, frames: int) -> None:
+        """Names the next segment in Redis, then turns to it; nothing has changed if that fails."""
+        number = self.number + 1
+        files = names(self._session).files(self._started, number, _time(frame), numbered=True)
+        self._check_free(files)
+        frames, last = self._frames_before + frames, self.safe_frame_id
+        self._note(number, files, frames, last)
+        self.number, self._frames_before, self._last_frame_before = number, frames, last
+        self.segment = Segment(files, self._session.settings.writer, self._codec)
 
-        Raises:
-            OutputError: They cannot be written; the video stays playable as it is.
-        """
-        self._file.close()
-        if self._encoder is not None:
-            self._encoder.close()
+    def _check_free(self, files: OutputFiles) -> None:
+        force = self._session.settings.writer.force
+        check_free(files.video, force=force)
+        check_free(files.lines, force=force)
 
-    def abandon(self) -> None:
-        """Lets go of the files as they are, for a later writer to resume."""
-        self._file.close()
-        if self._encoder is not None:
-            self._encoder.abandon()
+    def _note(
+        self, number: int, files: OutputFiles, frames: int, last: int, **more: str
+    ) -> None:
+        self._session.client.hset(
+            streams.recording_key(self._session.settings.camera),
+            mapping={
+                "state": "writing",
+                "template": names(self._session).template,
+                "started": self._started,
+                "segment": str(number),
+                "video": str(files.video),
+                "lines": str(files.lines),
+                "frames_before": str(frames),
+                "last_frame_before": str(last),
+                **more,
+            },
+        )
 
 
-def _take_stock(video: Path, lines: Path) -> tuple[int, int]:
-    """How many frames both files hold whole, and the last one's id; cuts the lines to that."""
-    ends: list[tuple[int, int]] = []  # (offset after the line, its frame id)
-    offset = 0
-    with contextlib.suppress(FileNotFoundError), lines.open("rb") as file:
-        for line in file:
-            offset += len(line)
-            if not line.endswith(b"\n"):
-                break
-            try:
-                ends.append((offset, int(json.loads(line)["frame_id"])))
-            except (ValueError, KeyError, TypeError):
-                break
-    kept = min(len(ends), count_frames(video)) if ends else 0
-    if not kept:
-        return 0, 0
-    os.truncate(lines, ends[kept - 1][0])
-    return kept, ends[kept - 1][1]
+def names(session: Session) -> OutputNames:
+    """The names of a camera's files."""
+    settings = session.settings.writer
+    return OutputNames(settings.output, settings.readings, session.settings.camera)
+
+
+def note_finished(session: Session, end: End) -> None:
+    """Notes in Redis that a recording has come to its end."""
+    session.client.hset(
+        streams.recording_key(session.settings.camera),
+        mapping={"state": "finished", "end_id": streams.end_id(end.frame_id)},
+    )
+
+
+def _cut(session: Session, first: RenderedFrame) -> bool:
+    """Whether the settings cut a recording into segments, so that its first one has a number."""
+    settings = session.settings.writer
+    by_time = first.mode == "live" if settings.segment_s == "auto" else settings.segment_s > 0
+    return by_time or settings.segment_mib > 0
+
+
+def _time(frame: RenderedFrame) -> str:
+    return datetime.fromtimestamp(frame.captured_at_ms / 1000, UTC).strftime("%Y%m%dT%H%M%SZ")

@@ -1,20 +1,36 @@
-"""writer: takes every rendered frame, in order, into a video and a line of JSON each."""
+"""writer: takes every rendered frame, in order, into video and a line of JSON each."""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+import contextlib
+import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 from platestream import messages, streams
-from platestream.errors import MessageError
+from platestream.append_file import DiskError, LostFileError
+from platestream.errors import MessageError, OutputError
 from platestream.messages import End, RenderedFrame
-from platestream.outputs import check_output, readings_path
+from platestream.outputs import check_output
 from platestream.runtime import Session
 from platestream.streams import Delivery, GroupConsumer
+from platestream.video import codecs
+from services.writer import recording as recordings
+from services.writer.finisher import Finisher, unfinished
 from services.writer.recording import Recording
+from services.writer.rotation import remove_old
+
+T = TypeVar("T")
 
 _BATCH = 8
 _BLOCK_MS = 500
+_ACK_EVERY = 2  # frames; more at once would make a file's producers wait for whole batches
+_MOST_PENDING = 1000
+_DISK_BACKOFF_S = (0.1, 5.0)
+_REMIND_S = 60.0
+_ROTATE_S = 60.0
+_LOOKED_BACK = 16  # segments: what a writer that was killed may have left to finish
 
 
 class Writer:
@@ -22,133 +38,245 @@ class Writer:
 
     def __init__(self) -> None:
         self._recording: Recording | None = None
-        self._unsafe: str | None = None  # the last entry: in the file, but not yet whole
+        self._finisher = Finisher()
+        self._held: list[tuple[str, int]] = []  # taken, not acknowledged: entry id, frame id
+        self._again = True  # whether what was handed out before is to be read again
+        self._lost = False  # whether the segment's files are gone
         self._done = False
+        self._rotated_at = 0.0
 
     def run(self, session: Session) -> None:
         """Writes recordings until the session is stopped (or one, with ``writer.once``).
 
         Raises:
-            OutputError: The output exists already, or cannot be written.
+            SettingsError: The encoder does not work here, or the names do not allow rotation.
+            OutputError: The output exists already, or the disk took nothing for too long.
         """
         camera = session.settings.camera
+        settings = session.settings.writer
+        if settings.keep_hours or settings.keep_mib:
+            recordings.names(session).check_removable()
+        codec = codecs.choose(settings.codec)
         consumer = GroupConsumer(
             session.client, streams.rendered_key(camera), streams.WRITER, streams.WRITER
         )
         consumer.join()
-        if self._recording is None:
-            self._resume(session)
-        if self._recording is None:
-            _check(session)
-        for delivery in consumer.own_pending(10_000):
-            self._handle(session, consumer, delivery)
-        while not session.stopped() and not self._done:
-            for delivery in consumer.read(_BATCH, _BLOCK_MS):
-                self._handle(session, consumer, delivery)
+        self._again = True
+        try:
+            if self._recording is None:
+                self._take_up(session, codec)
+            while not session.stopped() and not self._done:
+                try:
+                    for delivery in self._next(consumer):
+                        self._handle(session, consumer, codec, delivery)
+                        if len(self._held) > _ACK_EVERY:
+                            self._settle(session, consumer)
+                    self._settle(session, consumer)
+                except LostFileError as error:
+                    session.log.error(f"{error}; what comes now goes into another file")
+                    self._lost = self._again = True
+                if time.monotonic() - self._rotated_at > _ROTATE_S:
+                    self._rotate(session)
+        except _StoppedError:
+            pass
         if self._recording is not None:
-            self.close()
-            if self._unsafe is not None:
-                consumer.ack(self._unsafe)
-
-    def close(self) -> None:
-        """Lets go of an unfinished recording; it can be played, and resumed."""
-        if self._recording is not None:
-            self._recording.abandon()
+            try:
+                self._recording.segment.end()
+            except OutputError as error:
+                session.log.warning(f"{error}; it can be played up to what was written before")
+            self._settle(session, consumer)
             self._recording = None
 
-    def _handle(self, session: Session, consumer: GroupConsumer, delivery: Delivery) -> None:
+    def close(self) -> None:
+        """Lets go of an unfinished recording, which can be played and resumed; ends what is due."""
+        if self._recording is not None:
+            with contextlib.suppress(OutputError):  # said when it happened; the rest can be played
+                self._recording.segment.end()
+            self._recording = None
+        self._finisher.wait()
+
+    def _take_up(self, session: Session, codec: str) -> None:
+        self._recording = self._patiently(session, lambda: Recording.resume(session, codec))
+        known = streams.read_hash(
+            session.client, streams.recording_key(session.settings.camera)
+        )
+        if known.get("template") == recordings.names(session).template:
+            self._finish_what_was_left(session)
+        if self._recording is None:
+            _check(session)
+        else:
+            segment = self._recording.segment
+            session.log.info(f"going on with {segment.files.video} after {segment.kept} frames")
+
+    def _finish_what_was_left(self, session: Session) -> None:
+        videos = [files.video for files in recordings.names(session).found()]
+        current = self._recording.video if self._recording else None
+        try:
+            left = unfinished([v for v in videos[-_LOOKED_BACK:] if v != current])
+        except (OSError, DiskError) as error:
+            session.log.warning(f"{error}; it stays fragmented, and can be played")
+            return
+        for video in left:
+            self._finisher.add(video, session.log)
+
+    def _next(self, consumer: GroupConsumer) -> list[Delivery]:
+        if not self._again:
+            return consumer.read(_BATCH, _BLOCK_MS)
+        deliveries = consumer.own_pending(_MOST_PENDING)
+        self._again = False
+        self._held.clear()  # they are among them
+        return deliveries
+
+    def _handle(
+        self, session: Session, consumer: GroupConsumer, codec: str, delivery: Delivery
+    ) -> None:
         camera = session.settings.camera
+        known = 0
+        if self._recording is not None:
+            recording = self._recording
+            known = recording.safe_frame_id if self._lost else recording.last_frame_id
         if delivery.fields is None:
+            if delivery.frame_id <= known and not delivery.id.endswith("-1"):
+                self._held.append((delivery.id, delivery.frame_id))  # written before an outage
+                return
             session.count(camera, trimmed_before_writer=1)
             consumer.ack(delivery.id)
             return
         try:
             message = messages.parse_rendered(delivery.fields)
             if isinstance(message, End):
-                self._finish(session, message)
-                consumer.ack(delivery.id, *([self._unsafe] if self._unsafe else []))
-                self._unsafe = None
+                self._finish(session, consumer, message)
+                consumer.ack(delivery.id)
                 self._done = session.settings.writer.once
-            elif self._recording and message.frame_id <= self._recording.last_frame_id:
-                if delivery.id != self._unsafe:  # written before a crash or an outage
-                    consumer.ack(delivery.id)
+            elif message.frame_id <= known:
+                self._held.append((delivery.id, message.frame_id))
             else:
-                took = session.metrics.took(camera, message.rendered_at_ms)
-                if self._recording is None:
-                    self._recording = _open(session, message)
-                self._recording.write(message)
-                session.metrics.written(camera, message)
-                session.metrics.done(camera, took)
-                done, self._unsafe = self._unsafe, delivery.id
-                if done is not None:
-                    consumer.ack(done)
-                session.count(camera, frames_written=1)
+                self._write(session, codec, message)
+                self._held.append((delivery.id, message.frame_id))
         except MessageError as error:
             session.log.error(f"entry {delivery.id} of {consumer.key}: {error}")
             session.count(camera, refused_by_writer=1)
             consumer.ack(delivery.id)
 
-    def _finish(self, session: Session, end: End) -> None:
-        if self._recording is not None:
-            self._recording.close()
-            session.log.info(f"{self._recording.video} is finished")
-            self._recording = None
-        session.client.hset(
-            streams.recording_key(session.settings.camera),
-            mapping={"state": "finished", "end_id": streams.end_id(end.frame_id)},
-        )
+    def _write(self, session: Session, codec: str, frame: RenderedFrame) -> None:
+        if self._recording is None:
+            self._recording = self._begin(session, codec, frame)
+        elif self._lost:
+            self._recording.replace_segment(frame)
+            self._lost = False
+        else:
+            _count_trimmed(session, self._recording.last_frame_id, frame)
+        recording = self._recording
+        if not recording.segment.fits(frame):
+            complete = self._patiently(session, lambda: recording.next_segment(frame))
+            self._finisher.add(complete, session.log)
+            session.log.info(f"{complete} is complete; going on in {recording.video}")
+            self._rotate(session)
+        recording.write(frame)
+        self._patiently(session, recording.segment.flush)
 
-    def _resume(self, session: Session) -> None:
-        """Takes up what a writer of the same output left unfinished."""
-        key = streams.recording_key(session.settings.camera)
-        known = streams.read_hash(session.client, key)
-        if known.get("state") != "writing" or known.get("template") != _template(session):
+    def _begin(self, session: Session, codec: str, first: RenderedFrame) -> Recording:
+        recording = Recording.begin(session, codec, first)
+        if recording.video in self._finisher.busy:  # of the same name, and to be overwritten
+            self._finisher.wait()
+        if first.width % 2 or first.height % 2:
+            session.log.warning(
+                f"{first.width}x{first.height}: H.264 that browsers play needs even sides; "
+                "the video gets the last row or column twice"
+            )
+        return recording
+
+    def _finish(self, session: Session, consumer: GroupConsumer, end: End) -> None:
+        recording = self._recording
+        if recording is not None and not self._lost:
+            self._patiently(session, recording.segment.end)
+            self._settle(session, consumer)
+        recordings.note_finished(session, end)
+        if recording is not None and not self._lost:
+            self._finisher.add(recording.video, session.log)
+        self._recording, self._lost = None, False
+        self._rotate(session)
+
+    def _settle(self, session: Session, consumer: GroupConsumer) -> None:
+        """Acknowledges what is safe on the disk."""
+        if self._recording is None or not self._held:
             return
-        video, lines = Path(known["video"]), Path(known["lines"])
-        self._recording = Recording(video, lines, session.settings.writer, resume=True)
-        session.log.info(f"going on with {video} after {self._recording.kept} frames")
+        safe = self._recording.safe_frame_id
+        done = [entry for entry, frame_id in self._held if frame_id <= safe]
+        if done:
+            consumer.ack(*done)
+            self._held = [held for held in self._held if held[1] > safe]
+            session.count(session.settings.camera, frames_written=len(done))
 
-
-def _open(session: Session, first: RenderedFrame) -> Recording:
-    settings = session.settings.writer
-    began = datetime.fromtimestamp(first.captured_at_ms / 1000, UTC)
-    names = {"camera": session.settings.camera, "started": began.strftime("%Y%m%dT%H%M%SZ")}
-    video = Path(_fill(settings.output, names))
-    lines = Path(_fill(settings.readings, names)) if settings.readings else readings_path(video)
-    check_output(video, force=settings.force)
-    check_output(lines, force=settings.force)
-    recording = Recording(video, lines, settings)
-    session.client.hset(
-        streams.recording_key(session.settings.camera),
-        mapping={
-            "state": "writing",
-            "template": _template(session),
-            "video": str(video),
-            "lines": str(lines),
-            "first_frame_id": str(first.frame_id),
-        },
-    )
-    if first.width % 2 or first.height % 2:
-        session.log.warning(
-            f"{first.width}x{first.height}: H.264 that browsers play needs even sides; "
-            "the video gets the last row or column twice"
+    def _rotate(self, session: Session) -> None:
+        self._rotated_at = time.monotonic()
+        in_use = self._finisher.busy
+        if self._recording is not None:
+            in_use.add(self._recording.video)
+        removed = remove_old(
+            recordings.names(session), session.settings.writer, in_use, session.log
         )
-    return recording
+        session.count(session.settings.camera, segments_removed=removed)
+
+    def _patiently(self, session: Session, action: Callable[[], T]) -> T:
+        """Does something with the disk, again and again until the disk takes it.
+
+        Raises:
+            OutputError: It took nothing for ``writer.patience_s``.
+            _StoppedError: The session was stopped meanwhile.
+        """
+        patience = session.settings.writer.patience_s
+        pause = _DISK_BACKOFF_S[0]
+        began = reminded = 0.0
+        while True:
+            try:
+                result = action()
+            except DiskError as error:
+                now = time.monotonic()
+                if not began:
+                    began = reminded = now
+                    session.log.warning(f"{error}; waiting for the disk")
+                    session.count(session.settings.camera, waits_for_disk=1)
+                elif now - reminded > _REMIND_S:
+                    reminded = now
+                    session.log.warning(f"{error}, for {now - began:.0f} s now; still waiting")
+                if patience is not None and now - began >= patience:
+                    raise OutputError(f"{error}; gave up after {now - began:.0f} s") from error
+                self._rotate(session)
+                if session.stopping.wait(pause):
+                    raise _StoppedError from error
+                pause = min(2 * pause, _DISK_BACKOFF_S[1])
+            else:
+                if began:
+                    waited = time.monotonic() - began
+                    session.log.info(f"the disk takes data again, after {waited:.1f} s")
+                return result
 
 
-def _template(session: Session) -> str:
-    return f"{session.settings.writer.output}|{session.settings.writer.readings}"
+class _StoppedError(Exception):
+    """The session was stopped while the writer waited for the disk."""
 
 
-def _fill(template: str, names: dict[str, str]) -> str:
-    for name, value in names.items():
-        template = template.replace("{" + name + "}", value)
-    return template
+def _count_trimmed(session: Session, last_frame_id: int, frame: RenderedFrame) -> None:
+    """Counts frames that were trimmed while the writer could not take them.
+
+    They were never handed out; that the entry is the oldest which is left tells them from those
+    that ``visualize`` skipped. Where it skipped some of them too, they are in both counters.
+    """
+    gap = frame.frame_id - last_frame_id - 1
+    camera = session.settings.camera
+    if gap <= 0 or frame.mode != "live":
+        return
+    entry = streams.entry_id(frame.frame_id)
+    if streams.oldest_id(session.client, streams.rendered_key(camera), entry) == entry:
+        session.log.warning(f"{gap} frames before frame {frame.frame_id} were trimmed unwritten")
+        session.count(camera, trimmed_before_writer=gap)
 
 
 def _check(session: Session) -> None:
     """Refuses a hopeless output before the first frame, where its name is known already."""
     settings = session.settings.writer
-    for path in (settings.output, settings.readings):
+    for template in (settings.output, settings.readings):
+        path = template.replace("{camera}", session.settings.camera)
         if path and "{" not in path:
             check_output(Path(path), force=settings.force)

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from platestream.errors import OutputError, SourceError
-from platestream.video import Pacer, VideoEncoder, VideoSource, count_frames
+from platestream.video import OtherHeaderError, Pacer, VideoEncoder, VideoSource, scan
 from tests.conftest import number_of, numbered_picture
 
 
@@ -81,7 +81,7 @@ def test_a_killed_encoder_leaves_what_it_wrote(tmp_path: Path) -> None:
         encoder.write(numbered_picture(number), number / 25)
     killed = tmp_path / "killed.mp4"
     killed.write_bytes(path.read_bytes())  # as a process that is killed now would leave it
-    assert count_frames(killed) == 19
+    assert len(scan(killed).ends) == 19
     assert numbers(killed) == list(range(19))
 
 
@@ -93,9 +93,10 @@ def test_a_torn_file_is_resumed_without_a_gap_or_a_repeat(tmp_path: Path, cut: i
         first.write(numbered_picture(number), number / 25)
     data = path.read_bytes()
     path.write_bytes(data[: len(data) - cut])
-    kept = count_frames(path)
+    there = scan(path)
+    kept = len(there.ends)
     assert 15 <= kept <= 19
-    second = VideoEncoder(path, 320, 180, Fraction(25), resume_frames=kept)
+    second = VideoEncoder(path, 320, 180, Fraction(25), kept=there)
     for number in range(kept, 35):
         second.write(numbered_picture(number), number / 25)
     second.close()
@@ -169,8 +170,9 @@ def test_a_truncated_file_gives_what_it_holds(
 
 
 def test_an_unwritable_output_is_named(tmp_path: Path) -> None:
+    encoder = VideoEncoder(tmp_path / "missing" / "a.mp4", 64, 48, Fraction(25))
     with pytest.raises(OutputError, match=r"missing/a\.mp4"):
-        VideoEncoder(tmp_path / "missing" / "a.mp4", 64, 48, Fraction(25))
+        encoder.write(numbered_picture(0, 64, 48), 0.0)
 
 
 def test_a_pacer_releases_no_frame_early() -> None:
