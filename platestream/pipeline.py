@@ -30,6 +30,7 @@ _DRAIN_S = 30.0
 _LAST_PASSAGES_S = 10.0
 REDIS_PATIENCE_S = 30.0
 SOURCE_PATIENCE_S = 15.0
+DISK_PATIENCE_S = 30.0
 
 
 @dataclass(frozen=True)
@@ -212,11 +213,14 @@ class Pipeline:
         for assignment in job.assignments:
             common += ["--set", assignment]
         wait_for = "visualize,ocr" if job.replicas else "visualize"
+        run_id = uuid.uuid4().hex
         own = {
             "PLATESTREAM_LOG__FORMAT": "json",
             "PLATESTREAM_REDIS__PATIENCE_S": str(REDIS_PATIENCE_S),
             "PLATESTREAM_CAPTURE__PATIENCE_S": str(SOURCE_PATIENCE_S),
-            "PLATESTREAM_CAPTURE__RUN_ID": uuid.uuid4().hex,
+            "PLATESTREAM_CAPTURE__RUN_ID": run_id,
+            "PLATESTREAM_WRITER__PATIENCE_S": str(DISK_PATIENCE_S),
+            "PLATESTREAM_WRITER__RUN_ID": run_id,
             "PLATESTREAM_CAPTURE__WAIT_FOR": wait_for,
         }
         pace = [] if job.live is None else ["--live" if job.live else "--file"]

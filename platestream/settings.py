@@ -154,6 +154,9 @@ class WriterSettings(_Section):
     )
     force: bool = Field(False, description="overwrite what is there")
     once: bool = Field(False, description="exit after one recording")
+    run_id: str = Field(
+        "", max_length=64, description="once: a restart with the same id knows that it was done"
+    )
     segment_s: Literal["auto"] | Annotated[float, Field(ge=0)] = Field(
         "auto",
         description="a new file after so many seconds of video; 0: never; auto: 600 if live, "

@@ -177,7 +177,11 @@ def note_finished(session: Session, end: End) -> None:
     """Notes in Redis that a recording has come to its end."""
     session.client.hset(
         streams.recording_key(session.settings.camera),
-        mapping={"state": "finished", "end_id": streams.end_id(end.frame_id)},
+        mapping={
+            "state": "finished",
+            "end_id": streams.end_id(end.frame_id),
+            "run_id": session.settings.writer.run_id,
+        },
     )
 
 

@@ -17,6 +17,7 @@ from platestream.settings import WriterSettings
 from platestream.video import Fragments, OtherHeaderError, VideoEncoder, scan
 
 LIVE_SEGMENT_S = 600.0  # where the settings leave it to us
+_PTS_STEP_S = 1e-6  # entries carry so much of a time
 _TIME_STEPPED_BACK_S = 1.0  # a source's little disorder is less
 
 
@@ -82,7 +83,7 @@ class Segment:
         limit_s = self._settings.segment_s
         if limit_s == "auto":
             limit_s = LIVE_SEGMENT_S if frame.mode == "live" else 0.0
-        if limit_s and frame.pts_s - self._first_pts_s >= limit_s:
+        if limit_s and frame.pts_s - self._first_pts_s > limit_s - _PTS_STEP_S:
             return False
         try:
             encoder = self._open(frame)

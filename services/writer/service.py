@@ -30,7 +30,6 @@ _MOST_PENDING = 1000
 _DISK_BACKOFF_S = (0.1, 5.0)
 _REMIND_S = 60.0
 _ROTATE_S = 60.0
-_LOOKED_BACK = 16  # segments: what a writer that was killed may have left to finish
 
 
 class Writer:
@@ -96,14 +95,19 @@ class Writer:
         self._finisher.wait()
 
     def _take_up(self, session: Session, codec: str) -> None:
+        settings = session.settings.writer
         self._recording = self._patiently(session, lambda: Recording.resume(session, codec))
         known = streams.read_hash(
             session.client, streams.recording_key(session.settings.camera)
         )
         if known.get("template") == recordings.names(session).template:
             self._finish_what_was_left(session)
+        run_id = settings.run_id
+        if settings.once and run_id and known.get("run_id") == run_id:
+            self._done = known.get("state") == "finished"
         if self._recording is None:
-            _check(session)
+            if not self._done:
+                _check(session)
         else:
             segment = self._recording.segment
             session.log.info(f"going on with {segment.files.video} after {segment.kept} frames")
@@ -112,7 +116,7 @@ class Writer:
         videos = [files.video for files in recordings.names(session).found()]
         current = self._recording.video if self._recording else None
         try:
-            left = unfinished([v for v in videos[-_LOOKED_BACK:] if v != current])
+            left = unfinished([video for video in videos if video != current])
         except (OSError, DiskError) as error:
             session.log.warning(f"{error}; it stays fragmented, and can be played")
             return
