@@ -66,9 +66,7 @@ class Recording:
         Raises:
             DiskError: What is there cannot be read now.
         """
-        known = streams.read_hash(
-            session.client, streams.recording_key(session.settings.camera)
-        )
+        known = streams.read_hash(session.client, streams.recording_key(session.settings.camera))
         if known.get("state") != "writing" or known.get("template") != names(session).template:
             return None
         return cls(
@@ -148,9 +146,7 @@ class Recording:
         check_free(files.video, force=force)
         check_free(files.lines, force=force)
 
-    def _note(
-        self, number: int, files: OutputFiles, frames: int, last: int, **more: str
-    ) -> None:
+    def _note(self, number: int, files: OutputFiles, frames: int, last: int, **more: str) -> None:
         self._session.client.hset(
             streams.recording_key(self._session.settings.camera),
             mapping={

@@ -11,9 +11,7 @@ from platestream.outputs import OutputFiles, OutputNames
 from platestream.settings import WriterSettings
 
 
-def remove_old(
-    names: OutputNames, settings: WriterSettings, in_use: set[Path], log: Any
-) -> int:
+def remove_old(names: OutputNames, settings: WriterSettings, in_use: set[Path], log: Any) -> int:
     """Deletes a camera's finished files beyond ``keep_hours`` and ``keep_mib``, oldest first.
 
     A video and its lines go together. How old a file is says when it was last written.

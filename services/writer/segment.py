@@ -56,9 +56,7 @@ class Segment:
         ends = len(lines) if self._found.finished else len(self._found.ends)
         whole = min(len(lines), ends)
         self.kept = self.frames = whole
-        self._found = Fragments(
-            self._found.header, self._found.ends[:whole], self._found.finished
-        )
+        self._found = Fragments(self._found.header, self._found.ends[:whole], self._found.finished)
         kept = lines[whole - 1] if whole else _Line(0, 0, 0.0)
         self.last_frame_id = kept.frame_id
         self._first_pts_s = lines[0].pts_s if whole else None

@@ -97,9 +97,7 @@ class Writer:
     def _take_up(self, session: Session, codec: str) -> None:
         settings = session.settings.writer
         self._recording = self._patiently(session, lambda: Recording.resume(session, codec))
-        known = streams.read_hash(
-            session.client, streams.recording_key(session.settings.camera)
-        )
+        known = streams.read_hash(session.client, streams.recording_key(session.settings.camera))
         if known.get("template") == recordings.names(session).template:
             self._finish_what_was_left(session)
         run_id = settings.run_id

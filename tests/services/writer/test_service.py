@@ -131,9 +131,7 @@ def test_a_picture_of_another_size_begins_a_segment(client: redis.Redis, tmp_pat
     publish(client, range(101, 106))
     for frame_id in range(106, 111):
         fields = messages.frame_fields(frame(frame_id, 320, 180))
-        streams.publish(
-            client, streams.rendered_key(CAMERA), streams.entry_id(frame_id), fields
-        )
+        streams.publish(client, streams.rendered_key(CAMERA), streams.entry_id(frame_id), fields)
     publish_end(client, 110)
     write_all(client, settings_for(tmp_path / "a.mp4"))
     names = [v.name for v in sorted(tmp_path.glob("*.mp4"), key=lambda v: len(v.name))]
@@ -285,9 +283,7 @@ def test_a_file_that_is_there_is_kept(client: redis.Redis, tmp_path: Path) -> No
     assert (tmp_path / "a-00002.mp4").read_text() == "precious"
 
 
-def test_old_segments_make_room_and_nothing_else_goes(
-    client: redis.Redis, tmp_path: Path
-) -> None:
+def test_old_segments_make_room_and_nothing_else_goes(client: redis.Redis, tmp_path: Path) -> None:
     others = ("gate-10-19700101T000001Z.mp4", "gate-1-holiday.mp4", "notes.txt",
               "gate-1-19700101T000001Z-00001.mp4.bak")  # fmt: skip
     for name in others:
