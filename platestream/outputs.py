@@ -51,10 +51,17 @@ def readings_path(video: Path) -> Path:
 
 @dataclass(frozen=True, slots=True)
 class OutputFiles:
-    """A segment's two files: the video and its JSON lines."""
+    """A segment's two files: the video and its JSON lines.
+
+    Attributes:
+        started: When the recording began, as the name has it; empty if it does not say.
+        segment: Its number; 1 where the name has none.
+    """
 
     video: Path
     lines: Path
+    started: str = ""
+    segment: int = 1
 
 
 @dataclass(frozen=True)
@@ -108,10 +115,7 @@ class OutputNames:
         except OSError:
             return []
         matches = [match for name in names if (match := pattern.fullmatch(name))]
-        return [
-            self._filled(match.groupdict(), numbered=match.groupdict().get("segment") is not None)
-            for match in matches
-        ]
+        return [self._filled(m.groupdict(), numbered=m["segment"] is not None) for m in matches]
 
     def check_removable(self) -> None:
         """Refuses templates by which one camera's files could be taken for another's.
@@ -123,7 +127,7 @@ class OutputNames:
         of_folder = "{camera}" in folder
         if _FIELD.search(folder):
             why = "the folder has fields other than {camera}"
-        elif not (0 <= name.find("{started}") or 0 <= name.find("{segment_started}")):
+        elif not (name.find("{started}") >= 0 or name.find("{segment_started}") >= 0):
             why = "the name has no {started}"
         elif not of_folder and not re.match(r"[^{}]*\{camera\}[^A-Za-z0-9{}].*\{", name):
             why = "the name does not have {camera}, a sign, and {started} in this order"
@@ -146,7 +150,8 @@ class OutputNames:
             return Path(_FIELD.sub(lambda m: values.get(m[1]) or "", self._of_camera(path)))
 
         video = fill(self.video)
-        return OutputFiles(video, fill(self.readings) if self.readings else readings_path(video))
+        lines = fill(self.readings) if self.readings else readings_path(video)
+        return OutputFiles(video, lines, values.get("started") or "", int(values["segment"] or 1))
 
     def _pattern(self) -> re.Pattern[str]:
         name = Path(self._of_camera(self.video)).name

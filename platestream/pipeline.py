@@ -20,9 +20,14 @@ from platestream.children import Child, ServiceError
 from platestream.embedded_redis import EmbeddedRedis
 from platestream.errors import MessageError, RedisError, SourceError
 from platestream.messages import End, Passage
-from platestream.outputs import check_output, readings_path
+from platestream.outputs import (
+    OutputFiles,
+    OutputNames,
+    check_free,
+    check_output,
+    readings_path,
+)
 from platestream.runtime import HEARTBEAT_LIFE_S
-from platestream.settings import Settings
 from platestream.video import VideoSource, is_live
 
 _POLL_S = 0.05
@@ -39,6 +44,7 @@ class Job:
 
     Attributes:
         output, readings: The video and its JSON lines.
+        segments: Whether a live source is cut into segments if the settings leave it open.
         live: Pace a file as a camera would, and never wait.
         redis_url: A Redis to use; None starts a private one.
     """
@@ -51,8 +57,14 @@ class Job:
     live: bool | None = None
     redis_url: str | None = None
     force: bool = False
-    settings: Settings | None = None
+    segments: bool = False
     assignments: tuple[str, ...] = ()
+
+    @property
+    def names(self) -> OutputNames:
+        """The names of the files, where there is more than one."""
+        beside = self.readings == readings_path(self.output)
+        return OutputNames(str(self.output), "" if beside else str(self.readings), self.camera)
 
 
 @dataclass
@@ -78,6 +90,7 @@ class Result:
     ages_ms: list[int]
     passages: list[Passage]
     warnings: list[str]
+    files: list[OutputFiles]
 
     @property
     def plates(self) -> list[Passage]:
@@ -124,6 +137,7 @@ def default_job(source: str, **given: object) -> Job:
     if output is None:
         video = Path("out") / f"{camera}.mp4"
         video.parent.mkdir(exist_ok=True)
+        given["segments"] = is_live(source)  # nobody asked for one file, and it may go on for ever
     else:
         video = Path(str(output))
     readings = given.pop("readings", None)
@@ -156,6 +170,8 @@ class Pipeline:
         self._warnings: list[str] = []
         for path in (job.output, job.readings):
             check_output(path, force=job.force)
+        for files in job.names.found():
+            check_free(files.video, force=job.force)
         if not is_live(job.source):
             with VideoSource(job.source) as video:
                 self.progress.promised = video.promised
@@ -224,8 +240,10 @@ class Pipeline:
             "PLATESTREAM_CAPTURE__WAIT_FOR": wait_for,
         }
         pace = [] if job.live is None else ["--live" if job.live else "--file"]
+        if not job.segments and settings.load({}, job.assignments).writer.segment_s == "auto":
+            own["PLATESTREAM_WRITER__SEGMENT_S"] = "0"
         # --force: outputs are checked already, and a writer that is started again must go on
-        files = [str(job.output), "--readings", str(job.readings), "--once", "--force"]
+        files = [job.names.video, "--readings", job.names.readings, "--once", "--force"]
         table = [
             ("capture", ["services.capture", job.source, *pace]),
             ("writer", ["services.writer", *files]),
@@ -336,14 +354,26 @@ class Pipeline:
         warnings = ([known["warning"]] if known.get("warning") else []) + self._warnings
         if not frames_in:
             raise SourceError(f"'{self.job.source}' gave no frame that can be decoded")
-        written, ages = _read_lines(self.job.readings)
-        return Result(frames_in, written, wall_s, ages, self._passages, warnings)
+        recording = streams.read_hash(client, streams.recording_key(self.job.camera))
+        started, last = recording.get("started", ""), int(recording.get("segment", 0))
+        files = [
+            one
+            for one in self.job.names.found()
+            if one.segment <= last and one.started in ("", started) and one.lines.exists()
+        ]
+        written, ages = int(recording.get("frames_before", 0)), []
+        for one in files:  # without those that were deleted to make room
+            lines, ages_ms = _read_lines(one.lines)
+            ages += ages_ms
+            if one.segment == last:
+                written += lines
+        return Result(frames_in, written, wall_s, ages, self._passages, warnings, files)
 
     def _left_over(self) -> str:
-        written = _read_lines(self.job.readings)[0] if self.job.readings.exists() else 0
-        if not written:
-            return ""
-        return f"; '{self.job.output}' holds what was written until then and can be played"
+        for files in reversed(self.job.names.found()):
+            if files.lines.exists() and _read_lines(files.lines)[0]:
+                return f"; '{files.video}' holds what was written until then and can be played"
+        return ""
 
 
 def stop_on_signals(pipeline: Pipeline) -> None:

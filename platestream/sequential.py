@@ -11,7 +11,7 @@ from collections.abc import Callable
 from platestream import overlay, plates
 from platestream.errors import SourceError
 from platestream.messages import Frame, Pixels, RenderedFrame
-from platestream.outputs import check_output
+from platestream.outputs import OutputFiles, check_output
 from platestream.pipeline import Job, Progress, Result
 from platestream.plate_messages import fused_plate, to_passage
 from platestream.reading_lines import reading_line
@@ -100,4 +100,5 @@ def run(job: Job, settings: Settings, on_progress: Callable[[Progress], None]) -
         wall_s = time.monotonic() - began
     frames = progress.frames_in
     passages = [to_passage(t, n) for n, t in enumerate([*gone, *tracker.end()], 1)]
-    return Result(frames, frames, wall_s, [0] * frames, passages, [])
+    files = [OutputFiles(job.output, job.readings)]
+    return Result(frames, frames, wall_s, [0] * frames, passages, [], files)

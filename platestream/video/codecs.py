@@ -69,6 +69,7 @@ _CODECS = {
     "libx264": _Codec("yuv420p", lambda preset, crf: {
         "preset": preset, "crf": str(crf), "tune": "zerolatency"}),
 }  # fmt: skip
+NAMES = tuple(_CODECS)
 _SOFTWARE = "libx264"
 
 
@@ -98,6 +99,7 @@ def open_muxer(
     how = _CODECS[codec]
     container = av.open(file, "w", format="mp4", options=_MUXER)
     stream = container.add_stream(codec, rate=rate)
+    assert isinstance(stream, VideoStream)
     context = stream.codec_context
     stream.width, stream.height = size
     stream.pix_fmt = how.pixel_format
@@ -109,7 +111,7 @@ def open_muxer(
         context.thread_count = threads
     if not how.constant_quality:
         context.bit_rate = round(size[0] * size[1] * float(rate) * _BITS_PER_PIXEL)
-    stream.options = how.options(preset, crf)
+    stream.options = {**how.options(preset, crf)}
     container.start_encoding()
     return container, stream
 
@@ -161,8 +163,8 @@ def _try(codec: str) -> str:
         container.mux(stream.encode(None))
         container.close()
         file.seek(0)
-        with av.open(file) as written:
-            decoded = sum(1 for _ in written.decode(video=0))
+        with av.open(file, "r") as written:
+            decoded = len(list(written.decode(video=0)))
     except (av.error.FFmpegError, OSError, ValueError) as error:
         return reason(error)
     finally:

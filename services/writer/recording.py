@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from platestream import pixels, streams
 from platestream.messages import End, RenderedFrame
@@ -147,20 +148,18 @@ class Recording:
         check_free(files.lines, force=force)
 
     def _note(self, number: int, files: OutputFiles, frames: int, last: int, **more: str) -> None:
-        self._session.client.hset(
-            streams.recording_key(self._session.settings.camera),
-            mapping={
-                "state": "writing",
-                "template": names(self._session).template,
-                "started": self._started,
-                "segment": str(number),
-                "video": str(files.video),
-                "lines": str(files.lines),
-                "frames_before": str(frames),
-                "last_frame_before": str(last),
-                **more,
-            },
-        )
+        facts: dict[Any, Any] = {
+            "state": "writing",
+            "template": names(self._session).template,
+            "started": self._started,
+            "segment": str(number),
+            "video": str(files.video),
+            "lines": str(files.lines),
+            "frames_before": str(frames),
+            "last_frame_before": str(last),
+        }
+        key = streams.recording_key(self._session.settings.camera)
+        self._session.client.hset(key, mapping=facts | more)
 
 
 def names(session: Session) -> OutputNames:

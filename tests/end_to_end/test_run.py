@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import subprocess
 import sys
 from collections.abc import Callable
@@ -20,9 +21,14 @@ from tests.conftest import number_of, numbered_picture
 
 
 def platestream(
-    *arguments: str | Path, cwd: Path, **environment: str
+    *arguments: str | Path, cwd: Path, largest_file: int | None = None, **environment: str
 ) -> subprocess.CompletedProcess[str]:
-    """Runs the command line as a user does."""
+    """Runs the command line as a user does; ``largest_file``: bytes that files may grow to."""
+
+    def limit() -> None:
+        if largest_file is not None:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (largest_file, resource.RLIM_INFINITY))
+
     env = {k: v for k, v in os.environ.items() if not k.startswith(("PLATESTREAM", "REDIS"))}
     return subprocess.run(
         [sys.executable, "-c", "from platestream.cli import main; main()", *map(str, arguments)],
@@ -31,6 +37,7 @@ def platestream(
         capture_output=True,
         text=True,
         timeout=110,
+        preexec_fn=limit,
     )
 
 
@@ -62,6 +69,51 @@ def test_every_frame_once_in_order_at_the_same_rate(
         line["overlay_age_ms"] >= 0 for line in written if line["overlay_age_ms"] is not None
     )
     assert written[-1]["reading_frame_id"] is not None
+
+
+def test_segments_hold_together_what_one_file_would(
+    make_video: Callable[..., Path], tmp_path: Path
+) -> None:
+    source = make_video(tmp_path / "in.mp4", frames=60)
+    (tmp_path / "out").mkdir()
+    command = ["run", source, "--output", tmp_path / "out" / "o.mp4", "--set",
+               "writer.segment_s=1", "--ocr-replicas", "0", "--json"]  # fmt: skip
+    result = said(platestream(*command, cwd=tmp_path))
+    assert (result["frames_written"], result["frames_lost"]) == (60, 0)
+    names = [f"o-0000{number}" for number in (1, 2, 3)]
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == sorted(
+        name + ending for name in names for ending in (".mp4", ".readings.jsonl")
+    )
+    seen = []
+    for name in names:
+        with VideoSource(str(tmp_path / "out" / f"{name}.mp4")) as video:
+            seen += [number_of(f.image) for f in video.frames()]
+    assert seen == list(range(60))
+    again = platestream(*command, cwd=tmp_path)
+    assert again.returncode == 2
+    assert "o-00001.mp4' exists already" in json.loads(again.stdout)["error"]
+
+
+def test_a_disk_that_takes_nothing_is_one_clear_sentence(
+    make_video: Callable[..., Path], tmp_path: Path
+) -> None:
+    """Files may not grow beyond a few kilobytes, as on a full disk."""
+    source = make_video(tmp_path / "in.mp4", frames=60)
+    done = platestream(
+        "run", source, "--output", "o.mp4", "--ocr-replicas", "0", "--json",
+        "--set", "writer.patience_s=0.5", cwd=tmp_path,
+        largest_file=6_000,
+    )  # fmt: skip
+    assert done.returncode == 2
+    error = json.loads(done.stdout)["error"]
+    assert "cannot write 'o." in error
+    assert "gave up after" in error
+    assert "can be played" in error
+    assert "Traceback" not in done.stderr
+    with VideoSource(str(tmp_path / "o.mp4")) as video:
+        shown = [number_of(f.image) for f in video.frames()]
+    assert 0 < len(shown) < 60
+    assert shown == list(range(len(shown)))
 
 
 def test_the_demo_reads_its_plates(tmp_path: Path) -> None:

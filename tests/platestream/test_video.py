@@ -5,14 +5,23 @@ from __future__ import annotations
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
+from typing import get_args
 
 import av
 import cv2
 import numpy as np
 import pytest
 
-from platestream.errors import OutputError, SourceError
-from platestream.video import OtherHeaderError, Pacer, VideoEncoder, VideoSource, scan
+from platestream.errors import OutputError, SettingsError, SourceError
+from platestream.settings import WriterSettings
+from platestream.video import (
+    OtherHeaderError,
+    Pacer,
+    VideoEncoder,
+    VideoSource,
+    codecs,
+    scan,
+)
 from tests.conftest import number_of, numbered_picture
 
 
@@ -101,6 +110,53 @@ def test_a_torn_file_is_resumed_without_a_gap_or_a_repeat(tmp_path: Path, cut: i
         second.write(numbered_picture(number), number / 25)
     second.close()
     assert numbers(path) == list(range(35))
+
+
+def test_other_settings_do_not_go_on_in_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "a.mp4"
+    first = VideoEncoder(path, 320, 180, Fraction(25))
+    for number in range(5):
+        first.write(numbered_picture(number), number / 25)
+    first.abandon()
+    before = path.read_bytes()
+    for width, preset in ((320, "ultrafast"), (640, "superfast")):
+        with pytest.raises(OtherHeaderError, match=r"a\.mp4"):
+            VideoEncoder(path, width, 180, Fraction(25), preset=preset, kept=scan(path))
+    assert path.read_bytes() == before
+
+
+def test_colours_survive_and_are_declared(tmp_path: Path) -> None:
+    path = tmp_path / "a.mp4"
+    picture = np.zeros((180, 322, 3), np.uint8)
+    colours = [(255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255), (0, 0, 0), (40, 160, 220)]
+    for place, colour in enumerate(colours):
+        picture[:, 50 * place : 50 * place + 50] = colour
+    encoder = VideoEncoder(path, 322, 180, Fraction(25), crf=10)
+    for number in range(3):
+        encoder.write(picture, number / 25)
+    encoder.close()
+    with av.open(str(path)) as file:
+        context = file.streams.video[0].codec_context
+        assert (context.color_range, context.colorspace) == (1, 6)  # limited, BT.601
+    with VideoSource(str(path)) as source:
+        (image, *_) = (frame.image for frame in source.frames())
+    for place, colour in enumerate(colours):
+        seen = image[20:160, 50 * place + 10 : 50 * place + 40].reshape(-1, 3).mean(0)
+        assert seen == pytest.approx(colour, abs=6)
+
+
+def test_encoders_that_work_are_chosen_and_others_explained() -> None:
+    assert codecs.working()[-1] == "libx264"
+    assert codecs.choose("libx264") == "libx264"
+    assert codecs.choose("auto") == codecs.working()[0]
+    missing = next(name for name in codecs.NAMES if name not in codecs.working())
+    with pytest.raises(SettingsError, match=rf"'{missing}' does not work here \(.*libx264"):
+        codecs.choose(missing)
+
+
+def test_the_settings_name_the_encoders_there_are() -> None:
+    named = get_args(WriterSettings.model_fields["codec"].annotation)
+    assert set(named) == {"auto", *codecs.NAMES}
 
 
 def test_grey_video_becomes_bgr(tmp_path: Path) -> None:
