@@ -114,7 +114,7 @@ class VideoEncoder:
         if any(padding):
             image = np.pad(image, ((0, padding[0]), (0, padding[1]), (0, 0)), mode="edge")
         yuv = cv2.cvtColor(image, cv2.COLOR_BGR2YUV_I420).astype(np.uint8, copy=False)
-        frame = VideoFrame.from_ndarray(yuv, format="yuv420p")
+        frame = VideoFrame.from_numpy_buffer(yuv, format="yuv420p")
         if self._stream.pix_fmt != "yuv420p":
             frame = frame.reformat(format=self._stream.pix_fmt)
         self._last_pts = max(round(pts_s / TIME_BASE), self._last_pts + 1)

@@ -153,7 +153,10 @@ class Writer:
             elif message.frame_id <= known:
                 self._held.append((delivery.id, message.frame_id))
             else:
+                took = session.metrics.took(camera, message.rendered_at_ms)
                 self._write(session, codec, message)
+                session.metrics.written(camera, message)
+                session.metrics.done(camera, took)
                 self._held.append((delivery.id, message.frame_id))
         except MessageError as error:
             session.log.error(f"entry {delivery.id} of {consumer.key}: {error}")
@@ -244,11 +247,13 @@ class Writer:
                     session.log.warning(f"{error}, for {now - began:.0f} s now; still waiting")
                 if patience is not None and now - began >= patience:
                     raise OutputError(f"{error}; gave up after {now - began:.0f} s") from error
+                session.not_ready(str(error), "disk")
                 self._rotate(session)
-                if session.stopping.wait(pause):
+                if session.wait(pause):
                     raise _StoppedError from error
                 pause = min(2 * pause, _DISK_BACKOFF_S[1])
             else:
+                session.ready("disk")
                 if began:
                     waited = time.monotonic() - began
                     session.log.info(f"the disk takes data again, after {waited:.1f} s")

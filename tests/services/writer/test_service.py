@@ -315,11 +315,14 @@ def test_rotation_needs_names_that_are_one_cameras(client: redis.Redis, tmp_path
 def fill(path: Path) -> None:
     """Takes all the room there is on a disk."""
     ballast = AppendFile(path)
-    try:
+
+    def grow() -> None:
         while True:
             ballast.append(bytes(4096))
-    except DiskError as error:
-        assert "No space left" in str(error)
+
+    with pytest.raises(DiskError, match="No space left"):
+        grow()
+    ballast.close()
 
 
 @pytest.fixture
