@@ -240,7 +240,8 @@ class Pipeline:
             "PLATESTREAM_CAPTURE__WAIT_FOR": wait_for,
         }
         pace = [] if job.live is None else ["--live" if job.live else "--file"]
-        if not job.segments and settings.load({}, job.assignments).writer.segment_s == "auto":
+        loaded = settings.load({}, job.assignments)
+        if not job.segments and loaded.writer.segment_s == "auto":
             own["PLATESTREAM_WRITER__SEGMENT_S"] = "0"
         # --force: outputs are checked already, and a writer that is started again must go on
         files = [job.names.video, "--readings", job.names.readings, "--once", "--force"]
@@ -253,7 +254,7 @@ class Pipeline:
             table.append(("track", ["services.track"]))
         for number in range(1, job.replicas + 1):
             table.append((f"ocr-{number}", ["services.ocr", "--name", f"ocr-{number}"]))
-        first_port = settings.load({}, job.assignments).http.port
+        first_port = loaded.http.port
         children = []
         for number, (name, words) in enumerate(table):
             port = ["--set", f"http.port={first_port + number}"] if first_port else []

@@ -222,12 +222,14 @@ def test_it_waits_until_its_folder_is_there(client: redis.Redis, tmp_path: Path)
         publish(client, range(111, 116))
         wait_until(lambda: counts(client).get("waits_for_disk") == 1, what="waiting")
         assert shown(tmp_path / "away" / "gate-1-00001.mp4") == list(range(101, 111))
+        assert any("cannot write" in reason for reason in session.health.is_ready().reasons)
         (tmp_path / "away").rename(folder)
         publish(client, range(116, 131))
         publish_end(client, 130)
         assert not session.stopped()
     check(folder, range(101, 131))
     assert counts(client)["frames_written"] == 30
+    assert not any("cannot write" in reason for reason in session.health.is_ready().reasons)
 
 
 def test_frames_that_the_stream_could_not_keep_are_counted(
