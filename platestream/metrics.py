@@ -64,7 +64,7 @@ class Metrics:
         self._skipped = self._counter("frames_skipped", "Frames not handled, by reason.", "reason")
         self._claims = self._counter("claims", "Frames taken over from another replica.")
         self._own = {
-            "reconnects": self._counter("reconnects", "Times a source was lost and tried again."),
+            "reconnects": self._counter("reconnects", "Times a lost source came back."),
             "stalls": self._counter("stalls", "Times a source was connected but silent."),
             "passages": self._counter("passages", "Plates that came, were read, and have gone."),
         }

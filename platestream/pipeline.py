@@ -19,6 +19,7 @@ from platestream import messages, settings, streams
 from platestream.children import Child, ServiceError
 from platestream.embedded_redis import EmbeddedRedis
 from platestream.errors import MessageError, RedisError, SourceError
+from platestream.masking import mask
 from platestream.messages import End, Passage
 from platestream.outputs import (
     OutputFiles,
@@ -28,7 +29,7 @@ from platestream.outputs import (
     readings_path,
 )
 from platestream.runtime import HEARTBEAT_LIFE_S
-from platestream.video import VideoSource, is_live
+from platestream.video import is_live, open_file
 
 _POLL_S = 0.05
 _DRAIN_S = 30.0
@@ -126,7 +127,10 @@ class Result:
 
 def camera_name(source: str) -> str:
     """A camera's name made from its source: ``Gate 1.mp4`` is ``gate-1``."""
-    stem = source.rstrip("/").rsplit("/", 1)[-1].rsplit(".", 1)[0]
+    last = mask(source).rstrip("/").rsplit("/", 1)[-1]
+    if is_live(source):
+        last = last.rsplit("@", 1)[-1]  # the host of a URL without a path, and not its user
+    stem = last.rsplit(".", 1)[0]
     return re.sub(r"[^a-z0-9._-]+", "-", stem.lower()).strip("-._")[:64] or "camera-1"
 
 
@@ -173,7 +177,7 @@ class Pipeline:
         for files in job.names.found():
             check_free(files.video, force=job.force)
         if not is_live(job.source):
-            with VideoSource(job.source) as video:
+            with open_file(job.source) as video:
                 self.progress.promised = video.promised
 
     def stop(self) -> None:
@@ -238,6 +242,8 @@ class Pipeline:
             "PLATESTREAM_WRITER__PATIENCE_S": str(DISK_PATIENCE_S),
             "PLATESTREAM_WRITER__RUN_ID": run_id,
             "PLATESTREAM_CAPTURE__WAIT_FOR": wait_for,
+            # not as an argument: a URL may hold a password, and everybody can list processes
+            "PLATESTREAM_CAPTURE__SOURCE": job.source,
         }
         pace = [] if job.live is None else ["--live" if job.live else "--file"]
         loaded = settings.load({}, job.assignments)
@@ -246,7 +252,7 @@ class Pipeline:
         # --force: outputs are checked already, and a writer that is started again must go on
         files = [job.names.video, "--readings", job.names.readings, "--once", "--force"]
         table = [
-            ("capture", ["services.capture", job.source, *pace]),
+            ("capture", ["services.capture", *pace]),
             ("writer", ["services.writer", *files]),
             ("visualize", ["services.visualize"]),
         ]

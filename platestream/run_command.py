@@ -24,7 +24,10 @@ _LEVELS_SHOWN = {"warning", "error"}
 
 
 def run(
-    source: Annotated[str, typer.Argument(help="A file, an rtsp:// or http:// URL, or a device.")],
+    source: Annotated[
+        str,
+        typer.Argument(help="A file, a folder, an rtsp://, http:// or udp:// URL, or a device."),
+    ],
     output: Annotated[Path | None, typer.Option(help="The video; default: out/CAMERA.mp4.")] = None,
     readings: Annotated[
         Path | None, typer.Option(help="A line of JSON per frame; default: beside the video.")

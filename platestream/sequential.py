@@ -10,13 +10,14 @@ from collections.abc import Callable
 
 from platestream import overlay, plates
 from platestream.errors import SourceError
+from platestream.masking import mask
 from platestream.messages import Frame, Pixels, RenderedFrame
 from platestream.outputs import OutputFiles, check_output
 from platestream.pipeline import Job, Progress, Result
 from platestream.plate_messages import fused_plate, to_passage
 from platestream.reading_lines import reading_line
 from platestream.settings import Settings
-from platestream.video import VideoEncoder, VideoSource, codecs
+from platestream.video import VideoEncoder, codecs, fit, open_file
 from platestream.vision.reader import PlateReader
 from platestream.vision.tracking import Observation, Track, Tracker, TrackSettings
 
@@ -42,7 +43,11 @@ def run(job: Job, settings: Settings, on_progress: Callable[[Progress], None]) -
         )
     )
     gone: list[Track] = []
-    with VideoSource(job.source) as video, job.readings.open("w", encoding="utf-8") as lines:
+    folder_fps = settings.capture.folder_fps
+    with (
+        open_file(job.source, folder_fps) as video,
+        job.readings.open("w", encoding="utf-8") as lines,
+    ):
         progress.promised = video.promised
         reader = PlateReader.load(
             detector_weights=settings.ocr.detector_weights,
@@ -58,8 +63,8 @@ def run(job: Job, settings: Settings, on_progress: Callable[[Progress], None]) -
         began = time.monotonic()
         started_at_ms = time.time_ns() // 1_000_000
         for frame_id, source in enumerate(video.frames(), 1):
-            height, width = source.image.shape[:2]
             if encoder is None:
+                height, width = source.image.shape[:2]
                 encoder = VideoEncoder(
                     job.output,
                     width,
@@ -70,7 +75,8 @@ def run(job: Job, settings: Settings, on_progress: Callable[[Progress], None]) -
                     crf=settings.writer.crf,
                     threads=settings.writer.threads,
                 )
-            read = reader.read([source.image])[0]
+            image = fit(source.image, width, height)
+            read = reader.read([image])[0]
             captured_at_ms = started_at_ms + round(1000 * source.pts_s)
             observations = [
                 Observation(p.detection.corners, p.detection.score, p.text, reader.alphabet)
@@ -79,8 +85,8 @@ def run(job: Job, settings: Settings, on_progress: Callable[[Progress], None]) -
             step = tracker.update(frame_id, captured_at_ms, observations)
             gone += step.gone
             shown = tuple(map(fused_plate, read, step.seen))
-            overlay.draw(source.image, shown, 0)
-            encoder.write(source.image, source.pts_s)
+            overlay.draw(image, shown, 0)
+            encoder.write(image, source.pts_s)
             frame = Frame(
                 frame_id=frame_id,
                 captured_at_ms=captured_at_ms,
@@ -95,7 +101,7 @@ def run(job: Job, settings: Settings, on_progress: Callable[[Progress], None]) -
             progress.plates = sum(t.text.accepted for t in gone)
             on_progress(progress)
         if encoder is None:
-            raise SourceError(f"'{job.source}' gave no frame that can be decoded")
+            raise SourceError(f"'{mask(job.source)}' gave no frame that can be decoded")
         encoder.close()
         wall_s = time.monotonic() - began
     frames = progress.frames_in

@@ -63,7 +63,9 @@ class StreamSettings(_Section):
 class CaptureSettings(_Section):
     """Where frames come from."""
 
-    source: str = Field("", description="file, rtsp:// or http:// URL, or /dev/video0")
+    source: str = Field(
+        "", description="file, folder of pictures, rtsp://, http:// or udp:// URL, or /dev/video0"
+    )
     live: bool | None = Field(
         None, description="pace and never wait; none: true for URLs and devices, false for files"
     )
@@ -73,7 +75,13 @@ class CaptureSettings(_Section):
         description="file mode: the groups that capture waits for",
     )
     rtsp_transport: Literal["tcp", "udp"] = "tcp"
-    timeout_s: float = Field(10.0, gt=0, description="a live source silent for so long is lost")
+    folder_fps: float = Field(5.0, gt=0, le=240, description="pictures of a folder in a second")
+    timeout_s: float = Field(
+        10.0, gt=0, description="a live source that gives no frame for so long has stalled"
+    )
+    live_backlog_frames: int = Field(
+        12, ge=1, description="live source: frames that may wait to be published"
+    )
     reconnect_max_s: float = Field(30.0, gt=0, description="longest pause between two tries")
     patience_s: float | None = Field(
         None, ge=0, description="give up on a live source away for so long; none: never"

@@ -63,12 +63,17 @@ def publish(
     return True
 
 
-def note_captured(client: redis.Redis, camera: str, frame_id: int) -> None:
-    """Says that a frame is out: the camera's last one, and one more in its counter."""
+def note_captured(client: redis.Redis, camera: str, frame_id: int, captured_at_ms: int = 0) -> bool:
+    """Says that a frame is out: the camera's last one, and one more in its counter.
+
+    Returns:
+        False if Redis knew of no frame before: it is the first, or Redis came back empty.
+    """
+    last = {"last_frame_id": str(frame_id), "last_frame_ms": str(captured_at_ms)}
     pipeline = client.pipeline(transaction=False)
-    pipeline.hset(camera_key(camera), "last_frame_id", str(frame_id))
+    pipeline.hset(camera_key(camera), mapping=dict[Any, Any](last))
     pipeline.hincrby(counts_key(camera), "frames_in", 1)
-    pipeline.execute()
+    return int(pipeline.execute()[0]) < len(last)
 
 
 def publish_readings(

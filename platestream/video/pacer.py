@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 
 class Pacer:
     """Releases frames no sooner than their time, as a camera would."""
 
-    def __init__(self) -> None:
+    def __init__(self, sleep: Callable[[float], object] = time.sleep) -> None:
+        """Begins with the first frame.
+
+        Args:
+            sleep: How to wait, in seconds; an event's ``wait`` makes it one that can be ended.
+        """
+        self._sleep = sleep
         self._began: float | None = None
 
     def wait(self, pts_s: float) -> None:
@@ -18,4 +25,4 @@ class Pacer:
             self._began = now - pts_s
         delay = self._began + pts_s - now
         if delay > 0:
-            time.sleep(delay)
+            self._sleep(delay)

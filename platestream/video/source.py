@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -17,13 +18,18 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from platestream.errors import SourceError
+from platestream.masking import mask
 from platestream.messages import MAX_PIXELS, MAX_SIDE
 from platestream.video.reason import reason
+from platestream.video.timestamps import Timestamps
 
 Image = npt.NDArray[np.uint8]
 
 _MAX_RATE = 240
 _FALLBACK_RATE = Fraction(25)
+_NO_TIMESTAMPS = 0x80  # FFmpeg's AVFMT_NOTIMESTAMPS: stamps are made up from a guessed rate
+_CODEC_CHANGED = 8  # packets in a row that cannot be decoded; MPEG-TS may change its codec
+_UDP_BUFFER = 4 * 2**20  # bytes in the kernel: a large picture comes as one burst
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +41,7 @@ class SourceFrame:
 
 
 def is_live(source: str) -> bool:
-    """Whether a source delivers at its own pace: a URL or a device, not a file."""
+    """Whether a source delivers at its own pace: a URL or a device, not a file or a folder."""
     return "://" in source or source.startswith("/dev/")
 
 
@@ -43,19 +49,28 @@ class VideoSource:
     """An open video: its size, its rate, and its frames one after the other.
 
     Attributes:
-        width, height: Pixels.
+        name: The source as it may be shown: without passwords.
+        width, height: Pixels, as the header says; 0 where a live stream does not say beforehand.
         rate: Nominal frames per second.
         promised: How many frames the header says there are; 0 if it does not say.
-        undecodable: How many packets could not be decoded so far; they are passed over.
+        has_end: Whether it is known to end: a file, also one behind a URL.
+        packets: How many packets have come so far.
+        undecodable: How many of them could not be decoded; they are passed over.
+        cut_short: Why it ended before its end; None if it did not.
+        timed_out: Whether that was because nothing came for too long.
     """
 
     def __init__(self, source: str, *, rtsp_transport: str = "tcp", timeout_s: float = 10.0):
         """Opens a file, URL or device.
 
+        Args:
+            timeout_s: Live: how long opening, and then each read, may take.
+
         Raises:
             SourceError: It is not there, cannot be read, or holds no video.
         """
         self.source = source
+        self.name = mask(source)
         self._container = _open(source, rtsp_transport, timeout_s)
         try:
             self._stream = _video_stream(self._container, source)
@@ -68,31 +83,85 @@ class VideoSource:
         self.height = int(self._stream.codec_context.height)
         self.rate = _rate(self._stream)
         self.promised = int(self._stream.frames or 0)
+        self.has_end = _has_end(self._container, source)
+        # a rate that FFmpeg guessed would play a camera's pictures at a wrong speed
+        self._stamped = not (is_live(source) and self._container.format.flags & _NO_TIMESTAMPS)
+        self.packets = 0
         self.undecodable = 0
         self.cut_short: str | None = None
+        self.timed_out = False
 
     def frames(self, skip: int = 0) -> Iterator[SourceFrame]:
-        """Decodes the frames in order of presentation.
+        """Decodes the frames in order of presentation, each in its own size.
 
         Args:
             skip: Leaves out so many at the beginning; their times still count.
 
-        Time stamps that are missing or do not rise are replaced by the nominal rate's.
+        Time stamps that are missing, do not rise or jump are repaired (``Timestamps``).
         """
-        step = 1 / float(self.rate)
-        first: float | None = None
-        last = -step
-        for index, frame in enumerate(self._decode()):
-            stamp = frame.time  # seconds; None where the container gives none
-            if first is None:
-                first = stamp
-            pts_s = stamp - first if stamp is not None and first is not None else last + step
-            if pts_s <= last:
-                pts_s = last + step
-            last = pts_s
+        times = Timestamps(1 / float(self.rate))
+        for index, frame in enumerate(self.decoded()):
+            pts_s = times.place(self.stamp_s(frame))
             if index >= skip:
-                image = frame.to_ndarray(format="bgr24").astype(np.uint8, copy=False)
-                yield SourceFrame(image, pts_s)
+                yield SourceFrame(to_image(frame), pts_s)
+
+    def decoded(self, stopped: Callable[[], bool] = lambda: False) -> Iterator[VideoFrame]:
+        """Decodes the frames as FFmpeg has them, until the end or ``stopped``."""
+        try:
+            while (changed_at := (yield from self._decode(stopped))) is not None:
+                self._open_again(changed_at)
+        except av.error.EOFError:
+            return
+        except av.error.FFmpegError as error:
+            self.timed_out = isinstance(error, (av.error.ExitError, av.error.TimeoutError))
+            self.cut_short = "no answer" if self.timed_out else reason(error)
+
+    def _decode(self, stopped: Callable[[], bool]) -> Generator[VideoFrame, None, int | None]:
+        """Decodes to the end; returns early with the place (bytes) where the codec has changed."""
+        undecodable, since = 0, 0
+        may_change = not is_live(self.source) and self._container.format.name == "mpegts"
+        for packet in self._container.demux(self._stream):
+            self.packets += 1
+            try:
+                for frame in packet.decode():
+                    if frame.width * frame.height > MAX_PIXELS:
+                        raise SourceError(_too_large(self.name, frame.width, frame.height))
+                    undecodable = 0
+                    yield frame
+            except av.error.InvalidDataError:
+                self.undecodable += 1
+                since = since if undecodable else packet.pos or 0
+                undecodable += 1
+            if stopped():
+                return None
+            if may_change and undecodable == _CODEC_CHANGED and since > 0:
+                self.undecodable -= undecodable  # they are read again
+                return since
+        return None
+
+    def _open_again(self, begin: int) -> None:
+        """Goes on at a place in the file, with whatever codec is there."""
+        self._container.close()
+        self._container = _open(self.source, begin=begin)
+        self._stream = _video_stream(self._container, self.source)
+        self._stream.thread_type = "AUTO"
+
+    def stamp_s(self, frame: VideoFrame) -> float | None:
+        """A frame's own time stamp, in seconds from anywhere; None where there is none."""
+        return frame.time if self._stamped else None
+
+    def complaints(self, frames: int) -> list[str]:
+        """What was not as it should be, in words, after ``frames`` frames have been taken."""
+        said = []
+        if self.cut_short is not None:
+            said.append(f"it cannot be read beyond frame {frames}: {self.cut_short}")
+        if self.undecodable:
+            said.append(f"{self.undecodable} damaged packets were passed over")
+        if self.promised > frames:
+            said.append(
+                f"its header promises {self.promised} frames, but {frames} could be decoded"
+            )
+        return said
 
     def close(self) -> None:
         """Lets go of the source."""
@@ -104,20 +173,16 @@ class VideoSource:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _decode(self) -> Iterator[VideoFrame]:
-        try:
-            for packet in self._container.demux(self._stream):
-                try:
-                    yield from packet.decode()
-                except av.error.InvalidDataError:
-                    self.undecodable += 1
-        except av.error.EOFError:
-            return
-        except av.error.FFmpegError as error:
-            self.cut_short = reason(error)
+
+def to_image(frame: VideoFrame) -> Image:
+    """A decoded frame as HxWx3 uint8 BGR."""
+    return frame.to_ndarray(format="bgr24").astype(np.uint8, copy=False)
 
 
-def _open(source: str, rtsp_transport: str, timeout_s: float) -> InputContainer:
+def _open(
+    source: str, rtsp_transport: str = "tcp", timeout_s: float = 10.0, begin: int = 0
+) -> InputContainer:
+    name = mask(source)
     options: dict[str, str] = {}
     kind = None
     if not is_live(source):
@@ -128,11 +193,18 @@ def _open(source: str, rtsp_transport: str, timeout_s: float) -> InputContainer:
             raise SourceError(f"'{source}' is a folder; name a video file, a URL or a device")
         if path.stat().st_size == 0:
             raise SourceError(f"'{source}' is empty (0 bytes)")
+        if begin:
+            options["skip_initial_bytes"] = str(begin)
         options["protocol_whitelist"] = "file"  # a playlist in disguise must not fetch anything
     elif source.startswith("rtsp"):
         options["rtsp_transport"] = rtsp_transport
+        options["buffer_size"] = str(_UDP_BUFFER)
+    elif source.startswith("udp:"):
+        options["buffer_size"] = str(_UDP_BUFFER)
+        options["overrun_nonfatal"] = "1"  # lost packets are seen by the decoder; go on
     elif source.startswith("/dev/"):
         kind = "v4l2"
+    began = time.monotonic()
     try:
         container: Any = av.open(
             source,
@@ -142,27 +214,43 @@ def _open(source: str, rtsp_transport: str, timeout_s: float) -> InputContainer:
             metadata_errors="replace",
         )
     except PermissionError as error:
-        raise SourceError(f"'{source}' may not be read: permission denied") from error
+        raise SourceError(f"'{name}' may not be read: permission denied") from error
     except (av.error.FFmpegError, OSError, ValueError) as error:
         why = reason(error)
         if is_live(source):
-            raise SourceError(f"cannot open {source}: {why}") from error
+            # FFmpeg reports its own interruption as whatever it was doing then
+            if time.monotonic() - began >= timeout_s:
+                why = f"no answer within {timeout_s:g} s"
+            raise SourceError(f"cannot open {name}: {why}") from error
         raise SourceError(
-            f"'{source}' is not a video that can be read ({why}); is it whole, and a video?"
+            f"'{name}' is not a video that can be read ({why}); is it whole, and a video?"
         ) from error
     return container  # type: ignore[no-any-return]
 
 
 def _video_stream(container: InputContainer, source: str) -> VideoStream:
+    name = mask(source)
     if not container.streams.video:
-        raise SourceError(f"'{source}' holds no video")
+        raise SourceError(f"'{name}' holds no video")
     stream = container.streams.video[0]
     width, height = stream.codec_context.width, stream.codec_context.height
-    if container.format.name == "tty" or not width or not height:
-        raise SourceError(f"'{source}' is not a video that can be read; is it whole, and a video?")
+    unknown = not width or not height  # a live stream may say so with its next key frame only
+    if container.format.name == "tty" or (unknown and not is_live(source)):
+        raise SourceError(f"'{name}' is not a video that can be read; is it whole, and a video?")
     if max(width, height) > MAX_SIDE or width * height > MAX_PIXELS:
-        raise SourceError(f"'{source}' is {width}x{height}; the limit is {MAX_PIXELS} pixels")
+        raise SourceError(_too_large(name, width, height))
     return stream
+
+
+def _too_large(name: str, width: int, height: int) -> str:
+    return f"'{name}' is {width}x{height}; the limit is {MAX_PIXELS} pixels"
+
+
+def _has_end(container: InputContainer, source: str) -> bool:
+    """Whether a source is a file: on disk, or behind a URL with a length; a camera has none."""
+    if not source.startswith("http"):
+        return not is_live(source)
+    return bool(container.duration) or (container.format.name != "hls" and container.size > 0)
 
 
 def _rate(stream: VideoStream) -> Fraction:

@@ -19,7 +19,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _capture(
     source: Annotated[
-        str | None, typer.Argument(help="A file, an rtsp:// or http:// URL, or /dev/video0.")
+        str | None,
+        typer.Argument(help="A file, a folder, an rtsp://, http:// or udp:// URL, or /dev/video0."),
     ] = None,
     camera: options.Camera = None,
     cameras: options.Cameras = None,
@@ -49,7 +50,7 @@ def _capture(
             fleet.serve("capture", cameras, flags, config, assignments, once=bool(once))
         )
     settings = options.load(flags, config, assignments)
-    raise typer.Exit(runtime.serve("capture", settings, service.run))
+    raise typer.Exit(runtime.serve("capture", settings, service.Capture().run))
 
 
 if __name__ == "__main__":

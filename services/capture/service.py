@@ -2,168 +2,91 @@
 
 from __future__ import annotations
 
-import random
-import time
-from dataclasses import dataclass
-
 from platestream import messages, pixels, streams
 from platestream.clock import now_ms
-from platestream.errors import SettingsError, SourceError
-from platestream.messages import End, Frame, Mode
+from platestream.errors import SettingsError
+from platestream.masking import mask
+from platestream.messages import Frame, Mode
 from platestream.runtime import Session
-from platestream.video import Pacer, SourceFrame, VideoSource, is_live
+from platestream.video import (
+    Pacer,
+    PictureFolder,
+    SourceFrame,
+    VideoSource,
+    is_live,
+    open_file,
+)
+from services.capture import recording as recordings
+from services.capture.following import Following
+from services.capture.one_size import OneSize
+from services.capture.recording import Recording
 
 
-def run(session: Session) -> None:
-    """Publishes a source to its end, or until the session is stopped.
+class Capture:
+    """Publishes a source; over outages of Redis it keeps a live one open."""
 
-    Raises:
-        SettingsError: No source is given.
-        SourceError: The source cannot be opened, or a live one was away for too long.
-    """
-    settings = session.settings.capture
-    if not settings.source:
-        raise SettingsError("no source: name a file, a URL or a device")
-    mode: Mode = "live" if (is_live(settings.source) or settings.live) else "file"
-    if is_live(settings.source) and settings.live is False:
-        raise SettingsError(f"{settings.source} delivers at its own pace; it cannot be --no-live")
-    session.not_ready("no frame has come yet", "camera")
-    if is_live(settings.source):
-        _follow(session)
-    else:
-        _play(session, mode)
+    def __init__(self) -> None:
+        self._following: Following | None = None
 
+    def run(self, session: Session) -> None:
+        """Publishes the source to its end, or until the session is stopped.
 
-@dataclass
-class _Recording:
-    """What capture has published of a source, and where it goes on."""
-
-    first_frame_id: int
-    next_frame_id: int
-    started_at_ms: int
-
-    @property
-    def frames(self) -> int:
-        return self.next_frame_id - self.first_frame_id
+        Raises:
+            SettingsError: No source is given.
+            SourceError: The source cannot be opened, or a live one was away for too long.
+        """
+        settings = session.settings.capture
+        source = settings.source
+        if not source:
+            raise SettingsError("no source: name a file, a folder, a URL or a device")
+        session.not_ready("no frame has come yet", "camera")
+        if not is_live(source):
+            _play(session, "live" if settings.live else "file")
+            return
+        if settings.live is False:
+            raise SettingsError(f"{mask(source)} delivers at its own pace; it cannot be --file")
+        if self._following is None:
+            self._following = Following(session)
+        self._following.run(lambda recording: _Publisher(session, recording).publish)
 
 
 def _play(session: Session, mode: Mode) -> None:
-    with VideoSource(session.settings.capture.source) as video:
-        recording = _begin(session, video, mode, resumable=True)
-        if recording is None:
+    settings = session.settings.capture
+    with open_file(settings.source, settings.folder_fps) as video:
+        if recordings.finished(session):
             session.log.info("the source has been published to its end already")
             return
-        publisher = _Publisher(session, recording, video, mode)
-        pacer = Pacer()
+        recording = recordings.resume(session, mode) or recordings.begin(
+            session, mode, video.width, video.height, video.rate, video.promised
+        )
+        recordings.note_state(session, "live")
+        one_size = OneSize(session, recording)
+        publisher = _Publisher(session, recording)
+        pacer = Pacer(session.wait)
         for frame in video.frames(skip=recording.frames):
             if mode == "live":
                 pacer.wait(frame.pts_s)
                 captured_at_ms = now_ms()
             else:
                 captured_at_ms = recording.started_at_ms + round(1000 * frame.pts_s)
-            if session.stopped() or not publisher.publish(frame, captured_at_ms):
+            image = one_size.fit(frame.image)
+            if session.stopped() or not publisher.publish(
+                SourceFrame(image, frame.pts_s), captured_at_ms
+            ):
                 break
         _warn(session, video, recording)
-        _end(session, recording, "stopped" if session.stopped() else "end of file")
-
-
-def _follow(session: Session) -> None:
-    """Publishes a live source, and opens it again whenever it is lost."""
-    settings = session.settings.capture
-    recording: _Recording | None = None
-    lost_at = time.monotonic()
-    tries = 0
-    while not session.stopped():
-        try:
-            with VideoSource(
-                settings.source,
-                rtsp_transport=settings.rtsp_transport,
-                timeout_s=settings.timeout_s,
-            ) as video:
-                if recording is None:
-                    recording = _begin(session, video, "live", resumable=False)
-                assert recording is not None
-                publisher = _Publisher(session, recording, video, "live")
-                offset_s = (now_ms() - recording.started_at_ms) / 1000
-                for frame in video.frames():
-                    lost_at, tries = time.monotonic(), 0
-                    publisher.publish(SourceFrame(frame.image, offset_s + frame.pts_s), now_ms())
-                    if session.stopped():
-                        break
-                if settings.source.startswith("http") and video.cut_short is None:
-                    break  # a file served over HTTP has an end; cameras have none
-                raise SourceError(f"{settings.source}: {video.cut_short or 'the stream ended'}")
-        except SourceError as error:
-            if session.stopped():
-                break
-            away_s = time.monotonic() - lost_at
-            if settings.patience_s is not None and away_s > settings.patience_s:
-                raise SourceError(f"{error}; gave up after {away_s:.0f} s") from error
-            # full jitter keeps many cameras behind one switch from coming back all at once
-            pause = random.uniform(0.5, 1.0) * min(settings.reconnect_max_s, 0.5 * 2**tries)
-            tries = min(tries + 1, 10)
-            session.log.warning(f"{error}; trying again in {pause:.1f} s")
-            if recording is not None:
-                session.count(session.settings.camera, reconnects=1)
-            session.wait(pause)
-    if recording is not None:
-        _end(session, recording, "stopped" if session.stopped() else "end of stream")
-
-
-def _begin(
-    session: Session, video: VideoSource, mode: Mode, *, resumable: bool
-) -> _Recording | None:
-    """Registers the camera; takes up a recording that another capture left unfinished.
-
-    Returns:
-        None if that recording was published to its end.
-    """
-    client, camera = session.client, session.settings.camera
-    settings = session.settings.capture
-    known = streams.read_hash(client, streams.camera_key(camera))
-    last = streams.last_frame_id(client, camera)
-    same = known.get("source") == settings.source and known.get("run_id", "") == settings.run_id
-    if resumable and same and known.get("first_frame_id"):
-        if known.get("ended") != "1":
-            recording = _Recording(
-                int(known["first_frame_id"]), last + 1, int(known["started_at_ms"])
-            )
-            session.log.info(f"going on after frame {last} of {settings.source}")
-            return recording
-        if settings.run_id:
-            return None
-    recording = _Recording(last + 1, last + 1, now_ms())
-    streams.register_camera(
-        client,
-        camera,
-        source=settings.source,
-        run_id=settings.run_id,
-        mode=mode,
-        width=str(video.width),
-        height=str(video.height),
-        rate=str(video.rate),
-        promised_frames=str(video.promised),
-        first_frame_id=str(recording.first_frame_id),
-        started_at_ms=str(recording.started_at_ms),
-        ended="0",
-        warning="",
-    )
-    session.log.info(
-        f"{settings.source}: {video.width}x{video.height} at {float(video.rate):.2f} fps, {mode}"
-    )
-    return recording
+        reason = "stopped" if session.stopped() else "end of file"
+        recordings.end(session, recording, reason)
 
 
 class _Publisher:
     """Numbers frames and puts them into the stream: in file mode as soon as there is room."""
 
-    def __init__(
-        self, session: Session, recording: _Recording, video: VideoSource, mode: Mode
-    ) -> None:
+    def __init__(self, session: Session, recording: Recording) -> None:
         self._session = session
         self._recording = recording
-        self._mode = mode
-        self._rate = f"{video.rate.numerator}/{video.rate.denominator}"
+        self._mode = recording.mode
+        self._rate = f"{recording.rate.numerator}/{recording.rate.denominator}"
         self._key = streams.frames_key(session.settings.camera)
         self._window: streams.Window | None = None
         for group in (streams.VISUALIZE, streams.OCR):
@@ -204,7 +127,10 @@ class _Publisher:
             messages.frame_fields(message),
             max_entries=affordable if self._mode == "live" else None,
         )
-        streams.note_captured(client, settings.camera, frame_id)
+        known = streams.note_captured(client, settings.camera, frame_id, captured_at_ms)
+        if not known and self._recording.frames:  # Redis came back empty before anybody saw it
+            recordings.register(self._session, self._recording)
+            recordings.note_state(self._session, "live")
         self._session.metrics.done(settings.camera, took)
         self._session.ready("camera")
         self._session.delivered(settings.capture.timeout_s if self._mode == "live" else None)
@@ -212,29 +138,10 @@ class _Publisher:
         return True
 
 
-def _warn(session: Session, video: VideoSource, recording: _Recording) -> None:
+def _warn(session: Session, video: VideoSource | PictureFolder, recording: Recording) -> None:
     """Says, and notes for ``run``, where a file did not hold what its header promised."""
-    said = []
-    if video.cut_short is not None:
-        said.append(f"it cannot be read beyond frame {recording.frames}: {video.cut_short}")
-    if video.undecodable:
-        said.append(f"{video.undecodable} damaged packets were passed over")
-    if video.promised > recording.frames and not session.stopped():
-        said.append(
-            f"its header promises {video.promised} frames, but {recording.frames} could be decoded"
-        )
-    if said:
+    said = video.complaints(recording.frames)
+    if said and not session.stopped():
         warning = f"'{session.settings.capture.source}': {'; '.join(said)}"
         session.log.warning(warning)
         streams.register_camera(session.client, session.settings.camera, warning=warning)
-
-
-def _end(session: Session, recording: _Recording, reason: str) -> None:
-    camera = session.settings.camera
-    last = recording.next_frame_id - 1
-    end = End(frame_id=last, frames=recording.frames, reason=reason)
-    streams.publish(
-        session.client, streams.frames_key(camera), streams.end_id(last), messages.end_fields(end)
-    )
-    streams.register_camera(session.client, camera, ended="1", frames=str(recording.frames))
-    session.log.info(f"{reason} after {recording.frames} frames")

@@ -1,0 +1,31 @@
+"""Pictures of any size, in one size."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+Image = npt.NDArray[np.uint8]
+
+
+def fit(image: Image, width: int, height: int) -> Image:
+    """Fits a picture into a size: its sides keep their ratio, black borders fill the rest.
+
+    Args:
+        image: HxWx3 uint8.
+        width, height: Of the picture that is returned, in pixels.
+
+    Returns:
+        The same array if it has that size already.
+    """
+    rows, columns = image.shape[:2]
+    if (columns, rows) == (width, height):
+        return image
+    scale = min(width / columns, height / rows)
+    size = (max(1, round(columns * scale)), max(1, round(rows * scale)))
+    way = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+    fitted = np.zeros((height, width, 3), np.uint8)
+    left, top = (width - size[0]) // 2, (height - size[1]) // 2
+    fitted[top : top + size[1], left : left + size[0]] = cv2.resize(image, size, interpolation=way)
+    return fitted

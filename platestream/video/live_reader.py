@@ -1,0 +1,195 @@
+"""A live source, read in a thread of its own that never waits for whoever takes its frames."""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from collections import deque
+from dataclasses import dataclass
+from fractions import Fraction
+
+from av.video.frame import VideoFrame
+
+from platestream.errors import SourceError
+from platestream.masking import mask
+from platestream.video.pacer import Pacer
+from platestream.video.source import Image, VideoSource, to_image
+from platestream.video.timestamps import Timestamps
+
+_GRACE_S = 1.0  # FFmpeg's own limit comes first, so that the thread lets go of the source itself
+_BEGINNING = 3  # times timeout_s: opening has several steps, and a key frame may be far
+_LETTING_GO_S = 1.0
+
+
+class StalledError(SourceError):
+    """A live source is connected and gives no frame."""
+
+
+@dataclass(frozen=True, slots=True)
+class LiveFrame:
+    """A decoded frame of a live source.
+
+    Attributes:
+        stamp_s: The source's own time stamp, seconds from anywhere; None where there is none.
+        arrived_ms: When it was decoded, ms since the epoch.
+        arrived_s: The same by the monotonic clock, in seconds.
+    """
+
+    decoded: VideoFrame
+    stamp_s: float | None
+    arrived_ms: int
+    arrived_s: float
+
+    def image(self) -> Image:
+        """HxWx3 uint8 BGR; made when it is asked for, as frames that are skipped need none."""
+        return to_image(self.decoded)
+
+
+class LiveReader:
+    """One connection to a live source: opened, read and decoded in a thread.
+
+    Frames wait in a short queue. Whoever takes them too slowly finds the newest only: when the
+    queue is full it is emptied, so that neither the queue nor the buffers of the network behind
+    it hold pictures of the past.
+
+    Attributes:
+        rate: Nominal frames per second, once a frame has come.
+    """
+
+    def __init__(
+        self, source: str, *, rtsp_transport: str, timeout_s: float, backlog_frames: int
+    ) -> None:
+        """Begins to open the source.
+
+        Args:
+            timeout_s: So long without a frame is a stall.
+            backlog_frames: How many frames may wait to be taken.
+        """
+        self.name = mask(source)
+        self.rate = Fraction(25)
+        self._source = source
+        self._transport = rtsp_transport
+        self._timeout_s = timeout_s
+        self._backlog = backlog_frames
+        self._changed = threading.Condition()
+        self._frames: deque[LiveFrame] = deque()
+        self._skipped = 0
+        self._failure: SourceError | None = None
+        self._over = False
+        self._video: VideoSource | None = None
+        self._alive_at = time.monotonic()  # when the last frame came
+        self._packets = 0  # how many had come by then; 0: no frame yet
+        self._closing = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="source", daemon=True)
+        self._thread.start()
+
+    @property
+    def ended(self) -> bool:
+        """Whether a source that has an end came to it, and all its frames were taken."""
+        with self._changed:
+            return self._over and self._failure is None and not self._frames
+
+    @property
+    def alive(self) -> bool:
+        """Whether its thread still runs."""
+        return self._thread.is_alive()
+
+    def take(self, wait_s: float) -> LiveFrame | None:
+        """The next frame; None if none came within ``wait_s`` or there are no more.
+
+        Raises:
+            StalledError: It is connected, and no frame came for ``timeout_s``.
+            SourceError: It could not be opened, or was lost.
+        """
+        with self._changed:
+            self._changed.wait_for(lambda: self._frames or self._over, wait_s)
+            if self._frames:
+                return self._frames.popleft()
+            if self._failure is not None:
+                raise self._failure
+            if not self._over:
+                self._check()
+            return None
+
+    def take_skipped(self) -> int:
+        """How many frames nobody took in time, since this was last asked."""
+        with self._changed:
+            skipped, self._skipped = self._skipped, 0
+            return skipped
+
+    def close(self, *, wait: bool = False) -> None:
+        """Lets go of the source; the thread ends as soon as FFmpeg returns to it.
+
+        Args:
+            wait: Gives it a moment to say goodbye: cameras count connections.
+        """
+        self._closing.set()
+        if wait:
+            self._thread.join(_LETTING_GO_S)
+
+    def _check(self) -> None:
+        silent_s = time.monotonic() - self._alive_at
+        limit_s = self._timeout_s * (1 if self._packets else _BEGINNING) + _GRACE_S
+        if silent_s <= limit_s:
+            return
+        if self._video is None:
+            raise StalledError(f"cannot open {self.name}: no answer within {silent_s:.0f} s")
+        raise StalledError(self._stalled(silent_s))
+
+    def _stalled(self, silent_s: float) -> str:
+        packets = (self._video.packets if self._video else 0) - self._packets
+        if packets > 1:
+            return (
+                f"{self.name} is connected, but none of the {packets} packets "
+                f"of the last {silent_s:.0f} s gave a picture"
+            )
+        return f"{self.name} is connected, but silent for {silent_s:.0f} s"
+
+    def _run(self) -> None:
+        failure: SourceError | None = None
+        try:
+            failure = self._read()
+        except SourceError as error:
+            failure = error
+        except Exception as error:  # whatever it is, a reader that is gone must be noticed
+            failure = SourceError(f"{self.name} cannot be read: {error!r}")
+        with self._changed:
+            self._failure = failure
+            self._over = True
+            self._changed.notify_all()
+
+    def _read(self) -> SourceError | None:
+        """Reads to the end; returns why it came before its time."""
+        with VideoSource(
+            self._source, rtsp_transport=self._transport, timeout_s=self._timeout_s
+        ) as video:
+            self.rate = video.rate
+            self._alive_at = time.monotonic()
+            self._video = video
+            # a file behind a URL comes as fast as the network is; a camera has its own pace
+            pacer = Pacer(self._closing.wait) if video.has_end else None
+            times = Timestamps(1 / float(video.rate))
+            for frame in video.decoded(self._closing.is_set):
+                stamp_s = video.stamp_s(frame)
+                if pacer is not None:
+                    self._alive_at = math.inf
+                    pacer.wait(times.place(stamp_s))
+                if self._closing.is_set():
+                    return None
+                self._put(LiveFrame(frame, stamp_s, time.time_ns() // 1_000_000, time.monotonic()))
+                self._packets = video.packets
+            if video.timed_out:
+                return StalledError(self._stalled(time.monotonic() - self._alive_at))
+            if video.cut_short is not None or not video.has_end:
+                return SourceError(f"{self.name} is lost: {video.cut_short or 'the stream ended'}")
+            return None
+
+    def _put(self, frame: LiveFrame) -> None:
+        with self._changed:
+            if len(self._frames) >= self._backlog:
+                self._skipped += len(self._frames)
+                self._frames.clear()
+            self._frames.append(frame)
+            self._alive_at = frame.arrived_s
+            self._changed.notify_all()

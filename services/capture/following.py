@@ -1,0 +1,185 @@
+"""A live source followed: opened again whenever it is lost, its newest frames published."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from platestream import streams
+from platestream.errors import SourceError
+from platestream.runtime import EXIT_FAILED, Session
+from platestream.video import (
+    LIVE_GAP_S,
+    Backoff,
+    LiveFrame,
+    LiveReader,
+    SourceFrame,
+    StalledError,
+    Timestamps,
+)
+from services.capture import recording as recordings
+from services.capture.one_size import OneSize
+from services.capture.recording import Recording, State
+
+Publish = Callable[[SourceFrame, int], bool]
+
+_POLL_S = 0.25
+_MOST_HANGING = 3
+
+
+class Following:
+    """A live source's recording and its connection; both outlive an outage of Redis."""
+
+    def __init__(self, session: Session) -> None:
+        settings = session.settings.capture
+        self._session = session
+        self._camera = session.settings.camera
+        self._reader: LiveReader | None = None
+        self._hanging: list[LiveReader] = []
+        self._backoff = Backoff(settings.reconnect_max_s)
+        self._recording: Recording | None = None
+        self._times = Timestamps(1 / 25, longest_gap_s=LIVE_GAP_S)
+        self._state: State | None = None
+        names = ("skipped_by_capture", "reconnects", "stalls", "timestamp_jumps")
+        self._counts = dict.fromkeys(names, 0)
+        self._connected_at = 0.0  # when this connection's first frame came; 0: none has
+        self._last_at = time.monotonic()  # when the last frame came
+        self._retry_at = 0.0
+        self._jumps = 0
+
+    def run(self, publisher: Callable[[Recording], Publish]) -> None:
+        """Publishes frames until the session is stopped or a source that has an end is through.
+
+        Raises:
+            SourceError: The source was away for longer than ``capture.patience_s``.
+        """
+        session = self._session
+        publish: Publish | None = None
+        one_size: OneSize | None = None
+        if self._recording is not None:  # Redis was away, and may have come back empty
+            self._go_on(self._recording)
+        if self._state is not None:
+            recordings.note_state(session, self._state)
+        while not session.stopped():
+            frame = self._next()
+            if frame is None:
+                if self._reader is not None and self._reader.ended:
+                    break
+                continue
+            recording = self._begun(frame)
+            if publish is None or one_size is None:
+                publish, one_size = publisher(recording), OneSize(session, recording)
+            pts_s = self._place(recording, frame)
+            try:
+                self._note("live")
+                publish(SourceFrame(one_size.fit(frame.image()), pts_s), frame.arrived_ms)
+            except streams.OUTAGE:
+                self._counts["skipped_by_capture"] += 1
+                raise
+        stopped = session.stopped()
+        if self._reader is not None:
+            self._reader.close(wait=True)
+        if self._recording is not None:
+            self._count()
+            recordings.end(session, self._recording, "stopped" if stopped else "end of stream")
+
+    def _next(self) -> LiveFrame | None:
+        """The next frame, if one comes soon; opens the source where it is not open."""
+        settings = self._session.settings.capture
+        if self._reader is None:
+            if self._session.wait(self._retry_at - time.monotonic()):
+                return None
+            self._reader = LiveReader(
+                settings.source,
+                rtsp_transport=settings.rtsp_transport,
+                timeout_s=settings.timeout_s,
+                backlog_frames=settings.live_backlog_frames,
+            )
+        try:
+            frame = self._reader.take(_POLL_S)
+        except SourceError as error:
+            self._lost(error)
+            return None
+        self._counts["skipped_by_capture"] += self._reader.take_skipped()
+        if frame is not None:
+            self._came(frame, self._reader)
+        self._count()
+        return frame
+
+    def _came(self, frame: LiveFrame, reader: LiveReader) -> None:
+        self._last_at = frame.arrived_s
+        if not self._connected_at:
+            self._connected_at = frame.arrived_s
+            self._times.restart()
+            self._times.step_s = 1 / float(reader.rate)
+            if self._state in ("lost", "stalled") and self._recording is not None:
+                self._counts["reconnects"] += 1
+                self._session.log.info(f"{reader.name} is back")
+
+    def _begun(self, frame: LiveFrame) -> Recording:
+        """The recording; it begins with the first frame, or goes on with what was unfinished."""
+        if self._recording is None:
+            assert self._reader is not None
+            session = self._session
+            self._recording = recordings.resume(session, "live")
+            if self._recording is None:
+                height, width = frame.decoded.height, frame.decoded.width
+                self._recording = recordings.begin(
+                    session, "live", width, height, self._reader.rate
+                )
+                self._recording.started_at_ms = frame.arrived_ms
+                recordings.register(session, self._recording)
+        return self._recording
+
+    def _go_on(self, recording: Recording) -> None:
+        # what was published last may have arrived although its answer did not
+        last = streams.last_frame_id(self._session.client, self._camera)
+        recording.next_frame_id = max(recording.next_frame_id, last + 1)
+        recordings.register(self._session, recording)
+
+    def _place(self, recording: Recording, frame: LiveFrame) -> float:
+        clock_s = (frame.arrived_ms - recording.started_at_ms) / 1000
+        pts_s = self._times.place(frame.stamp_s, clock_s)
+        if self._times.jumps > self._jumps:
+            self._jumps = self._times.jumps
+            self._counts["timestamp_jumps"] += 1
+            self._session.log.warning(
+                "the source's time stamps have jumped; the recording goes on by the clock"
+            )
+        return pts_s
+
+    def _lost(self, error: SourceError) -> None:
+        """Lets go of the connection and says when it is tried again."""
+        session, settings = self._session, self._session.settings.capture
+        assert self._reader is not None
+        now = time.monotonic()
+        self._counts["skipped_by_capture"] += self._reader.take_skipped()
+        self._reader.close()
+        self._hanging = [reader for reader in [*self._hanging, self._reader] if reader.alive]
+        self._reader = None
+        stalled = isinstance(error, StalledError) and bool(self._connected_at)
+        lasted_s = max(0.0, self._last_at - self._connected_at) if self._connected_at else 0.0
+        self._connected_at = 0.0
+        self._counts["stalls"] += stalled
+        away_s = now - self._last_at
+        if settings.patience_s is not None and away_s > settings.patience_s:
+            raise SourceError(f"{error}; gave up after {away_s:.0f} s") from error
+        if len(self._hanging) > _MOST_HANGING:  # each holds memory that only an exit gives back
+            session.log.error(f"{error}; it hangs in its decoder: starting again", fatal=True)
+            raise SystemExit(EXIT_FAILED)
+        pause_s = self._backoff.pause_s(lasted_s)
+        self._retry_at = now + pause_s
+        session.log.warning(f"{error}; trying again in {pause_s:.1f} s")
+        self._count()
+        self._note("stalled" if stalled else "lost")
+
+    def _note(self, state: State) -> None:
+        if state != self._state:
+            self._state = state
+            recordings.note_state(self._session, state)
+
+    def _count(self) -> None:
+        counts = {name: amount for name, amount in self._counts.items() if amount}
+        if counts:
+            self._session.count(self._camera, **counts)
+            self._counts = dict.fromkeys(self._counts, 0)

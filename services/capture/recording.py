@@ -1,0 +1,156 @@
+"""A recording as capture knows it: what is out, where it goes on, and what Redis holds of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Literal
+
+from platestream import messages, streams
+from platestream.clock import now_ms
+from platestream.masking import mask
+from platestream.messages import End, Mode
+from platestream.runtime import Session
+
+State = Literal["live", "lost", "stalled", "ended"]
+
+_LIVE_PAUSE_MS = 60_000  # a live recording is not gone on with over a longer gap
+
+
+@dataclass
+class Recording:
+    """What capture has published of a source, and where it goes on.
+
+    Attributes:
+        width, height: Of all its frames, in pixels: those of the first.
+        promised: How many frames the source says there are; 0 if it does not say.
+        started_at_ms: When its first frame was taken, ms since the epoch.
+    """
+
+    mode: Mode
+    first_frame_id: int
+    next_frame_id: int
+    started_at_ms: int
+    width: int
+    height: int
+    rate: Fraction
+    promised: int = 0
+
+    @property
+    def frames(self) -> int:
+        """How many frames are out."""
+        return self.next_frame_id - self.first_frame_id
+
+
+def begin(
+    session: Session, mode: Mode, width: int, height: int, rate: Fraction, promised: int = 0
+) -> Recording:
+    """Registers a new recording; one that another capture left unfinished is ended first."""
+    known = streams.read_hash(session.client, streams.camera_key(session.settings.camera))
+    last = streams.last_frame_id(session.client, session.settings.camera)
+    first = int(known.get("first_frame_id") or 0)
+    if known.get("ended") == "0" and 0 < first <= last:
+        _publish_end(session, last, last - first + 1, "capture was gone")
+    recording = Recording(mode, last + 1, last + 1, now_ms(), width, height, rate, promised)
+    register(session, recording)
+    session.log.info(
+        f"{mask(session.settings.capture.source)}: {width}x{height} "
+        f"at {float(rate):.2f} fps, {mode}"
+    )
+    return recording
+
+
+def resume(session: Session, mode: Mode) -> Recording | None:
+    """Takes up what another capture of the same source left unfinished; None if there is nothing.
+
+    A file is always gone on with; a live source if its last frame is less than a minute old.
+    """
+    settings = session.settings.capture
+    known = streams.read_hash(session.client, streams.camera_key(session.settings.camera))
+    if not _same(session, known) or known.get("ended") != "0" or known.get("mode") != mode:
+        return None
+    last = streams.last_frame_id(session.client, session.settings.camera)
+    age_ms = now_ms() - int(known.get("last_frame_ms") or 0)
+    if mode == "live" and age_ms > _LIVE_PAUSE_MS:
+        return None
+    try:
+        recording = Recording(
+            mode,
+            int(known["first_frame_id"]),
+            last + 1,
+            int(known["started_at_ms"]),
+            int(known["width"]),
+            int(known["height"]),
+            Fraction(known["rate"]),
+            int(known.get("promised_frames", "0")),
+        )
+    except (KeyError, ValueError, ZeroDivisionError):
+        return None
+    session.log.info(f"going on after frame {last} of {mask(settings.source)}")
+    return recording
+
+
+def finished(session: Session) -> bool:
+    """Whether a capture with this run's id has published this source to its end already."""
+    known = streams.read_hash(session.client, streams.camera_key(session.settings.camera))
+    return (
+        bool(session.settings.capture.run_id)
+        and _same(session, known)
+        and known.get("ended") == "1"
+    )
+
+
+def register(session: Session, recording: Recording) -> None:
+    """Notes what is known of the camera, for the other services and for people."""
+    settings = session.settings.capture
+    streams.register_camera(
+        session.client,
+        session.settings.camera,
+        source=mask(settings.source),
+        run_id=settings.run_id,
+        mode=recording.mode,
+        width=str(recording.width),
+        height=str(recording.height),
+        rate=f"{recording.rate.numerator}/{recording.rate.denominator}",
+        promised_frames=str(recording.promised),
+        first_frame_id=str(recording.first_frame_id),
+        started_at_ms=str(recording.started_at_ms),
+        ended="0",
+        warning="",
+    )
+
+
+def end(session: Session, recording: Recording, reason: str) -> None:
+    """Publishes the end of a recording."""
+    _publish_end(session, recording.next_frame_id - 1, recording.frames, reason)
+    streams.register_camera(
+        session.client, session.settings.camera, ended="1", frames=str(recording.frames)
+    )
+    note_state(session, "ended")
+    session.log.info(f"{reason} after {recording.frames} frames")
+
+
+def note_state(session: Session, state: State) -> None:
+    """Says how the camera is, and since when."""
+    streams.register_camera(
+        session.client, session.settings.camera, state=state, state_since_ms=str(now_ms())
+    )
+
+
+def _same(session: Session, known: dict[str, str]) -> bool:
+    settings = session.settings.capture
+    return (
+        known.get("source") == mask(settings.source)
+        and known.get("run_id", "") == settings.run_id
+        and bool(known.get("first_frame_id"))
+    )
+
+
+def _publish_end(session: Session, last: int, frames: int, reason: str) -> None:
+    end = End(frame_id=last, frames=frames, reason=reason)
+    streams.publish(
+        session.client,
+        streams.frames_key(session.settings.camera),
+        streams.end_id(last),
+        messages.end_fields(end),
+    )
