@@ -1,0 +1,169 @@
+"""Sources for tests: an RTSP server that can be stopped, a sender of MPEG-TS, files by hand."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from tests.conftest import numbered_picture
+
+SYSTEM_PYTHON = "/usr/bin/python3"
+_NEEDS = "import gi; gi.require_version('GstRtspServer', '1.0')"
+_CLOCK = Fraction(1, 90_000)
+
+
+def free_port(kind: socket.SocketKind = socket.SOCK_STREAM) -> int:
+    """A port that nobody listens on."""
+    with socket.socket(socket.AF_INET, kind) as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class RtspServer:
+    """GStreamer's RTSP server in a process of its own: stopped, stalled and started at will."""
+
+    def __init__(self) -> None:
+        self.port = free_port()
+        self.url = f"rtsp://127.0.0.1:{self.port}/camera"
+        self._process: subprocess.Popen[str] | None = None
+
+    def start(self, media: Path | str) -> None:
+        """Serves a file with H.264, or ``mjpeg``."""
+        script = Path(__file__).with_name("rtsp_server.py")
+        self._process = subprocess.Popen(
+            [SYSTEM_PYTHON, str(script), str(self.port), str(media)],
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert self._process.stdout is not None
+        assert self._process.stdout.readline() == "ready\n"
+
+    def stall(self) -> None:
+        """Stops the process: connections stay, nothing comes."""
+        self._signal(signal.SIGSTOP)
+
+    def go_on(self) -> None:
+        """Ends a stall."""
+        self._signal(signal.SIGCONT)
+
+    def stop(self) -> None:
+        """Kills the server, and with it all connections."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.communicate()
+            self._process = None
+
+    def _signal(self, number: int) -> None:
+        assert self._process is not None
+        os.kill(self._process.pid, number)
+
+
+@contextmanager
+def rtsp_server() -> Iterator[RtspServer]:
+    """A server that is not started yet; CI must have one."""
+    there = (
+        Path(SYSTEM_PYTHON).exists()
+        and not subprocess.run(
+            [SYSTEM_PYTHON, "-c", _NEEDS], capture_output=True, check=False
+        ).returncode
+    )
+    if not there:
+        if os.environ.get("CI"):
+            pytest.fail("CI needs GStreamer's RTSP server (gir1.2-gst-rtsp-server-1.0)")
+        pytest.skip("GStreamer's RTSP server (gir1.2-gst-rtsp-server-1.0) is not here")
+    server = RtspServer()
+    try:
+        yield server
+    finally:
+        server.stop()
+
+
+def write_video(
+    path: Path,
+    times_s: Sequence[float],
+    *,
+    codec: str = "libx264",
+    size: tuple[int, int] = (320, 180),
+    first_number: int = 0,
+    rate: int = 25,
+    extra: Callable[[int], int] = lambda number: 0,
+) -> Path:
+    """A video with a numbered picture at each time; the ending of ``path`` is its container.
+
+    Args:
+        extra: Added to the time stamp of a frame, in 90,000ths of a second, by its place.
+    """
+    with av.open(str(path), "w") as file:
+        for packet in packets(file, times_s, codec, size, first_number, rate):
+            number = round(packet.pts)
+            packet.pts = packet.dts = number + extra(number)
+            file.mux(packet)
+    return path
+
+
+def packets(
+    file: av.container.OutputContainer,
+    times_s: Sequence[float],
+    codec: str = "libx264",
+    size: tuple[int, int] = (320, 180),
+    first_number: int = 0,
+    rate: int = 25,
+) -> Iterator[av.Packet]:
+    """Encoded numbered pictures, to be muxed into ``file``."""
+    stream = file.add_stream(codec, rate=rate)
+    stream.width, stream.height = size
+    stream.pix_fmt = "yuvj420p" if codec == "mjpeg" else "yuv420p"
+    # MPEG-2 and MPEG-4 encoders take no clock as fine as MPEG-TS's own
+    clock = _CLOCK if codec == "libx264" else Fraction(1, rate)
+    stream.time_base = stream.codec_context.time_base = clock
+    stream.codec_context.gop_size = 12
+    stream.codec_context.max_b_frames = 0
+    if codec == "libx264":
+        stream.options = {"preset": "ultrafast", "tune": "zerolatency"}
+    for place, time_s in enumerate(times_s):
+        picture = numbered_picture(first_number + place, *size)
+        frame = av.VideoFrame.from_ndarray(picture, format="bgr24")
+        frame.pts, frame.time_base = round(time_s / _CLOCK), _CLOCK
+        yield from stream.encode(frame)
+    yield from stream.encode(None)
+
+
+@contextmanager
+def capture(
+    source: str, url: str, camera: str, *settings: str, cwd: Path
+) -> Iterator[subprocess.Popen[str]]:
+    """``platestream capture`` under way."""
+    command = [sys.executable, "-m", "services.capture", source, "--camera", camera]
+    command += ["--redis", url]
+    for setting in settings:
+        command += ["--set", setting]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=_environment(cwd))
+    try:
+        yield process
+    finally:
+        process.kill()
+        with contextlib.suppress(ValueError):
+            process.communicate()
+
+
+def _environment(cwd: Path) -> dict[str, str]:
+    root = str(Path(__file__).parents[1])
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("PLATESTREAM", "REDIS"))}
+    return {**kept, "PYTHONPATH": root, "PLATESTREAM_LOG__FORMAT": "json"}
+
+
+def grey(size: tuple[int, int], level: int = 90) -> np.ndarray:
+    """A plain picture."""
+    return np.full((size[1], size[0], 3), level, np.uint8)
