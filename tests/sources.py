@@ -14,7 +14,6 @@ from fractions import Fraction
 from pathlib import Path
 
 import av
-import numpy as np
 import pytest
 
 from tests.conftest import numbered_picture
@@ -149,7 +148,9 @@ def capture(
     command += ["--redis", url]
     for setting in settings:
         command += ["--set", setting]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=_environment(cwd))
+    process = subprocess.Popen(
+        command, stderr=subprocess.PIPE, text=True, env=_environment(), cwd=cwd
+    )
     try:
         yield process
     finally:
@@ -158,12 +159,7 @@ def capture(
             process.communicate()
 
 
-def _environment(cwd: Path) -> dict[str, str]:
+def _environment() -> dict[str, str]:
     root = str(Path(__file__).parents[1])
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("PLATESTREAM", "REDIS"))}
     return {**kept, "PYTHONPATH": root, "PLATESTREAM_LOG__FORMAT": "json"}
-
-
-def grey(size: tuple[int, int], level: int = 90) -> np.ndarray:
-    """A plain picture."""
-    return np.full((size[1], size[0], 3), level, np.uint8)
