@@ -34,6 +34,14 @@ class MessageError(PlatestreamError):
     """A stream entry is not one of ours, or breaks a limit."""
 
 
+class OverwrittenError(MessageError):
+    """A picture in shared memory has made room for a newer one, or is gone with its ring."""
+
+
+class SharedMemoryError(PlatestreamError):
+    """There is not enough shared memory, or it cannot be used."""
+
+
 class WeightsError(PlatestreamError):
     """Model weights are missing, damaged or not made by this project."""
 

@@ -29,6 +29,7 @@ MAX_PROBABILITIES = 2**17  # bytes; ``platestream.vision.probabilities`` packs i
 
 CAMERA_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 CameraName = Annotated[str, Field(pattern=CAMERA_NAME)]
+RING_NAME = CAMERA_NAME[:-1] + r"\.(frames|rendered)\.[0-9a-f]{16}\.[0-9a-f]{8}\.ring$"
 Unit = Annotated[float, Field(ge=0.0, le=1.0)]
 Coordinate = Annotated[float, Field(ge=-MAX_SIDE, le=2 * MAX_SIDE)]
 Point = tuple[Coordinate, Coordinate]
@@ -92,10 +93,18 @@ class Plate(_Message):
 
 
 class Pixels(_Message):
-    """A picture on its way: the codec's name and its bytes (see ``platestream.pixels``)."""
+    """A picture on its way (see ``platestream.pixels``).
 
-    codec: Literal["jpeg", "raw"]
-    data: bytes
+    Attributes:
+        data: With ``jpeg`` and ``raw``, the picture's bytes.
+        ring, slot, generation: With ``shm``, where it lies, and the slot's state when it did.
+    """
+
+    codec: Literal["shm", "jpeg", "raw"]
+    data: bytes = b""
+    ring: Annotated[str, Field(pattern=f"^$|{RING_NAME}")] = ""
+    slot: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    generation: Annotated[int, Field(ge=0, lt=2**63)] = 0
 
 
 class Frame(_Message):
@@ -246,7 +255,7 @@ def frame_fields(frame: Frame) -> dict[str, str | bytes]:
     }
     if frame.published_at_ms is not None:
         fields["published_at_ms"] = str(frame.published_at_ms)
-    body: dict[str, Any] = {"pixels": {"codec": frame.pixels.codec, "data": frame.pixels.data}}
+    body: dict[str, Any] = {"pixels": frame.pixels.model_dump(exclude_defaults=True)}
     if isinstance(frame, RenderedFrame):
         if frame.reading_frame_id is not None and frame.overlay_age_ms is not None:
             fields["reading_frame_id"] = str(frame.reading_frame_id)

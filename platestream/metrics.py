@@ -30,6 +30,7 @@ _FRAMES = (1, 2, 4, 8, 16, 32, 64)
 _WHY_SKIPPED = {
     "skipped_by": "newer",
     "trimmed_before": "trimmed",
+    "overwritten_before": "overwritten",
     "refused_by": "refused",
     "late_for": "late",
 }

@@ -28,6 +28,7 @@ from platestream.outputs import (
     check_output,
     readings_path,
 )
+from platestream.pixels import RunFolder
 from platestream.runtime import HEARTBEAT_LIFE_S
 from platestream.video import is_live, open_file
 
@@ -190,6 +191,7 @@ class Pipeline:
         Raises:
             ServiceError: A service gave up; what was written can be played.
             RedisError: Redis was away too long, or could not be started.
+            SharedMemoryError: ``streams.pixels`` is ``shm``, and there is no place for it.
         """
         if self.job.redis_url is not None:
             return self._run(self.job.redis_url, None, on_progress)
@@ -206,7 +208,24 @@ class Pipeline:
             _take_camera(client, camera)
         except redis.RedisError as error:
             raise RedisError(f"cannot reach Redis at {url}: {error}; is it running?") from error
-        children = self._children(url)
+        folder, why_not = RunFolder.wanted(settings.load({}, self.job.assignments).streams)
+        if why_not:
+            self._on_log("run", "warning", f"pictures travel as JPEG: {why_not}")
+        try:
+            return self._serve(client, url, folder, server, on_progress)
+        finally:
+            if folder is not None:
+                folder.remove()
+
+    def _serve(
+        self,
+        client: redis.Redis,
+        url: str,
+        folder: RunFolder | None,
+        server: EmbeddedRedis | None,
+        on_progress: Callable[[Progress], None],
+    ) -> Result:
+        children = self._children(url, folder)
         capture, writer = children[0], children[1]
         began = time.monotonic()
         try:
@@ -227,11 +246,13 @@ class Pipeline:
             for child in (capture, writer):
                 child.wait(10)
 
-    def _children(self, url: str) -> list[Child]:
+    def _children(self, url: str, folder: RunFolder | None) -> list[Child]:
         job = self.job
         common = ["--camera", job.camera, "--redis", url]
         for assignment in job.assignments:
             common += ["--set", assignment]
+        if folder is not None:
+            common += ["--set", "streams.pixels=shm", "--set", f"streams.shm_dir={folder.path}"]
         wait_for = "visualize,ocr" if job.replicas else "visualize"
         run_id = uuid.uuid4().hex
         own = {

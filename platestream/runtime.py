@@ -52,6 +52,8 @@ class Session:
     client: redis.Redis
     stopping: threading.Event = field(default_factory=threading.Event)
     log: Any = field(default_factory=structlog.get_logger)
+    _owed: dict[str, dict[str, int]] = field(default_factory=dict)
+    _refused_at: float = -_REMIND_S
     metrics: Metrics = field(init=False)
     health: Health = field(init=False)
 
@@ -134,9 +136,54 @@ class Session:
         return False
 
     def count(self, camera: str, **counters: int) -> None:
-        """Adds to a camera's counters, in Redis and for Prometheus; zeros are left out."""
+        """Adds to a camera's counters, in Redis and for Prometheus; zeros are left out.
+
+        A Redis that is full refuses that too: then it is added the next time.
+        """
         self.metrics.count(camera, **counters)
-        streams.count(self.client, camera, **counters)
+        owed = self._owed.setdefault(camera, {})
+        for name, amount in counters.items():
+            if amount:
+                owed[name] = owed.get(name, 0) + amount
+        if not owed:
+            return
+        try:
+            streams.count(self.client, camera, **owed)
+        except redis.OutOfMemoryError:
+            return
+        owed.clear()
+
+    def publish(self, camera: str, send: Callable[[], object], *, waits: bool) -> bool:
+        """Publishes; a Redis that is full (its ``maxmemory``) is said once a minute.
+
+        Args:
+            send: Does it; may be called again.
+            waits: Whether to try again until there is room. Otherwise what was to be published
+                is left out, and counted as ``refused_by_redis``.
+
+        Returns:
+            False if it was left out, or the service asked to stop before there was room.
+        """
+        pause = _BACKOFF_S[0]
+        while True:
+            try:
+                send()
+                return True
+            except redis.OutOfMemoryError:
+                now = time.monotonic()
+                if now - self._refused_at >= _REMIND_S:
+                    self._refused_at = now
+                    self.log.warning(
+                        f"Redis at {mask(self.settings.redis.url)} is full (maxmemory); "
+                        f"{'waiting for room' if waits else 'frames are left out'}. "
+                        "Give it more memory, or its streams smaller budgets"
+                    )
+            if not waits:
+                self.count(camera, refused_by_redis=1)
+                return False
+            if self.wait(pause):
+                return False
+            pause = min(2 * pause, _BACKOFF_S[1])
 
     def replica_name(self) -> str:
         """This process's name in a consumer group: host and process."""
@@ -192,6 +239,10 @@ def _live(session: Session, body: Callable[[Session], None]) -> None:
         except streams.OUTAGE as error:
             if not session.wait_for_redis(error):
                 return
+        except redis.OutOfMemoryError:
+            url = mask(session.settings.redis.url)
+            session.log.warning(f"Redis at {url} is full (maxmemory); trying again")
+            session.wait(_BACKOFF_S[1])
         except redis.ResponseError as error:
             if "NOGROUP" not in str(error):  # Redis came back empty: body makes it anew
                 raise RedisError(f"Redis at {session.settings.redis.url}: {error}") from error

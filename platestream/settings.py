@@ -52,9 +52,18 @@ class RedisSettings(_Section):
 class StreamSettings(_Section):
     """What may lie in Redis, and how pixels travel."""
 
-    pixels: Literal["jpeg", "raw"] = Field("jpeg", description="how pixels travel")
+    pixels: Literal["auto", "shm", "jpeg", "raw"] = Field(
+        "auto",
+        description="how pixels travel; auto: shm for the services of `run` if there is room, "
+        "jpeg for others, which may be on other hosts",
+    )
+    shm_dir: Path | None = Field(
+        None, description="shm: the folder of rings, in memory; none: /dev/shm/platestream"
+    )
     jpeg_quality: int = Field(92, ge=1, le=100)
-    budget_mib: int = Field(128, ge=4, description="most that one stream of frames may hold")
+    budget_mib: int = Field(
+        128, ge=4, description="most that the pictures of one stream of frames may take"
+    )
     window_frames: int = Field(
         8, ge=2, description="file mode: frames a producer may be ahead of its slowest group"
     )

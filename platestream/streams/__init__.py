@@ -16,13 +16,19 @@ from platestream.streams.backlog import (
     backlog,
     last_overlay_age_ms,
 )
+from platestream.streams.budget import (
+    ByteBudget,
+    held_bytes,
+)
 from platestream.streams.cameras import (
     count,
     forget_camera,
+    known_ring_token,
     last_frame_id,
     read_hash,
     register_camera,
     registered_cameras,
+    ring_token,
 )
 from platestream.streams.connection import (
     OUTAGE,
@@ -48,6 +54,7 @@ from platestream.streams.group import (
     ensure_group,
     first_unfinished,
     group_facts,
+    lowest_unfinished,
     oldest_id,
 )
 from platestream.streams.keys import (
@@ -78,8 +85,9 @@ from platestream.streams.pool import (
     PoolDelivery,
 )
 from platestream.streams.publishing import (
-    note_captured,
+    last_published,
     publish,
+    publish_captured,
     publish_readings,
 )
 from platestream.streams.replicas import (
@@ -107,6 +115,7 @@ __all__ = [
     "TRACK",
     "VISUALIZE",
     "WRITER",
+    "ByteBudget",
     "DeadFrame",
     "Delivery",
     "Follower",
@@ -136,15 +145,19 @@ __all__ = [
     "frame_id_of",
     "frames_key",
     "group_facts",
+    "held_bytes",
     "is_through",
+    "known_ring_token",
     "last_frame_id",
     "last_overlay_age_ms",
     "last_passage_id",
+    "last_published",
     "list_dead",
-    "note_captured",
+    "lowest_unfinished",
     "oldest_id",
     "passages_key",
     "publish",
+    "publish_captured",
     "publish_dead",
     "publish_readings",
     "publish_tracks",
@@ -159,6 +172,7 @@ __all__ = [
     "retire_camera",
     "retry_dead",
     "retry_key",
+    "ring_token",
     "tracker_key",
     "tracks_key",
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import secrets
 from typing import Any, cast
 
 import redis
@@ -16,6 +17,8 @@ from platestream.streams.keys import (
     frame_id_of,
     frames_key,
 )
+
+_RING_TOKEN = "ring_token"
 
 
 def register_camera(client: redis.Redis, camera: str, **facts: str) -> None:
@@ -51,11 +54,26 @@ def forget_camera(client: redis.Redis, camera: str) -> None:
 
 def count(client: redis.Redis, camera: str, **counters: int) -> None:
     """Adds to a camera's counters; zeros are left out."""
-    pipeline = client.pipeline(transaction=False)
+    pipeline = client.pipeline(transaction=True)  # all or none, also where memory is short
     for name, amount in counters.items():
         if amount:
             pipeline.hincrby(counts_key(camera), name, amount)
     pipeline.execute()
+
+
+def ring_token(client: redis.Redis, camera: str) -> str:
+    """What a camera's rings of pictures are known by; made when it is first asked for.
+
+    It is gone with the camera's entries: rings with another token are wanted by nobody.
+    """
+    client.hsetnx(camera_key(camera), _RING_TOKEN, secrets.token_hex(8))
+    return known_ring_token(client, camera) or ""
+
+
+def known_ring_token(client: redis.Redis, camera: str) -> str | None:
+    """The same, if it has been made."""
+    value = cast("bytes | None", client.hget(camera_key(camera), _RING_TOKEN))
+    return value.decode("ascii", "replace") if value else None
 
 
 def read_hash(client: redis.Redis, key: str) -> dict[str, str]:

@@ -13,6 +13,7 @@ from typing import Any, cast
 
 import redis
 
+from platestream.streams.budget import trim_to_bytes
 from platestream.streams.group import Delivery, ensure_group
 from platestream.streams.keys import OCR, counts_key, dead_key, frames_key, retry_key
 from platestream.streams.publishing import finish
@@ -85,7 +86,9 @@ def publish_dead(
     size = sum(len(value) for value in kept.values())
     most = min(DEAD_KEPT, max(DEAD_LEAST, DEAD_BUDGET // max(1, size)))
     keys = (source or frames_key(camera), dead_key(camera), counts_key(camera))
-    return finish(client, keys, "dead", most, [(delivery.id, kept)]) == 1
+    buried = finish(client, keys, "dead", most, [(delivery.id, kept)]) == 1
+    trim_to_bytes(client, dead_key(camera), DEAD_BUDGET)
+    return buried
 
 
 def list_dead(client: redis.Redis, camera: str) -> Iterator[DeadFrame]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -167,15 +168,29 @@ class GroupConsumer:
 
 def first_unfinished(client: redis.Redis, key: str, group: str) -> int:
     """The lowest frame id that a group has not acknowledged, whether or not it has come yet."""
-    facts = group_facts(client, key).get(group)
-    if facts is None:  # the server lost it (a restart without persistence): make it anew
-        ensure_group(client, key, group)
-        return 0
-    if facts["pending"]:
-        summary = cast("Any", client.xpending(key, group))
-        if summary["min"] is not None:
-            return frame_id_of(summary["min"])
-    return frame_id_of(facts["last-delivered-id"]) + 1
+    return lowest_unfinished(client, key, [group])
+
+
+def lowest_unfinished(client: redis.Redis, key: str, groups: Sequence[str]) -> int:
+    """The lowest frame id that some group has not acknowledged, in one round trip."""
+    pipeline = client.pipeline(transaction=False)
+    pipeline.xinfo_groups(key)
+    for group in groups:
+        pipeline.xpending(key, group)
+    rows, *summaries = pipeline.execute(raise_on_error=False)
+    known = {} if isinstance(rows, Exception) else _by_name(rows)
+    lowest = []
+    for group, summary in zip(groups, summaries, strict=True):
+        if group not in known or isinstance(summary, Exception):
+            # the server lost it (a restart without persistence): make it anew
+            ensure_group(client, key, group)
+            lowest.append(0)
+        elif summary["pending"] and summary["min"] is not None:
+            lowest.append(frame_id_of(summary["min"]))
+        else:
+            # of before XPENDING: what was read and acknowledged since counts next time
+            lowest.append(frame_id_of(known[group]["last-delivered-id"]) + 1)
+    return min(lowest)
 
 
 def group_facts(client: redis.Redis, key: str) -> dict[str, dict[str, Any]]:
@@ -184,6 +199,10 @@ def group_facts(client: redis.Redis, key: str) -> dict[str, dict[str, Any]]:
         rows = client.xinfo_groups(key)
     except redis.ResponseError:
         return {}
+    return _by_name(rows)
+
+
+def _by_name(rows: Any) -> dict[str, dict[str, Any]]:
     return {cast("bytes", row["name"]).decode(): row for row in rows}
 
 

@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import redis
 
-from platestream.streams.keys import OCR, camera_key, counts_key, frames_key, readings_key
+from platestream.streams.keys import (
+    OCR,
+    camera_key,
+    counts_key,
+    entry_id,
+    frame_id_of,
+    frames_key,
+    readings_key,
+)
 
 READINGS_KEPT = 20_000  # at most; fewer where they are large
 READINGS_BUDGET = 64 * 2**20  # bytes
 READINGS_LEAST = 512  # whatever their size: what is under way must not be lost
+
+_REPEATED = "equal or smaller"  # of Redis's words for an id that is not above the last
 
 _FINISH = """
 local first, finished = 4, 0
@@ -38,42 +48,84 @@ def publish(
     stream_id: str,
     fields: Mapping[Any, Any],
     *,
-    max_entries: int | None = None,
+    oldest_kept: str | None = None,
 ) -> bool:
     """Adds an entry to ``frames`` or ``rendered`` under an id of the producer's.
 
     Args:
-        max_entries: Trims the stream to so many entries (live mode's byte budget, in entries).
+        oldest_kept: Entries before this id go (live mode's byte budget: ``ByteBudget``).
 
     Returns:
         False if the stream has this id or a later one already: it was published before.
     """
     try:
-        client.xadd(
-            key,
-            dict(fields),
-            id=stream_id,
-            maxlen=max_entries,
-            approximate=False,
-        )
+        client.xadd(key, dict(fields), id=stream_id, minid=oldest_kept, approximate=False)
     except redis.ResponseError as error:
-        if "equal or smaller" in str(error):
+        if _REPEATED in str(error):
             return False
         raise
     return True
 
 
-def note_captured(client: redis.Redis, camera: str, frame_id: int, captured_at_ms: int = 0) -> bool:
-    """Says that a frame is out: the camera's last one, and one more in its counter.
+class Captured(NamedTuple):
+    """What became of a frame that was published.
 
-    Returns:
-        False if Redis knew of no frame before: it is the first, or Redis came back empty.
+    Attributes:
+        new: False if it had been published before; it is then not counted again.
+        known: False if Redis knew of no frame before: it is the first, or Redis came back empty.
+    """
+
+    new: bool
+    known: bool
+
+
+def publish_captured(
+    client: redis.Redis,
+    camera: str,
+    frame_id: int,
+    fields: Mapping[Any, Any],
+    *,
+    captured_at_ms: int = 0,
+    oldest_kept: str | None = None,
+) -> Captured:
+    """Adds a frame to ``frames``, and says that it is out: all in one transaction.
+
+    It is then the camera's last one, and one more in its counter.
+
+    Args:
+        oldest_kept: As for ``publish``.
     """
     last = {"last_frame_id": str(frame_id), "last_frame_ms": str(captured_at_ms)}
-    pipeline = client.pipeline(transaction=False)
+    pipeline = client.pipeline(transaction=True)
+    pipeline.xadd(
+        frames_key(camera),
+        dict(fields),
+        id=entry_id(frame_id),
+        minid=oldest_kept,
+        approximate=False,
+    )
     pipeline.hset(camera_key(camera), mapping=dict[Any, Any](last))
     pipeline.hincrby(counts_key(camera), "frames_in", 1)
-    return int(pipeline.execute()[0]) < len(last)
+    added, *others = pipeline.execute(raise_on_error=False)
+    for reply in others:
+        if isinstance(reply, Exception):
+            raise reply
+    known = int(others[0]) < len(last)
+    if not isinstance(added, Exception):
+        return Captured(True, known)
+    if _REPEATED not in str(added):
+        raise added
+    client.hincrby(counts_key(camera), "frames_in", -1)
+    return Captured(False, known)
+
+
+def last_published(client: redis.Redis, key: str) -> int:
+    """The last frame id that a stream has had, trimmed since or not; 0 if none."""
+    try:
+        facts = cast("Any", client.xinfo_stream(key))
+    except redis.ResponseError:  # there is no such stream
+        return 0
+    return frame_id_of(facts["last-generated-id"])
 
 
 def publish_readings(

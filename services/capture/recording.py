@@ -122,7 +122,8 @@ def register(session: Session, recording: Recording) -> None:
 
 def end(session: Session, recording: Recording, reason: str) -> None:
     """Publishes the end of a recording."""
-    _publish_end(session, recording.next_frame_id - 1, recording.frames, reason)
+    if not _publish_end(session, recording.next_frame_id - 1, recording.frames, reason):
+        return  # stopped while Redis was full: the next capture goes on, or ends it
     streams.register_camera(
         session.client, session.settings.camera, ended="1", frames=str(recording.frames)
     )
@@ -146,11 +147,13 @@ def _same(session: Session, known: dict[str, str]) -> bool:
     )
 
 
-def _publish_end(session: Session, last: int, frames: int, reason: str) -> None:
+def _publish_end(session: Session, last: int, frames: int, reason: str) -> bool:
     end = End(frame_id=last, frames=frames, reason=reason)
-    streams.publish(
-        session.client,
-        streams.frames_key(session.settings.camera),
-        streams.end_id(last),
-        messages.end_fields(end),
+    key = streams.frames_key(session.settings.camera)
+    return session.publish(
+        session.settings.camera,
+        lambda: streams.publish(
+            session.client, key, streams.end_id(last), messages.end_fields(end)
+        ),
+        waits=True,
     )

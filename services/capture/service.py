@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from platestream import messages, pixels, streams
+import contextlib
+
+from platestream import messages, streams
 from platestream.clock import now_ms
 from platestream.errors import SettingsError
 from platestream.masking import mask
 from platestream.messages import Frame, Mode
+from platestream.producer import Producer
 from platestream.runtime import Session
 from platestream.video import (
     Pacer,
@@ -17,7 +20,7 @@ from platestream.video import (
     open_file,
 )
 from services.capture import recording as recordings
-from services.capture.following import Following
+from services.capture.following import Following, Publish
 from services.capture.one_size import OneSize
 from services.capture.recording import Recording
 
@@ -47,7 +50,13 @@ class Capture:
             raise SettingsError(f"{mask(source)} delivers at its own pace; it cannot be --file")
         if self._following is None:
             self._following = Following(session)
-        self._following.run(lambda recording: _Publisher(session, recording).publish)
+        with contextlib.ExitStack() as opened:
+
+            def publisher(recording: Recording) -> Publish:
+                made = contextlib.closing(_Publisher(session, recording))
+                return opened.enter_context(made).publish
+
+            self._following.run(publisher)
 
 
 def _play(session: Session, mode: Mode) -> None:
@@ -61,19 +70,19 @@ def _play(session: Session, mode: Mode) -> None:
         )
         recordings.note_state(session, "live")
         one_size = OneSize(session, recording)
-        publisher = _Publisher(session, recording)
         pacer = Pacer(session.wait)
-        for frame in video.frames(skip=recording.frames):
-            if mode == "live":
-                pacer.wait(frame.pts_s)
-                captured_at_ms = now_ms()
-            else:
-                captured_at_ms = recording.started_at_ms + round(1000 * frame.pts_s)
-            image = one_size.fit(frame.image)
-            if session.stopped() or not publisher.publish(
-                SourceFrame(image, frame.pts_s), captured_at_ms
-            ):
-                break
+        with contextlib.closing(_Publisher(session, recording)) as publisher:
+            for frame in video.frames(skip=recording.frames):
+                if mode == "live":
+                    pacer.wait(frame.pts_s)
+                    captured_at_ms = now_ms()
+                else:
+                    captured_at_ms = recording.started_at_ms + round(1000 * frame.pts_s)
+                image = one_size.fit(frame.image)
+                if session.stopped() or not publisher.publish(
+                    SourceFrame(image, frame.pts_s), captured_at_ms
+                ):
+                    break
         _warn(session, video, recording)
         reason = "stopped" if session.stopped() else "end of file"
         recordings.end(session, recording, reason)
@@ -88,26 +97,24 @@ class _Publisher:
         self._mode = recording.mode
         self._rate = f"{recording.rate.numerator}/{recording.rate.denominator}"
         self._key = streams.frames_key(session.settings.camera)
-        self._window: streams.Window | None = None
+        groups = [name for name in session.settings.capture.wait_for.split(",") if name]
+        self._waits = recording.mode == "file" and bool(groups)
         for group in (streams.VISUALIZE, streams.OCR):
             streams.ensure_group(session.client, self._key, group)
+        self._producer = Producer(session, "frames", groups)
+        self._producer.prepare(recording.width, recording.height, waits=self._waits)
 
     def publish(self, frame: SourceFrame, captured_at_ms: int) -> bool:
-        """Publishes a frame; returns False if it was not, because the session is stopped."""
+        """Publishes a frame; returns False if it was not, because the session is stopped.
+
+        A live frame that a full Redis refuses is left out; the next one has its id.
+        """
         settings, client = self._session.settings, self._session.client
         took = self._session.metrics.took(settings.camera)
-        packed = pixels.pack(frame.image, settings.streams.pixels, settings.streams.jpeg_quality)
-        affordable = max(2, settings.streams.budget_mib * 2**20 // max(1, len(packed.data)))
         frame_id = self._recording.next_frame_id
-        if self._mode == "file":
-            if self._window is None:
-                groups = [name for name in settings.capture.wait_for.split(",") if name]
-                frames = min(settings.streams.window_frames, affordable)
-                self._window = streams.Window(
-                    client, self._key, groups, frames, self._recording.first_frame_id
-                )
-            if not self._window.wait_for_room(frame_id, self._session.stopped):
-                return False
+        packed = self._producer.pack(frame_id, frame.image, waits=self._waits)
+        if packed is None:
+            return False
         height, width = frame.image.shape[:2]
         message = Frame(
             frame_id=frame_id,
@@ -120,14 +127,24 @@ class _Publisher:
             mode=self._mode,
             pixels=packed,
         )
-        streams.publish(
-            client,
-            self._key,
-            streams.entry_id(frame_id),
-            messages.frame_fields(message),
-            max_entries=affordable if self._mode == "live" else None,
-        )
-        known = streams.note_captured(client, settings.camera, frame_id, captured_at_ms)
+        fields = messages.frame_fields(message)
+        known = True
+
+        def send(oldest_kept: str | None) -> None:
+            nonlocal known
+            known = streams.publish_captured(
+                client,
+                settings.camera,
+                frame_id,
+                fields,
+                captured_at_ms=captured_at_ms,
+                oldest_kept=oldest_kept,
+            ).known
+
+        if not self._producer.publish(
+            frame_id, packed, send, waits=self._waits, drops=self._mode == "live"
+        ):
+            return self._mode == "live"
         if not known and self._recording.frames:  # Redis came back empty before anybody saw it
             recordings.register(self._session, self._recording)
             recordings.note_state(self._session, "live")
@@ -136,6 +153,10 @@ class _Publisher:
         self._session.delivered(settings.capture.timeout_s if self._mode == "live" else None)
         self._recording.next_frame_id += 1
         return True
+
+    def close(self) -> None:
+        """Lets go of the pictures; those under way stay for who is to read them."""
+        self._producer.close()
 
 
 def _warn(session: Session, video: VideoSource | PictureFolder, recording: Recording) -> None:

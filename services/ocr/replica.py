@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from platestream import messages, pixels, streams
-from platestream.errors import MessageError
+from platestream.errors import MessageError, OverwrittenError
 from platestream.messages import End, Frame, Plate, Reading
 from platestream.pixels import Image
 from platestream.plate_messages import to_message
@@ -43,6 +43,7 @@ class Replica:
     def __init__(self, session: Session, reader: Reader, name: str) -> None:
         self._session = session
         self._reader = reader
+        self._receiver = pixels.Receiver(session.settings.streams)
         self._name = name
 
     def handle(self, deliveries: Sequence[PoolDelivery]) -> None:
@@ -93,7 +94,11 @@ class Replica:
             if isinstance(frame, End):
                 client.xack(delivery.key, streams.OCR, delivery.id)
                 return None
-            image = pixels.unpack(frame.pixels, frame.width, frame.height)
+            image = self._receiver.unpack(frame.pixels, frame.width, frame.height)
+        except OverwrittenError:
+            self._session.count(camera, overwritten_before_ocr=1)
+            client.xack(delivery.key, streams.OCR, delivery.id)
+            return None
         except MessageError as error:
             self._bury(delivery, str(error))
             return None
@@ -161,9 +166,7 @@ class Replica:
             frame = messages.parse_frame(delivery.fields or {})
             if isinstance(frame, End) or frame.pixels.codec == "jpeg":
                 return None
-            image = pixels.unpack(frame.pixels, frame.width, frame.height)
+            quality = self._session.settings.streams.jpeg_quality
+            return messages.frame_fields(self._receiver.detach(frame, quality))
         except Exception:  # as in _prepare
             return None
-        quality = self._session.settings.streams.jpeg_quality
-        packed = pixels.pack(image, "jpeg", quality)
-        return messages.frame_fields(frame.model_copy(update={"pixels": packed}))

@@ -199,7 +199,13 @@ class _Service:
         remembered, forgotten = self._memory.changes(self._tracker, self._position)
         done_ids = [one.stream_id for one in ordered] + self._useless
         step = TrackerStep(tracks, passages, remembered, forgotten, done_ids, self._counters)
-        streams.publish_tracks(self._client, self._camera, step)
+        done = self._session.publish(
+            self._camera,
+            lambda: streams.publish_tracks(self._client, self._camera, step),
+            waits=True,
+        )
+        if not done:
+            return  # stopped while Redis was full: it is all still to be done
         self._session.metrics.count(self._camera, **self._counters)
         self._memory.wrote(remembered, forgotten)
         self._useless, self._counters = [], {}

@@ -6,10 +6,13 @@ own, and then it waits until that has come or never will.
 
 from __future__ import annotations
 
+import contextlib
+
 from platestream import messages, overlay, pixels, streams
 from platestream.clock import now_ms
-from platestream.errors import MessageError, SettingsError
+from platestream.errors import MessageError, OverwrittenError, SettingsError
 from platestream.messages import End, Frame, RenderedFrame
+from platestream.producer import Producer
 from platestream.runtime import Session
 from platestream.streams import Delivery, GroupConsumer
 from services.visualize.arrivals import Arrivals
@@ -29,17 +32,17 @@ def run(session: Session) -> None:
         session.client, streams.frames_key(camera), streams.VISUALIZE, streams.VISUALIZE
     )
     consumer.join()
-    renderer = _Renderer(session)
-    # what was handed to a visualize that died comes first
-    _handle_all(session, consumer, renderer, consumer.own_pending(10_000))
-    while not session.stopped():
-        deliveries = consumer.read(_BATCH, _BLOCK_MS)
-        _handle_all(session, consumer, renderer, deliveries)
-        if len(deliveries) == _BATCH and renderer.live:
-            skipped = consumer.skip_to_newest(
-                camera, session.settings.visualize.live_backlog_frames
-            )
-            session.count(camera, skipped_by_visualize=skipped)
+    with contextlib.closing(_Renderer(session)) as renderer:
+        # what was handed to a visualize that died comes first
+        _handle_all(session, consumer, renderer, consumer.own_pending(10_000))
+        while not session.stopped():
+            deliveries = consumer.read(_BATCH, _BLOCK_MS)
+            _handle_all(session, consumer, renderer, deliveries)
+            if len(deliveries) == _BATCH and renderer.live:
+                skipped = consumer.skip_to_newest(
+                    camera, session.settings.visualize.live_backlog_frames
+                )
+                session.count(camera, skipped_by_visualize=skipped)
 
 
 def _handle_all(
@@ -63,9 +66,13 @@ def _handle(
         try:
             message = messages.parse_frame(delivery.fields)
             if isinstance(message, End):
-                renderer.pass_on(delivery.id, message)
+                if not renderer.pass_on(delivery.id, message):
+                    return False
             elif not renderer.render(delivery.id, message):
                 return False
+        except OverwrittenError as error:
+            session.log.debug(f"entry {delivery.id} of {consumer.key}: {error}")
+            session.count(camera, overwritten_before_visualize=1)
         except MessageError as error:
             session.log.error(f"entry {delivery.id} of {consumer.key}: {error}")
             session.count(camera, refused_by_visualize=1)
@@ -82,9 +89,11 @@ class _Renderer:
         self._key = streams.rendered_key(self._camera)
         self._arrivals = Arrivals(session)
         self._exact = session.settings.visualize.sync == "exact"
-        self._window: streams.Window | None = None
         self.live = False
         streams.ensure_group(session.client, self._key, streams.WRITER)
+        self._receiver = pixels.Receiver(session.settings.streams)
+        # the writer is done with a frame only when it holds the next
+        self._producer = Producer(session, "rendered", [streams.WRITER], least_frames=2)
 
     def render(self, stream_id: str, frame: Frame) -> bool:
         """Draws a reading and publishes; False if stopped while waiting for it, or for room.
@@ -100,7 +109,11 @@ class _Renderer:
                 f"visualize.sync is exact, but camera '{self._camera}' is live, and live frames "
                 "wait for nothing: set it to latest"
             )
-        image = pixels.unpack(frame.pixels, frame.width, frame.height)
+        waits = not self.live and self._session.settings.visualize.wait_for_writer
+        image = self._producer.canvas(frame.frame_id, frame.width, frame.height, waits=waits)
+        if image is None:
+            return False
+        self._receiver.unpack(frame.pixels, frame.width, frame.height, into=image)
         if self._exact:
             if not self._arrivals.wait_for(frame.frame_id):
                 return False
@@ -111,21 +124,9 @@ class _Renderer:
         if shown is not None:
             opacity = overlay.opacity(shown[1], self._session.settings.visualize.stale_after_ms)
             overlay.draw(image, shown[0].plates, shown[1], opacity)
-        settings = self._session.settings.streams
-        packed = pixels.pack(image, settings.pixels, settings.jpeg_quality)
-        affordable = max(2, settings.budget_mib * 2**20 // max(1, len(packed.data)))
-        if not self.live and self._session.settings.visualize.wait_for_writer:
-            if self._window is None:
-                self._window = streams.Window(
-                    self._session.client,
-                    self._key,
-                    [streams.WRITER],
-                    # the writer is done with a frame only when it holds the next
-                    max(2, min(settings.window_frames, affordable)),
-                    frame.frame_id,
-                )
-            if not self._window.wait_for_room(frame.frame_id, self._session.stopped):
-                return False
+        packed = self._producer.pack(frame.frame_id, image, waits=waits)
+        if packed is None:
+            return False
         rendered = RenderedFrame(
             **frame.model_dump(exclude={"pixels"}),
             pixels=packed,
@@ -134,17 +135,30 @@ class _Renderer:
             rendered_at_ms=now_ms(),
             plates=shown[0].plates if shown else (),
         )
-        streams.publish(
-            self._session.client,
-            self._key,
-            stream_id,
-            messages.frame_fields(rendered),
-            max_entries=affordable if self.live else None,
+        fields = messages.frame_fields(rendered)
+        published = self._producer.publish(
+            frame.frame_id,
+            packed,
+            lambda oldest: streams.publish(
+                self._session.client, self._key, stream_id, fields, oldest_kept=oldest
+            ),
+            waits=waits,
+            drops=self.live,
         )
-        self._session.metrics.overlaid(self._camera, rendered)
-        self._session.metrics.done(self._camera, took)
-        return True
+        if published:
+            self._session.metrics.overlaid(self._camera, rendered)
+            self._session.metrics.done(self._camera, took)
+        return published or self.live
 
-    def pass_on(self, stream_id: str, end: End) -> None:
-        """Hands the end of the recording on."""
-        streams.publish(self._session.client, self._key, stream_id, messages.end_fields(end))
+    def close(self) -> None:
+        """Lets go of the pictures; those under way stay for the writer."""
+        self._producer.close()
+
+    def pass_on(self, stream_id: str, end: End) -> bool:
+        """Hands the end of the recording on; False if stopped while Redis was full."""
+        fields = messages.end_fields(end)
+        return self._session.publish(
+            self._camera,
+            lambda: streams.publish(self._session.client, self._key, stream_id, fields),
+            waits=True,
+        )

@@ -39,6 +39,7 @@ class Recording:
         resume: bool = False,
     ) -> None:
         self._session = session
+        self._receiver = pixels.Receiver(session.settings.streams)
         self._codec = codec
         self._started = started
         self._frames_before = frames_before
@@ -127,9 +128,9 @@ class Recording:
 
         Raises:
             OutputError: The encoder failed.
-            MessageError: The frame's picture is damaged.
+            MessageError: The frame's picture is damaged, or overwritten.
         """
-        image = pixels.unpack(frame.pixels, frame.width, frame.height)
+        image = self._receiver.unpack(frame.pixels, frame.width, frame.height)
         self.segment.add(image, frame)
 
     def _advance(self, frame: RenderedFrame, frames: int) -> None:

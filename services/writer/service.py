@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from platestream import messages, streams
 from platestream.append_file import DiskError, LostFileError
-from platestream.errors import MessageError, OutputError
+from platestream.errors import MessageError, OutputError, OverwrittenError
 from platestream.messages import End, RenderedFrame
 from platestream.outputs import check_output
 from platestream.runtime import Session
@@ -158,6 +158,10 @@ class Writer:
                 session.metrics.written(camera, message)
                 session.metrics.done(camera, took)
                 self._held.append((delivery.id, message.frame_id))
+        except OverwrittenError as error:
+            session.log.debug(f"entry {delivery.id} of {consumer.key}: {error}")
+            session.count(camera, overwritten_before_writer=1)
+            consumer.ack(delivery.id)
         except MessageError as error:
             session.log.error(f"entry {delivery.id} of {consumer.key}: {error}")
             session.count(camera, refused_by_writer=1)

@@ -1,8 +1,4 @@
-"""How a frame's pixels travel between processes: ``jpeg`` or ``raw``, one setting for all.
-
-No service knows which: ``pack`` and ``unpack`` are the interface, and what arrives says how it
-was packed.
-"""
+"""Pictures in an entry itself: ``jpeg`` or ``raw``; and crops of plates."""
 
 from __future__ import annotations
 
@@ -55,8 +51,11 @@ def pack_crop(image: Image) -> bytes:
     return b""
 
 
-def unpack(pixels: Pixels, width: int, height: int) -> Image:
+def unpack(pixels: Pixels, width: int, height: int, into: Image | None = None) -> Image:
     """Unpacks a picture that must have the size its entry says.
+
+    Args:
+        into: HxWx3 uint8, contiguous: where to put it; none: a new array.
 
     Returns:
         HxWx3 uint8 BGR; writable, owned by the caller.
@@ -65,13 +64,19 @@ def unpack(pixels: Pixels, width: int, height: int) -> Image:
         MessageError: The bytes are damaged or of another size. A JPEG's size is taken from its
             header, before a byte of it is decoded.
     """
+    if pixels.codec == "shm":
+        raise MessageError(f"a picture in shared memory ({pixels.ring}) needs a Receiver")
     if pixels.codec == "raw":
         if len(pixels.data) != width * height * 3:
             raise MessageError(
                 f"raw picture of {len(pixels.data)} bytes; {width}x{height} needs "
                 f"{width * height * 3}"
             )
-        return np.frombuffer(pixels.data, np.uint8).reshape(height, width, 3).copy()
+        picture = np.frombuffer(pixels.data, np.uint8).reshape(height, width, 3)
+        if into is None:
+            return picture.copy()
+        np.copyto(into, picture)
+        return into
     try:
         jpeg_height, jpeg_width, _, _ = simplejpeg.decode_jpeg_header(pixels.data, strict=False)
         if (jpeg_width, jpeg_height) != (width, height):
@@ -79,7 +84,12 @@ def unpack(pixels: Pixels, width: int, height: int) -> Image:
                 f"JPEG of {jpeg_width}x{jpeg_height} in an entry that says {width}x{height}"
             )
         image: Image = simplejpeg.decode_jpeg(
-            pixels.data, colorspace="BGR", fastdct=True, fastupsample=True, strict=False
+            pixels.data,
+            colorspace="BGR",
+            fastdct=True,
+            fastupsample=True,
+            strict=False,
+            buffer=into,
         )
     except ValueError as error:
         raise MessageError(f"damaged JPEG in an entry: {error}") from error

@@ -1,0 +1,258 @@
+"""A producer's side: pictures packed for the way that the settings name."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+import redis
+
+from platestream import streams
+from platestream.errors import SharedMemoryError
+from platestream.messages import MAX_PIXELS, Pixels
+from platestream.pixels import codec
+from platestream.pixels.folder import list_folder, make_folder, remove_left_rings, ring_folder
+from platestream.pixels.ring import Ring, StreamName, new_name, parts_of, slot_bytes_for
+from platestream.settings import Settings, StreamSettings
+
+Image = npt.NDArray[np.uint8]
+
+_SPARE = 2  # slots beyond the window: a reader that is late has its picture a little longer
+_FEWEST_LIVE = 4
+_MOST_LIVE = 64
+
+
+class Sender(Protocol):
+    """Packs a camera's pictures for one stream."""
+
+    def prepare(self, width: int, height: int, *, waits: bool) -> int:
+        """Makes ready for pictures of a size; costs nothing while it stays the same.
+
+        Args:
+            waits: Whether the producer waits for its consumers; else the newest pictures count.
+
+        Returns:
+            How many frames may be under way, from the oldest that some group is not done with.
+
+        Raises:
+            SharedMemoryError: There is too little of it.
+        """
+
+    def canvas(self, frame_id: int, width: int, height: int) -> Image:
+        """Where to make a frame's picture, if it is not there yet: packing it then costs less.
+
+        Returns:
+            HxWx3 uint8 BGR, with anything in it.
+        """
+
+    def pack(self, frame_id: int, image: Image) -> Pixels:
+        """Packs the picture (HxWx3 uint8 BGR) of a frame; ``prepare`` was called for its size.
+
+        A frame that was published before must be found as it was: it is not packed again.
+
+        Args:
+            image: Any picture, or the canvas that was asked for last.
+        """
+
+    def weight(self, pixels: Pixels) -> int:
+        """How many bytes of its stream's budget the entry with a packed picture takes."""
+
+    def release(self, before: int) -> None:
+        """Says that nobody needs frames before an id any more."""
+
+    def close(self) -> None:
+        """Lets go; what is under way stays for those who are to read it."""
+
+
+def open_sender(client: redis.Redis, settings: Settings, camera: str, stream: StreamName) -> Sender:
+    """The sender for a camera's ``frames`` or ``rendered``, as ``streams.pixels`` says.
+
+    Raises:
+        SharedMemoryError: The folder for rings cannot be used.
+    """
+    how = settings.streams.pixels
+    if how == "raw" or how == "jpeg" or how == "auto":
+        return CodecSender(settings.streams)
+    key = streams.frames_key(camera) if stream == "frames" else streams.rendered_key(camera)
+    return RingSender(
+        settings.streams,
+        camera,
+        stream,
+        home=hashlib.sha256(settings.redis.url.encode()).digest()[:16],
+        token=streams.ring_token(client, camera),
+        token_of=lambda name: streams.known_ring_token(client, name),
+        published=lambda frame_id: streams.last_published(client, key) >= frame_id,
+    )
+
+
+class CodecSender:
+    """Packs into the entry itself: ``jpeg`` or ``raw``."""
+
+    def __init__(self, settings: StreamSettings) -> None:
+        self._settings = settings
+
+    def prepare(self, width: int, height: int, *, waits: bool) -> int:
+        """See ``Sender``."""
+        return self._settings.window_frames
+
+    def canvas(self, frame_id: int, width: int, height: int) -> Image:
+        """See ``Sender``."""
+        return np.empty((height, width, 3), np.uint8)
+
+    def pack(self, frame_id: int, image: Image) -> Pixels:
+        """See ``Sender``."""
+        raw = self._settings.pixels == "raw"
+        return codec.pack(image, "raw" if raw else "jpeg", self._settings.jpeg_quality)
+
+    def weight(self, pixels: Pixels) -> int:
+        """See ``Sender``."""
+        return streams.held_bytes(len(pixels.data))
+
+    def release(self, before: int) -> None:
+        """See ``Sender``."""
+
+    def close(self) -> None:
+        """See ``Sender``."""
+
+
+class RingSender:
+    """Copies into a ring in shared memory; a larger picture, or another mode, gets a new ring.
+
+    A producer that was killed is followed by one that goes on with its ring, where it fits: what
+    lies in it may still be wanted. Rings that no longer fit stay until their frames are done with.
+    """
+
+    def __init__(
+        self,
+        settings: StreamSettings,
+        camera: str,
+        stream: StreamName,
+        *,
+        home: bytes,
+        token: str,
+        token_of: Callable[[str], str | None],
+        published: Callable[[int], bool],
+    ) -> None:
+        """Takes over what an earlier producer left, and removes what nobody can want.
+
+        Args:
+            home: 16 bytes that tell our Redis.
+            token: What this Redis knows the camera's rings by.
+            token_of: The same for any camera; None for one that it does not know.
+            published: Whether a frame is in the stream, or was.
+
+        Raises:
+            SharedMemoryError: The folder cannot be used.
+        """
+        self._settings = settings
+        self._camera = camera
+        self._stream: StreamName = stream
+        self._home = home
+        self._token = token
+        self._published = published
+        self._ring: Ring | None = None
+        self._canvas: Image | None = None
+        self._prepared: tuple[int, int, bool] | None = None
+        self._window = 1
+        self._waits = False
+        self._folder: Path = ring_folder(settings.shm_dir)
+        make_folder(self._folder)
+        own = (camera, stream, token)
+        remove_left_rings(self._folder, home, token_of, lambda name: parts_of(name) == own)
+        found = (Ring.adopt(p) for p in list_folder(self._folder) if parts_of(p.name) == own)
+        self._old = [ring for ring in found if ring is not None]
+        self._doubtful = bool(self._old)  # whether a frame to be packed may be out already
+
+    def prepare(self, width: int, height: int, *, waits: bool) -> int:
+        """See ``Sender``."""
+        if self._prepared == (width, height, waits):
+            return self._window
+        slot_bytes = slot_bytes_for(width, height)
+        if width * height > MAX_PIXELS:
+            raise SharedMemoryError(f"{width}x{height}: the limit is {MAX_PIXELS} pixels")
+        affordable = self._settings.budget_mib * 2**20 // slot_bytes
+        if waits:
+            slots = max(1 + _SPARE, min(self._settings.window_frames + _SPARE, affordable))
+        else:
+            slots = min(_MOST_LIVE, max(_FEWEST_LIVE, affordable))
+        ring = self._ring
+        if ring is None or ring.slot_bytes < slot_bytes or self._waits != waits:
+            if ring is not None:
+                self._old.append(ring)
+            self._ring = ring = self._take_up(slots, slot_bytes) or Ring.create(
+                self._folder,
+                new_name(self._camera, self._stream, self._token),
+                slots,
+                slot_bytes,
+                self._home,
+            )
+        self._waits = waits
+        self._window = max(1, min(self._settings.window_frames, ring.slots - _SPARE))
+        self._prepared = (width, height, waits)
+        return self._window
+
+    def canvas(self, frame_id: int, width: int, height: int) -> Image:
+        """See ``Sender``."""
+        if self._place_of_published(frame_id) is not None:
+            return np.empty((height, width, 3), np.uint8)
+        self._canvas = self._written().begin(frame_id, width, height)
+        return self._canvas
+
+    def pack(self, frame_id: int, image: Image) -> Pixels:
+        """See ``Sender``."""
+        ring = self._written()
+        if image is self._canvas:
+            place = ring.finish(frame_id, image)
+        else:
+            place = self._place_of_published(frame_id) or ring.write(frame_id, image)
+        self._canvas = None
+        if not self._waits:
+            self.release(frame_id - ring.slots)
+        return Pixels(codec="shm", ring=ring.name, slot=place[0], generation=place[1])
+
+    def weight(self, pixels: Pixels) -> int:
+        """See ``Sender``.
+
+        The stream keeps twice as many entries as the ring has slots: what is a little late is
+        then counted as overwritten by who wanted it, and does not just vanish.
+        """
+        return self._settings.budget_mib * 2**20 // (2 * self._written().slots)
+
+    def release(self, before: int) -> None:
+        """See ``Sender``."""
+        if not self._old:
+            return
+        for ring in [ring for ring in self._old if ring.last_frame_id < before]:
+            ring.remove()
+            self._old.remove(ring)
+
+    def close(self) -> None:
+        """See ``Sender``."""
+        for ring in [*self._old, *([self._ring] if self._ring else [])]:
+            ring.release()
+        self._old, self._ring, self._prepared, self._canvas = [], None, None, None
+
+    def _written(self) -> Ring:
+        assert self._ring is not None, "prepare comes first"
+        return self._ring
+
+    def _place_of_published(self, frame_id: int) -> tuple[int, int] | None:
+        """Where a frame lies that an earlier producer published before it ended."""
+        if not self._doubtful:
+            return None
+        place = self._written().holds(frame_id)
+        self._doubtful = place is not None  # from the first new frame on, all are new
+        return place if place is not None and self._published(frame_id) else None
+
+    def _take_up(self, slots: int, slot_bytes: int) -> Ring | None:
+        """An earlier ring of the same shape: the newest of them, if there are several."""
+        fitting = [r for r in self._old if (r.slots, r.slot_bytes) == (slots, slot_bytes)]
+        if not fitting:
+            return None
+        ring = max(fitting, key=lambda r: r.last_frame_id)
+        self._old.remove(ring)
+        return ring

@@ -1,0 +1,142 @@
+"""A producer of ``frames`` or ``rendered``: room waited for, pictures packed, the budget kept."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from platestream import pixels, streams
+from platestream.messages import Pixels
+from platestream.pixels import StreamName
+from platestream.runtime import Session
+
+Image = npt.NDArray[np.uint8]
+
+
+class Producer:
+    """What capture and visualize have in common.
+
+    It waits for its groups (file mode: nothing is lost, and the pictures of frames that a group is
+    not done with are left alone), or it waits for nobody, and the oldest frames go as the budget
+    demands.
+    """
+
+    def __init__(
+        self,
+        session: Session,
+        stream: StreamName,
+        groups: Sequence[str],
+        *,
+        least_frames: int = 1,
+    ) -> None:
+        """Prepares the way for pictures.
+
+        Args:
+            groups: The groups that are waited for, where it waits.
+            least_frames: So many, one or two, may be under way whatever the settings say.
+
+        Raises:
+            SharedMemoryError: It shall be used, and cannot be.
+        """
+        self._session = session
+        self._camera = session.settings.camera
+        of = {"frames": streams.frames_key, "rendered": streams.rendered_key}
+        self.key = of[stream](self._camera)
+        self._groups = list(groups)
+        self._least_frames = least_frames
+        self._budget_bytes = session.settings.streams.budget_mib * 2**20
+        self._sender = pixels.open_sender(session.client, session.settings, self._camera, stream)
+        self._window: streams.Window | None = None
+        self._budget: streams.ByteBudget | None = None
+
+    def prepare(self, width: int, height: int, *, waits: bool) -> None:
+        """Takes the memory for pictures of a size, where it is taken beforehand.
+
+        Raises:
+            SharedMemoryError: There is too little.
+        """
+        self._sender.prepare(width, height, waits=waits)
+
+    def canvas(self, frame_id: int, width: int, height: int, *, waits: bool) -> Image | None:
+        """Where to make a frame's picture, once there is room for it; ``pack`` comes next.
+
+        Args:
+            waits: Whether the groups are waited for.
+
+        Returns:
+            HxWx3 uint8 BGR, with anything in it; None if the service was asked to stop before
+            there was room.
+
+        Raises:
+            SharedMemoryError: There is too little for pictures of this size.
+        """
+        frames = self._sender.prepare(width, height, waits=waits)
+        if waits and not self._wait(frame_id, frames):
+            return None
+        return self._sender.canvas(frame_id, width, height)
+
+    def pack(self, frame_id: int, image: Image, *, waits: bool) -> Pixels | None:
+        """Packs a frame's picture, once there is room for it.
+
+        Args:
+            image: HxWx3 uint8 BGR: any, or the canvas that was asked for last.
+            waits: Whether the groups are waited for.
+
+        Returns:
+            None if the service was asked to stop before there was room.
+
+        Raises:
+            SharedMemoryError: There is too little for pictures of this size.
+        """
+        height, width = image.shape[:2]
+        frames = self._sender.prepare(width, height, waits=waits)
+        if waits and not self._wait(frame_id, frames):
+            return None
+        packed = self._sender.pack(frame_id, image)
+        if waits and not self._wait(frame_id, frames, self._sender.weight(packed)):
+            return None
+        return packed
+
+    def publish(
+        self,
+        frame_id: int,
+        packed: Pixels,
+        send: Callable[[str | None], object],
+        *,
+        waits: bool,
+        drops: bool,
+    ) -> bool:
+        """Publishes a frame whose picture is packed.
+
+        Args:
+            send: Does it, given the entry id from which on the stream is to be kept.
+            waits: As for ``pack``.
+            drops: What to do where Redis is full: leave the frame out, or wait.
+
+        Returns:
+            What ``send`` returned; None if it was left out, or the service was asked to stop.
+        """
+        oldest = None
+        if not waits:
+            if self._budget is None:
+                self._budget = streams.ByteBudget(
+                    self._session.client, self.key, self._budget_bytes
+                )
+            oldest = self._budget.oldest_kept(frame_id, self._sender.weight(packed))
+        return self._session.publish(self._camera, lambda: send(oldest), waits=not drops)
+
+    def _wait(self, frame_id: int, frames: int, weight: int = 0) -> bool:
+        if self._window is None:
+            self._window = streams.Window(
+                self._session.client, self.key, self._groups, frames, frame_id, self._budget_bytes
+            )
+        self._window.frames = max(frames, self._least_frames)
+        there_is_room = self._window.wait_for_room(frame_id, self._session.stopped, weight)
+        self._sender.release(self._window.lowest)
+        return there_is_room
+
+    def close(self) -> None:
+        """Lets go of the pictures; those under way stay for who is to read them."""
+        self._sender.close()
