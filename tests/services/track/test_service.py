@@ -75,8 +75,7 @@ def begin(client: redis.Redis, mode: str = "file", first: int = 1) -> None:
 
 def capture(client: redis.Redis, *frame_ids: int) -> None:
     for frame_id in frame_ids:
-        streams.publish(client, FRAMES, streams.entry_id(frame_id), {"frame_id": str(frame_id)})
-        streams.note_captured(client, CAMERA, frame_id)
+        streams.publish_captured(client, CAMERA, frame_id, {"frame_id": str(frame_id)})
 
 
 def ocr(client: redis.Redis, count: int, name: str = "ocr-1") -> list[streams.Delivery]:

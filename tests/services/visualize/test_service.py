@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from platestream import messages, pixels, streams
 from platestream.errors import SettingsError
 from platestream.messages import End, Frame, Reading, RenderedFrame, Tracks
 from platestream.runtime import Session
-from platestream.settings import Settings
+from platestream.settings import Settings, load
 from services.visualize import service
 from tests.conftest import wait_until
 
@@ -121,3 +122,38 @@ def test_a_frame_that_waits_when_it_is_stopped_is_taken_up_by_the_next(client: r
             track(3)
     own = [one.reading_frame_id for one in _rendered(client)]  # type: ignore[union-attr]
     assert own == [1, 2, 3]
+
+
+def test_a_frame_overwritten_before_it_was_drawn_is_counted_and_passed_over(
+    client: redis.Redis, tmp_path: Path
+) -> None:
+    """Live, the producer does not wait: of six frames, the ring still holds four."""
+    flags = {"camera": CAMERA, "streams.pixels": "shm", "streams.shm_dir": str(tmp_path)}
+    settings = load(flags | {"streams.budget_mib": 4, "visualize.live_backlog_frames": 99})
+    streams.ensure_group(client, streams.frames_key(CAMERA), streams.VISUALIZE)
+    sender = pixels.open_sender(client, settings, CAMERA, "frames")
+    sender.prepare(800, 600, waits=False)
+    for frame_id in range(1, 7):
+        image = np.full((600, 800, 3), 10 * frame_id, np.uint8)
+        frame = Frame(
+            frame_id=frame_id, captured_at_ms=1000, pts_s=frame_id, width=800, height=600,
+            mode="live", pixels=sender.pack(frame_id, image),
+        )  # fmt: skip
+        streams.publish_captured(client, CAMERA, frame_id, messages.frame_fields(frame))
+    session = Session("visualize", settings, client)
+    thread = threading.Thread(target=service.run, args=(session,))
+    thread.start()
+    try:
+        wait_until(lambda: len(_rendered(client)) == 4, what="four rendered frames")
+        counts = streams.counts_key(CAMERA)
+        counted = "overwritten_before_visualize"
+        wait_until(lambda: streams.read_hash(client, counts).get(counted) == "2", what="two lost")
+    finally:
+        session.stopping.set()
+        thread.join(10)
+    assert [one.frame_id for one in _rendered(client)] == [3, 4, 5, 6]
+    receiver = pixels.Receiver(settings.streams)
+    for one in _rendered(client):
+        assert isinstance(one, RenderedFrame)
+        assert (receiver.unpack(one.pixels, 800, 600) == 10 * one.frame_id).all()
+    assert "refused_by_visualize" not in streams.read_hash(client, counts)

@@ -9,6 +9,7 @@ import pytest
 from platestream import pixels
 from platestream.errors import MessageError
 from platestream.messages import MAX_CROP_BYTES, Pixels
+from platestream.pixels import codec
 
 PICTURE = np.tile(np.linspace(0, 255, 81, dtype=np.uint8)[None, :, None], (47, 1, 3))
 
@@ -27,15 +28,15 @@ def test_jpeg_is_close_and_much_smaller() -> None:
 def test_colour_order_is_kept() -> None:
     blue = np.zeros((16, 16, 3), np.uint8)
     blue[..., 0] = 255
-    for codec in ("raw", "jpeg"):
-        back = pixels.unpack(pixels.pack(blue, codec), 16, 16)  # type: ignore[arg-type]
+    for how in ("raw", "jpeg"):
+        back = pixels.unpack(pixels.pack(blue, how), 16, 16)  # type: ignore[arg-type]
         assert back[8, 8, 0] > 240
         assert back[8, 8, 2] < 15
 
 
 def test_what_comes_back_can_be_drawn_on() -> None:
-    for codec in ("raw", "jpeg"):
-        image = pixels.unpack(pixels.pack(PICTURE, codec), 81, 47)  # type: ignore[arg-type]
+    for how in ("raw", "jpeg"):
+        image = pixels.unpack(pixels.pack(PICTURE, how), 81, 47)  # type: ignore[arg-type]
         image[:] = 0
         assert image.max() == 0
 
@@ -55,7 +56,7 @@ def test_damage_is_refused(packed: Pixels) -> None:
 
 def test_a_jpeg_of_another_size_is_not_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
     packed = pixels.pack(PICTURE, "jpeg")
-    monkeypatch.setattr(pixels.simplejpeg, "decode_jpeg", lambda *a, **k: pytest.fail("decoded"))
+    monkeypatch.setattr(codec.simplejpeg, "decode_jpeg", lambda *a, **k: pytest.fail("decoded"))
     with pytest.raises(MessageError, match="81x47"):
         pixels.unpack(packed, 80, 47)
 
