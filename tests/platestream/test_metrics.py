@@ -114,8 +114,7 @@ def test_the_backlog_is_looked_up(surrounded: Metrics, client: redis.Redis) -> N
     key = streams.frames_key("gate-1")
     streams.ensure_group(client, key, streams.OCR)
     for frame_id in range(1, 11):
-        streams.publish(client, key, streams.entry_id(frame_id), {"frame_id": str(frame_id)})
-        streams.note_captured(client, "gate-1", frame_id)
+        streams.publish_captured(client, "gate-1", frame_id, {"frame_id": str(frame_id)})
     streams.GroupConsumer(client, key, streams.OCR, "one").read(3, None)
     stream = {"stream": "frames"}
     group = {**stream, "group": "ocr"}

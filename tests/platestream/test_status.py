@@ -35,8 +35,7 @@ def behind(client: redis.Redis) -> redis.Redis:
         frame = Frame(
             frame_id=frame_id, captured_at_ms=1, pts_s=0, width=2, height=2, pixels=pixels
         )
-        streams.publish(client, key, streams.entry_id(frame_id), frame_fields(frame))
-        streams.note_captured(client, CAMERA, frame_id)
+        streams.publish_captured(client, CAMERA, frame_id, frame_fields(frame))
     streams.GroupConsumer(client, key, streams.VISUALIZE, "one").read(2, None)
     return client
 

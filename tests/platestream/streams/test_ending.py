@@ -19,8 +19,7 @@ def captured(client: redis.Redis, *, ended: bool) -> None:
         streams.ensure_group(client, key, group)
     streams.register_camera(client, CAMERA, started_at_ms="1", first_frame_id="1", ended="0")
     for frame_id in (1, 2, 3):
-        streams.publish(client, key, streams.entry_id(frame_id), {"frame_id": str(frame_id)})
-        streams.note_captured(client, CAMERA, frame_id)
+        streams.publish_captured(client, CAMERA, frame_id, {"frame_id": str(frame_id)})
     if ended:
         streams.publish(client, key, streams.end_id(3), {"end": "1"})
         streams.register_camera(client, CAMERA, ended="1", frames="3")

@@ -174,7 +174,7 @@ def session(client: redis.Redis, how: str = "jpeg") -> Session:
 IMAGE = np.full((90, 160, 3), 90, np.uint8)
 
 
-def send(producing: Producer, client: redis.Redis, frame_id: int, *, live: bool) -> bool | None:
+def send(producing: Producer, client: redis.Redis, frame_id: int, *, live: bool) -> bool:
     packed = producing.pack(frame_id, IMAGE, waits=not live)
     assert packed is not None
     frame = Frame(
@@ -197,7 +197,7 @@ def test_live_a_frame_that_a_full_redis_refuses_is_left_out_and_counted(full: re
     capture.log = type("Log", (), {"warning": staticmethod(said.append)})()
     producing = Producer(capture, "frames", [])
     for _ in range(5):
-        assert send(producing, full, 1, live=True) is None
+        assert send(producing, full, 1, live=True) is False
     assert full.xlen(KEY) == 0
     assert len(said) == 1  # not once a frame
     assert "is full" in said[0]
@@ -212,7 +212,7 @@ def test_live_a_frame_that_a_full_redis_refuses_is_left_out_and_counted(full: re
 def test_of_a_file_a_full_redis_is_waited_for(full: redis.Redis) -> None:
     capture = session(full)
     producing = Producer(capture, "frames", [streams.OCR])
-    published: list[bool | None] = []
+    published: list[bool] = []
     thread = threading.Thread(target=lambda: published.append(send(producing, full, 1, live=False)))
     thread.start()
     thread.join(0.5)
@@ -229,7 +229,7 @@ def test_who_waits_for_a_full_redis_can_be_stopped(full: redis.Redis) -> None:
     capture = session(full)
     producing = Producer(capture, "frames", [streams.OCR])
     capture.stopping.set()
-    assert send(producing, full, 1, live=False) is None
+    assert send(producing, full, 1, live=False) is False
 
 
 def test_readings_wait_for_a_full_redis_too(full: redis.Redis) -> None:
