@@ -1,8 +1,9 @@
 """``python -m benchmarks.hops``: what a frame's way from one process to the next costs.
 
-For every codec a producer's part (pack, publish) and a consumer's (read, unpack, acknowledge), by
-the CPU time of its own process and by the wall clock, frame after frame over a private Redis. What
-Redis itself computes is beside it.
+For every codec what the services do beside their own work, frame after frame over a private
+Redis: capture packs and publishes, visualize reads, unpacks to where it draws and publishes, the
+writer reads and unpacks, OCR reads and looks. CPU is this process's (all of it, the kernel's
+share included), and Redis's beside it.
 """
 
 from __future__ import annotations
@@ -19,103 +20,120 @@ from typing import Any
 
 import av
 import numpy as np
-import redis
 
 from platestream import messages, streams
 from platestream.demo import built_in_clip
 from platestream.embedded_redis import EmbeddedRedis
-from platestream.messages import Frame
+from platestream.messages import Frame, RenderedFrame
 from platestream.pixels import Receiver
 from platestream.producer import Producer
 from platestream.runtime import Session
 from platestream.settings import load
 
 _CAMERA = "hops"
-_STEPS = ("pack", "publish", "read", "unpack", "view")
+_WARM = 32  # more than a ring has slots: the first touch of memory is not counted
+_HOPS = {
+    "capture → visualize": ("pack", "publish", "read", "unpack"),
+    "visualize → writer": ("pack drawn", "publish drawn", "read drawn", "unpack drawn"),
+    "capture → ocr": ("read again", "look"),
+}
 
 
 class _Clock:
-    """Times of steps, in ms: CPU of this process, and by the wall."""
+    """CPU of this process and wall time of every step, in ms."""
 
     def __init__(self) -> None:
-        self.cpu: dict[str, list[float]] = {}
-        self.wall: dict[str, list[float]] = {}
+        self.steps: dict[str, list[tuple[float, float]]] = {}
 
     def time(self, step: str, call: Callable[[], Any]) -> Any:
         cpu, wall = time.process_time(), time.perf_counter()
         result = call()
-        self.wall.setdefault(step, []).append(1000 * (time.perf_counter() - wall))
-        self.cpu.setdefault(step, []).append(1000 * (time.process_time() - cpu))
+        took = 1000 * (time.process_time() - cpu), 1000 * (time.perf_counter() - wall)
+        self.steps.setdefault(step, []).append(took)
         return result
 
-    def ms(self, step: str) -> tuple[float, float]:
-        return float(np.median(self.cpu[step])), float(np.median(self.wall[step]))
+    def sums(self, steps: tuple[str, ...]) -> np.ndarray:
+        """A row of CPU and wall for each frame."""
+        return sum(np.array(self.steps[step]) for step in steps)  # type: ignore[return-value]
 
 
-def measure(codec: str, images: list[np.ndarray], frames: int, url: str, folder: str) -> _Clock:
-    """Sends frames through one hop; the first ring's round is not counted."""
-    client = streams.connect(url)
-    client.flushall()
-    given = {"camera": _CAMERA, "redis.url": url, "streams.pixels": codec}
-    session = Session("hops", load(given | {"streams.shm_dir": folder}), client)
-    producer = Producer(session, "frames", [streams.VISUALIZE])
-    consumer = streams.GroupConsumer(client, producer.key, streams.VISUALIZE, "hops")
-    consumer.join()
-    receiver = Receiver(session.settings.streams)
-    clock = _Clock()
-    warm = _Clock()
-    cpu_of_redis = 0.0
-    for number in range(1, frames + 33):
-        if number == 33:
-            clock, warm = warm, clock
-            cpu_of_redis = _redis_cpu_s(client)
-        _hop(clock, client, producer, consumer, receiver, images[number % len(images)], number)
-    clock.cpu["redis"] = [1000 * (_redis_cpu_s(client) - cpu_of_redis) / frames]
-    clock.wall["redis"] = clock.cpu["redis"]
-    producer.close()
-    return clock
+class _Way:
+    """All hops of one camera, one after the other."""
+
+    def __init__(self, codec: str, url: str, folder: str) -> None:
+        self.client = streams.connect(url)
+        self.client.flushall()
+        given = {"camera": _CAMERA, "redis.url": url, "streams.pixels": codec}
+        session = Session("hops", load(given | {"streams.shm_dir": folder}), self.client)
+        self._frames = Producer(session, "frames", [streams.VISUALIZE, streams.OCR])
+        self._rendered = Producer(session, "rendered", [streams.WRITER])
+        self._receiver = Receiver(session.settings.streams)
+        self._consumers = {}
+        for key, group in ((self._frames.key, streams.VISUALIZE), (self._frames.key, streams.OCR),
+                           (self._rendered.key, streams.WRITER)):  # fmt: skip
+            self._consumers[group] = streams.GroupConsumer(self.client, key, group, "hops")
+            self._consumers[group].join()
+
+    def go(self, clock: _Clock, image: np.ndarray, number: int) -> None:
+        height, width = image.shape[:2]
+        packed = clock.time("pack", lambda: self._frames.pack(number, image, waits=True))
+        captured = Frame(frame_id=number, captured_at_ms=number, pts_s=number / 25, width=width,
+                         height=height, pixels=packed)  # fmt: skip
+        clock.time("publish", lambda: streams.publish_captured(
+            self.client, _CAMERA, number, messages.frame_fields(captured)))  # fmt: skip
+        frame = clock.time("read", lambda: self._read(streams.VISUALIZE, messages.parse_frame))
+        canvas = self._rendered.canvas(number, width, height, waits=True)
+        clock.time("unpack", lambda: self._receiver.unpack(
+            frame.pixels, width, height, into=canvas))  # fmt: skip
+        again = clock.time("read again", lambda: self._read(streams.OCR, messages.parse_frame))
+        clock.time("look", lambda: self._look(again))
+        packed = clock.time("pack drawn", lambda: self._rendered.pack(number, canvas, waits=True))
+        drawn = RenderedFrame(**frame.model_dump(exclude={"pixels"}), pixels=packed)
+        clock.time("publish drawn", lambda: streams.publish(
+            self.client, self._rendered.key, streams.entry_id(number),
+            messages.frame_fields(drawn)))  # fmt: skip
+        last = clock.time("read drawn", lambda: self._read(streams.WRITER, messages.parse_rendered))
+        written = clock.time(
+            "unpack drawn", lambda: self._receiver.unpack(last.pixels, width, height)
+        )
+        assert written.shape == image.shape
+        assert np.abs(written[::40, ::40].astype(int) - image[::40, ::40]).mean() < 10
+
+    def redis_cpu_ms(self) -> float:
+        facts: Any = self.client.info("cpu")
+        return 1000 * (float(facts["used_cpu_sys"]) + float(facts["used_cpu_user"]))
+
+    def close(self) -> None:
+        self._frames.close()
+        self._rendered.close()
+
+    def _read(self, group: str, parse: Callable[[Any], Any]) -> Any:
+        (delivery,) = self._consumers[group].read(1, 1000)
+        self._consumers[group].ack(delivery.id)
+        return parse(delivery.fields)
+
+    def _look(self, frame: Frame) -> None:
+        with self._receiver.view(frame.pixels, frame.width, frame.height) as seen:
+            assert seen.shape == (frame.height, frame.width, 3)
 
 
-def _hop(
-    clock: _Clock,
-    client: redis.Redis,
-    producer: Producer,
-    consumer: streams.GroupConsumer,
-    receiver: Receiver,
-    image: np.ndarray,
-    number: int,
-) -> None:
-    height, width = image.shape[:2]
-    packed = clock.time("pack", lambda: producer.pack(number, image, waits=True))
-
-    def publish() -> bool:
-        frame = Frame(frame_id=number, captured_at_ms=number, pts_s=number / 25, width=width,
-                      height=height, pixels=packed)  # fmt: skip
-        return streams.publish_captured(client, _CAMERA, number, messages.frame_fields(frame))
-
-    assert clock.time("publish", publish)
-
-    def read() -> tuple[str, Frame]:
-        (delivery,) = consumer.read(1, 1000)
-        parsed = messages.parse_frame(delivery.fields or {})
-        assert isinstance(parsed, Frame)
-        return delivery.id, parsed
-
-    entry, frame = clock.time("read", read)
-    copied = clock.time("unpack", lambda: receiver.unpack(frame.pixels, width, height))
-    assert copied.shape == image.shape
-
-    def view() -> None:
-        with receiver.view(frame.pixels, width, height) as seen:
-            assert seen.shape == image.shape
-
-    clock.time("view", view)
-    consumer.ack(entry)
-
-
-def _redis_cpu_s(client: redis.Redis) -> float:
-    facts: Any = client.info("cpu")
-    return float(facts["used_cpu_sys"]) + float(facts["used_cpu_user"])
+def measure(codec: str, images: list[np.ndarray], frames: int, url: str, folder: str) -> list[str]:
+    """The cells of a codec's row."""
+    way = _Way(codec, url, folder)
+    clock, redis_ms = _Clock(), 0.0
+    for number in range(1, _WARM + frames + 1):
+        if number == _WARM + 1:
+            clock, redis_ms = _Clock(), way.redis_cpu_ms()
+        way.go(clock, images[number % len(images)], number)
+    redis_ms = (way.redis_cpu_ms() - redis_ms) / frames / len(_HOPS)
+    way.close()
+    cells = []
+    every = tuple(step for steps in _HOPS.values() for step in steps)
+    for steps, parts in (*((steps, 1) for steps in _HOPS.values()), (every, len(_HOPS))):
+        sums = clock.sums(steps) / parts
+        (cpu, wall), least = np.median(sums, 0), sums[:, 0].min()
+        cells.append(f"{cpu:.2f} / {least:.2f} ({wall:.2f})")
+    return [*cells, f"{redis_ms:.2f}"]
 
 
 def _images(source: Path, width: int, height: int, count: int = 8) -> list[np.ndarray]:
@@ -132,7 +150,7 @@ def _images(source: Path, width: int, height: int, count: int = 8) -> list[np.nd
 
 def main() -> None:
     """Runs the command line."""
-    parser = argparse.ArgumentParser(description="Compares ways for pixels from hop to hop.")
+    parser = argparse.ArgumentParser(description="Compares ways for pixels, hop by hop.")
     parser.add_argument("source", nargs="?", type=Path, default=built_in_clip()[0])
     parser.add_argument("--size", default="1920x1080")
     parser.add_argument("--frames", type=int, default=60)
@@ -140,22 +158,18 @@ def main() -> None:
     given = parser.parse_args()
     width, height = (int(side) for side in given.size.split("x"))
     images = _images(given.source, width, height)
-    print(f"{datetime.date.today()}, {os.cpu_count()} cores, {platform.machine()}, "
-          f"{given.source.name} at {given.size}, median of {given.frames} frames, "
-          "CPU ms (wall ms)\n")  # fmt: skip
-    print("| codec | pack | publish | read | unpack | one hop | without a copy | Redis, CPU |")
-    print("|---|---|---|---|---|---|---|---|")
+    print(f"{datetime.date.today()}, {os.cpu_count()} cores, {platform.machine()}, load "
+          f"{os.getloadavg()[0]:.0f}, {given.source.name} at {given.size}, {given.frames} frames; "
+          "ms: CPU median / least (wall median)\n")  # fmt: skip
+    print(f"| codec | {' | '.join(_HOPS)} | mean of a hop | Redis, CPU a hop |")
+    print("|---" * (len(_HOPS) + 3) + "|")
     with (
         EmbeddedRedis() as server,
         tempfile.TemporaryDirectory(dir="/dev/shm", prefix="platestream-hops-") as folder,
     ):
         for codec in given.codecs:
-            clock = measure(codec, images, given.frames, server.url, folder)
-            cells = [f"{cpu:.2f} ({wall:.2f})" for cpu, wall in map(clock.ms, _STEPS[:4])]
-            for steps in (_STEPS[:4], (*_STEPS[:3], "view")):
-                sums = [sum(clock.ms(step)[kind] for step in steps) for kind in (0, 1)]
-                cells.append(f"{sums[0]:.2f} ({sums[1]:.2f})")
-            print(f"| {codec} | {' | '.join(cells)} | {clock.ms('redis')[0]:.2f} |")
+            cells = measure(codec, images, given.frames, server.url, folder)
+            print(f"| {codec} | {' | '.join(cells)} |", flush=True)
 
 
 if __name__ == "__main__":
