@@ -2,7 +2,7 @@
 
 For every codec what the services do beside their own work, frame after frame over a private
 Redis: capture packs and publishes, visualize reads, unpacks to where it draws and publishes, the
-writer reads and unpacks, OCR reads and looks. CPU is this process's (all of it, the kernel's
+writer and OCR read and unpack. CPU is this process's (all of it, the kernel's
 share included), and Redis's beside it.
 """
 
@@ -35,7 +35,7 @@ _WARM = 32  # more than a ring has slots: the first touch of memory is not count
 _HOPS = {
     "capture → visualize": ("pack", "publish", "read", "unpack"),
     "visualize → writer": ("pack drawn", "publish drawn", "read drawn", "unpack drawn"),
-    "capture → ocr": ("read again", "look"),
+    "capture → ocr": ("read again", "unpack again"),
 }
 
 
@@ -86,7 +86,7 @@ class _Way:
         clock.time("unpack", lambda: self._receiver.unpack(
             frame.pixels, width, height, into=canvas))  # fmt: skip
         again = clock.time("read again", lambda: self._read(streams.OCR, messages.parse_frame))
-        clock.time("look", lambda: self._look(again))
+        clock.time("unpack again", lambda: self._receiver.unpack(again.pixels, width, height))
         packed = clock.time("pack drawn", lambda: self._rendered.pack(number, canvas, waits=True))
         drawn = RenderedFrame(**frame.model_dump(exclude={"pixels"}), pixels=packed)
         clock.time("publish drawn", lambda: streams.publish(
@@ -111,10 +111,6 @@ class _Way:
         (delivery,) = self._consumers[group].read(1, 1000)
         self._consumers[group].ack(delivery.id)
         return parse(delivery.fields)
-
-    def _look(self, frame: Frame) -> None:
-        with self._receiver.view(frame.pixels, frame.width, frame.height) as seen:
-            assert seen.shape == (frame.height, frame.width, 3)
 
 
 def measure(codec: str, images: list[np.ndarray], frames: int, url: str, folder: str) -> list[str]:

@@ -15,7 +15,7 @@ from platestream.producer import Producer
 from platestream.runtime import Session
 from platestream.settings import load
 from platestream.streams import ByteBudget, Delivery, GroupConsumer, Window
-from platestream.streams.publishing import DEAD_BUDGET
+from platestream.streams.dead import DEAD_BUDGET
 from tests.conftest import wait_until
 
 CAMERA = "gate-1"
@@ -141,7 +141,9 @@ def test_dead_frames_have_a_budget(real: redis.Redis) -> None:
     key = streams.dead_key(CAMERA)
     large = {k.encode(): v if isinstance(v, bytes) else v.encode()
              for k, v in frame_fields(1, 5 * MIB).items()}  # fmt: skip
-    for number in range(1, 30):
+    for number in range(1, 40):
+        streams.publish(real, KEY, f"{number}-0", {"frame_id": str(number)})
+        real.xreadgroup(streams.OCR, "a", {KEY: ">"})
         streams.publish_dead(real, CAMERA, Delivery(f"{number}-0", large), "unreadable")
         assert (real.memory_usage(key, samples=0) or 0) <= DEAD_BUDGET
     assert real.xlen(key) >= 5
@@ -232,10 +234,22 @@ def test_who_waits_for_a_full_redis_can_be_stopped(full: redis.Redis) -> None:
     assert send(producing, full, 1, live=False) is False
 
 
-def test_readings_wait_for_a_full_redis_too(full: redis.Redis) -> None:
-    """In a transaction Redis refuses while it is queued, and says so at its end."""
-    with pytest.raises(redis.OutOfMemoryError):
-        streams.publish_readings(full, CAMERA, [{"frame_id": "1"}], ["1-0"])
+def test_readings_of_frames_come_into_a_full_redis(real: redis.Redis) -> None:
+    """Their script acknowledges first, and what has begun to write may go on."""
+    streams.ensure_group(real, KEY, streams.OCR)
+    streams.publish(real, KEY, "1-0", {"frame_id": "1"})
+    real.xreadgroup(streams.OCR, "a", {KEY: ">"})
+    real.setrange("ballast", 4 * MIB, b"x")
+    real.config_set("maxmemory", used(real) - MIB)
+    try:
+        assert streams.publish_readings(real, CAMERA, [{"frame_id": "1"}], ["1-0"]) == 1
+    finally:
+        real.config_set("maxmemory", 0)
+    assert real.xlen(streams.readings_key(CAMERA)) == 1
+
+
+def test_a_full_redis_refuses_in_one_way(full: redis.Redis) -> None:
+    """In a transaction it refuses while that is queued, and says so at its end."""
     with pytest.raises(redis.OutOfMemoryError):
         streams.count(full, CAMERA, readings=1)
     with pytest.raises(redis.OutOfMemoryError):

@@ -20,9 +20,7 @@ from tests.conftest import wait_until
 
 def put(client: redis.Redis, camera: str, *frame_ids: int) -> None:
     for frame_id in frame_ids:
-        key = streams.frames_key(camera)
-        streams.publish(client, key, streams.entry_id(frame_id), {"frame_id": str(frame_id)})
-        streams.note_captured(client, camera, frame_id)
+        streams.publish_captured(client, camera, frame_id, {"frame_id": str(frame_id)})
 
 
 def finish(client: redis.Redis, taken: list[streams.PoolDelivery]) -> None:

@@ -43,8 +43,7 @@ def capture(client: redis.Redis, camera: str, *frame_ids: int, mode: str = "file
     key = streams.frames_key(camera)
     streams.ensure_group(client, key, streams.OCR)
     for frame_id in frame_ids:
-        streams.publish(client, key, streams.entry_id(frame_id), frame_fields(frame_id, mode))
-        streams.note_captured(client, camera, frame_id)
+        streams.publish_captured(client, camera, frame_id, frame_fields(frame_id, mode))
 
 
 def frames_read(client: redis.Redis, camera: str) -> list[int]:

@@ -89,8 +89,7 @@ def test_cameras_of_different_sizes_are_read_at_once(client: redis.Redis) -> Non
 )  # fmt: skip
 def test_a_bad_entry_is_put_aside_alone(client: redis.Redis, bad: dict[str, str | bytes]) -> None:
     capture(client, "a", 1)
-    streams.publish(client, streams.frames_key("a"), "2-0", bad)
-    streams.note_captured(client, "a", 2)
+    streams.publish_captured(client, "a", 2, bad)
     capture(client, "a", 3)
     reader = CountingReader()
     replica(client, reader).handle(consumer(client, "a").take(4, 1))

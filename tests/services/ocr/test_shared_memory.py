@@ -39,6 +39,7 @@ def settings(tmp_path: Path) -> Settings:
 
 def capture(client: redis.Redis, settings: Settings, frames: int) -> None:
     streams.ensure_group(client, KEY, streams.OCR)
+    streams.register_camera(client, CAMERA, mode="live")
     sender = pixels.open_sender(client, settings, CAMERA, "frames")
     sender.prepare(WIDTH, HEIGHT, waits=False)
     for frame_id in range(1, frames + 1):

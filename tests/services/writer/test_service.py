@@ -35,7 +35,8 @@ def publish(
     for frame_id in ids:
         fields = messages.frame_fields(frame(frame_id, 160, 90, mode))
         key = streams.rendered_key(CAMERA)
-        streams.publish(client, key, streams.entry_id(frame_id), fields, max_entries=most)
+        oldest = streams.entry_id(max(0, frame_id + 1 - most)) if most else None
+        streams.publish(client, key, streams.entry_id(frame_id), fields, oldest_kept=oldest)
 
 
 def publish_end(client: redis.Redis, last: int) -> None:

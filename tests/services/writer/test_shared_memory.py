@@ -34,6 +34,7 @@ def test_a_frame_overwritten_before_it_was_written_is_counted_and_left_out(
             "streams.budget_mib": 4,  # four slots
             "writer.output": str(video),
             "writer.once": True,
+            "writer.segment_s": 0,
         }
     )
     streams.ensure_group(real, KEY, streams.WRITER)
