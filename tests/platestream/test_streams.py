@@ -19,7 +19,7 @@ KEY = streams.frames_key(CAMERA)
 def put(client: redis.Redis, *frame_ids: int) -> None:
     for frame_id in frame_ids:
         fields: dict[str, str | bytes] = {"frame_id": str(frame_id)}
-        assert streams.publish_captured(client, CAMERA, frame_id, fields)
+        assert streams.publish_captured(client, CAMERA, frame_id, fields).new
 
 
 def consumer(client: redis.Redis, name: str = "a", group: str = streams.OCR) -> GroupConsumer:

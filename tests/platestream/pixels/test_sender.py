@@ -40,7 +40,7 @@ def frame(frame_id: int, packed: Pixels, width: int = WIDTH, height: int = HEIGH
 
 def publish(client: redis.Redis, frame_id: int, packed: Pixels) -> bool:
     fields = messages.frame_fields(frame(frame_id, packed))
-    return streams.publish_captured(client, CAMERA, frame_id, fields)
+    return streams.publish_captured(client, CAMERA, frame_id, fields).new
 
 
 def rings(folder: Path) -> list[str]:

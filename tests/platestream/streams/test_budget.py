@@ -58,7 +58,7 @@ def test_a_stopped_consumer_does_not_make_redis_grow(real: redis.Redis) -> None:
     for frame_id, size in enumerate(sizes, 1):
         oldest = budget.oldest_kept(frame_id, streams.held_bytes(size))
         fields = frame_fields(frame_id, size)
-        assert streams.publish_captured(real, CAMERA, frame_id, fields, oldest_kept=oldest)
+        assert streams.publish_captured(real, CAMERA, frame_id, fields, oldest_kept=oldest).new
         most = max(most, used(real) - before)
     assert sum(sizes) > 20 * budget_mib * MIB
     # beside the stream: a megabyte that the connection's buffers take for one large entry
@@ -127,9 +127,9 @@ def test_a_window_waits_for_what_an_earlier_recording_left(client: redis.Redis) 
 
 
 def test_a_captured_frame_counts_once(client: redis.Redis) -> None:
-    assert streams.publish_captured(client, CAMERA, 1, frame_fields(1, 10))
-    assert not streams.publish_captured(client, CAMERA, 1, frame_fields(1, 10))
-    assert streams.publish_captured(client, CAMERA, 2, frame_fields(2, 10))
+    assert streams.publish_captured(client, CAMERA, 1, frame_fields(1, 10)) == (True, False)
+    assert streams.publish_captured(client, CAMERA, 1, frame_fields(1, 10)) == (False, True)
+    assert streams.publish_captured(client, CAMERA, 2, frame_fields(2, 10)) == (True, True)
     assert streams.read_hash(client, streams.counts_key(CAMERA))["frames_in"] == "2"
     assert streams.last_frame_id(client, CAMERA) == 2
     assert streams.last_published(client, KEY) == 2

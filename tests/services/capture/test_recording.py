@@ -29,7 +29,9 @@ def begun(one: Session, mode: messages.Mode = "file") -> Recording:
 
 def take_frames(one: Session, recording: Recording, last: int) -> None:
     """Notes frames as captured, the last one just now."""
-    streams.note_captured(one.client, CAMERA, last, now_ms())
+    streams.publish_captured(
+        one.client, CAMERA, last, {"frame_id": str(last)}, captured_at_ms=now_ms()
+    )
     recording.next_frame_id = last + 1
 
 
@@ -37,7 +39,7 @@ def ends(client: redis.Redis) -> list[End]:
     return [
         message
         for _, fields in client.xrange(streams.frames_key(CAMERA))
-        if isinstance(message := messages.parse_frame(fields), End)
+        if b"end" in fields and isinstance(message := messages.parse_frame(fields), End)
     ]
 
 
@@ -88,7 +90,9 @@ def test_one_that_has_ended_is_not_gone_on_with(client: redis.Redis) -> None:
 def test_a_live_one_is_not_gone_on_with_after_a_long_pause(client: redis.Redis) -> None:
     one = session(client, "rtsp://h/s")
     begun(one, "live")
-    streams.note_captured(client, CAMERA, 7, now_ms() - 120_000)
+    streams.publish_captured(
+        client, CAMERA, 7, {"frame_id": "7"}, captured_at_ms=now_ms() - 120_000
+    )
     assert recordings.resume(one, "live") is None
     begun(one, "live")
     assert [(end.frame_id, end.frames) for end in ends(client)] == [(7, 7)]
@@ -105,7 +109,11 @@ def test_facts_that_make_no_sense_are_not_gone_on_with(
 
 
 def test_whether_redis_knew_of_frames_before(client: redis.Redis) -> None:
-    assert not streams.note_captured(client, CAMERA, 1, 1000)
-    assert streams.note_captured(client, CAMERA, 2, 1040)
+    def captured(frame_id: int) -> bool:
+        fields = {"frame_id": str(frame_id)}
+        return streams.publish_captured(client, CAMERA, frame_id, fields).known
+
+    assert not captured(1)
+    assert captured(2)
     client.flushall()
-    assert not streams.note_captured(client, CAMERA, 3, 1080)
+    assert not captured(3)
