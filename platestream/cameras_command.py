@@ -7,7 +7,6 @@ import sys
 from pathlib import Path
 from typing import Annotated, Any
 
-import redis as redis_py
 import typer
 from rich.console import Console
 from rich.markup import escape
@@ -64,11 +63,11 @@ def list_cameras(
     as_json: Json = False,
 ) -> None:
     """Lists the cameras that are served, as Redis has them."""
-    url = options.load({"redis.url": redis}, config, assignments).redis.url
+    address = options.load({"redis.url": redis}, config, assignments).redis
     try:
-        cameras = _cameras(streams.connect(url))
-    except redis_py.RedisError as error:
-        raise RedisError(f"cannot reach Redis at {url}: {error}; is it running?") from error
+        cameras = _cameras(streams.connect(address))
+    except streams.FAILURE as error:
+        raise streams.unreachable(error, address) from error
     table = Table("camera", "source", "mode", "state", "last frame")
     for camera in cameras:
         if as_json:
@@ -89,18 +88,18 @@ def forget(
     settings = options.load({"redis.url": redis, "camera": camera}, config, assignments)
     name: CameraName = settings.camera
     try:
-        client = streams.connect(settings.redis.url)
+        client = streams.connect(settings.redis)
         if alive := next(client.scan_iter(match=f"alive:{{{name}}}:*", count=1000), None):
             raise RedisError(f"camera '{name}' is served still ({alive.decode()}); stop that first")
         known = client.exists(*streams.camera_keys(name))
         streams.forget_camera(client, name)
         client.srem(streams.CAMERAS_KEY, name)
-    except redis_py.RedisError as error:
-        raise RedisError(f"Redis at {settings.redis.url}: {error}") from error
+    except streams.FAILURE as error:
+        raise streams.unreachable(error, settings.redis) from error
     print(f"{name} is forgotten" if known else f"nothing was known of {name}")
 
 
-def _cameras(client: redis_py.Redis) -> list[dict[str, Any]]:
+def _cameras(client: streams.Client) -> list[dict[str, Any]]:
     cameras = []
     for name in streams.registered_cameras(client):
         facts = streams.read_hash(client, streams.camera_key(name))

@@ -78,9 +78,9 @@ def _status(
         raise SettingsError(f"status {seconds:g}: how often to look goes with --watch")
     settings = options.load({"redis.url": redis}, config, assignments)
     if watch:
-        status.watch(settings.redis.url, seconds or status.LOOK_EVERY_S, as_json=as_json)
+        status.watch(settings.redis, seconds or status.LOOK_EVERY_S, as_json=as_json)
     else:
-        status.show(settings.redis.url, as_json=as_json)
+        status.show(settings.redis, as_json=as_json)
 
 
 @app.command("health")

@@ -8,14 +8,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Annotated, Any
 
-import redis
 import typer
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from platestream import options, streams
-from platestream.errors import PlatestreamError, RedisError
+from platestream.errors import PlatestreamError
 from platestream.streams import DeadFrame
 
 app = typer.Typer(no_args_is_help=True, help="Frames that OCR could not read.")
@@ -93,17 +92,15 @@ def drop_frames(
 @contextmanager
 def _connected(
     url: str | None, config: str | None, assignments: list[str] | None
-) -> Iterator[redis.Redis]:
+) -> Iterator[streams.Client]:
     settings = options.load({"redis.url": url}, config, assignments)
     try:
-        yield streams.connect(settings.redis.url)
-    except redis.RedisError as error:
-        raise RedisError(
-            f"cannot reach Redis at {settings.redis.url}: {error}; is it running?"
-        ) from error
+        yield streams.connect(settings.redis)
+    except streams.FAILURE as error:
+        raise streams.unreachable(error, settings.redis) from error
 
 
-def _cameras(client: redis.Redis, camera: str | None) -> list[str]:
+def _cameras(client: streams.Client, camera: str | None) -> list[str]:
     known = streams.registered_cameras(client)
     if camera is None:
         return known
@@ -114,8 +111,8 @@ def _cameras(client: redis.Redis, camera: str | None) -> list[str]:
 
 
 def _apply(
-    client: redis.Redis,
-    action: Callable[[redis.Redis, str, list[str]], int],
+    client: streams.Client,
+    action: Callable[[streams.Client, str, list[str]], int],
     ids: list[str] | None,
     everything: bool,
     camera: str | None,

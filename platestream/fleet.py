@@ -13,7 +13,6 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, Literal
 
-import redis
 import structlog
 
 from platestream import cameras_file, logs, options, streams
@@ -135,7 +134,7 @@ class Fleet:
         self._context = _Context(
             service,
             setting_variables({**(given or {}), **_OF_EVERY_PROCESS}),
-            streams.connect(settings.redis.url, timeout_s=2.0),
+            streams.connect(settings.redis, timeout_s=2.0),
             once,
             grace_s,
         )
@@ -240,7 +239,7 @@ class _Context:
 
     service: Service
     environment: Mapping[str, str]
-    client: redis.Redis
+    client: streams.Client
     once: bool
     grace_s: float
 
@@ -361,7 +360,7 @@ class _Member:
         try:
             if all(streams.is_through(client, self.name, service) for service in services):
                 return True
-        except redis.RedisError as error:
+        except streams.FAILURE as error:
             self._log.debug(f"cannot see how far it is: {error}")
         if now - self._left_at > self._context.grace_s:
             self._log.warning(
@@ -381,7 +380,7 @@ class _Member:
         try:
             if not streams.retire_camera(self._context.client, self.name):
                 self._log.warning(f"frames of {self.name} that nobody has taken stay in Redis")
-        except redis.RedisError as error:
+        except streams.FAILURE as error:
             self._log.warning(f"{self.name} is still among the cameras in Redis: {error}")
         self.gone = True
 

@@ -183,7 +183,7 @@ class Surroundings(Collector):
     def __init__(
         self,
         metrics: Metrics,
-        client: redis.Redis,
+        client: streams.Client,
         is_alive: Callable[[], bool],
         is_ready: Callable[[], bool],
     ) -> None:
@@ -213,7 +213,7 @@ class Surroundings(Collector):
                 self._backlog(families, camera)
         except redis.ResponseError:
             pass  # it answers, but this user may not look
-        except redis.RedisError:
+        except streams.FAILURE:
             up = False
         for name, value in (
             ("redis_up", up),

@@ -9,8 +9,6 @@ from collections.abc import Iterator
 from http import HTTPStatus
 from typing import cast
 
-import redis
-
 from platestream import streams
 from platestream.endpoint import Answer, Endpoint
 from platestream.health import Health, Verdict
@@ -34,7 +32,7 @@ def observed(
     if not settings.http.port:
         yield
         return
-    client = streams.connect(settings.redis.url, timeout_s=_TIMEOUT_S, retries=0)
+    client = streams.connect(settings.redis, timeout_s=_TIMEOUT_S, retries=0)
 
     def readiness() -> Verdict:
         reasons = [] if not stopping.is_set() else ["stopping"]
@@ -42,8 +40,10 @@ def observed(
             client.ping()
             if metrics.service == "capture":
                 reasons += _camera_reasons(client, settings.camera)
-        except redis.RedisError:
-            reasons.append(f"Redis at {mask(settings.redis.url)} does not answer")
+        except streams.FAILURE as error:
+            refusal = streams.refusal(error, settings.redis)
+            away = f"Redis at {mask(settings.redis.url)} does not answer"
+            reasons.append(str(refusal) if refusal else away)
         own = health.is_ready()
         return Verdict(own.ok and not reasons, (*own.reasons, *reasons))
 
@@ -68,7 +68,7 @@ def observed(
         yield
 
 
-def _camera_reasons(client: redis.Redis, camera: str) -> list[str]:
+def _camera_reasons(client: streams.Client, camera: str) -> list[str]:
     state = cast("bytes | None", client.hget(streams.camera_key(camera), "state"))
     known = (state or b"").decode("utf-8", "replace")
     return [f"camera '{camera}' is {known}"] if known in _NO_CAMERA else []

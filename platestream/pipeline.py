@@ -13,7 +13,6 @@ from pathlib import Path
 from types import FrameType
 
 import numpy as np
-import redis
 
 from platestream import messages, settings, streams
 from platestream.children import Child, ServiceError
@@ -30,12 +29,18 @@ from platestream.outputs import (
 )
 from platestream.pixels import RunFolder
 from platestream.runtime import HEARTBEAT_LIFE_S
+from platestream.settings import RedisSettings
 from platestream.video import is_live, open_file
 
 _POLL_S = 0.05
 _DRAIN_S = 30.0
 _LAST_PASSAGES_S = 10.0
 REDIS_PATIENCE_S = 30.0
+# what the environment says of another Redis is not for the private one
+_WITHOUT_LOGIN = {
+    f"PLATESTREAM_REDIS__{name}": ""
+    for name in ("USERNAME", "PASSWORD_FILE", "CA_FILE", "CERT_FILE", "KEY_FILE")
+}
 SOURCE_PATIENCE_S = 15.0
 DISK_PATIENCE_S = 30.0
 
@@ -194,38 +199,45 @@ class Pipeline:
             SharedMemoryError: ``streams.pixels`` is ``shm``, and there is no place for it.
         """
         if self.job.redis_url is not None:
-            return self._run(self.job.redis_url, None, on_progress)
+            loaded = settings.load({"redis.url": self.job.redis_url}, self.job.assignments)
+            return self._run(loaded.redis, None, on_progress)
         with EmbeddedRedis() as server:
-            return self._run(server.url, server, on_progress)
+            return self._run(RedisSettings(url=server.url), server, on_progress)
 
     def _run(
-        self, url: str, server: EmbeddedRedis | None, on_progress: Callable[[Progress], None]
+        self,
+        address: RedisSettings,
+        server: EmbeddedRedis | None,
+        on_progress: Callable[[Progress], None],
     ) -> Result:
-        client = streams.connect(url)
+        client = streams.connect(address)
         camera = self.job.camera
         try:
             client.ping()
             _take_camera(client, camera)
-        except redis.RedisError as error:
-            raise RedisError(f"cannot reach Redis at {url}: {error}; is it running?") from error
+        except streams.FAILURE as error:
+            raise streams.unreachable(error, address) from error
         folder, why_not = RunFolder.wanted(settings.load({}, self.job.assignments).streams)
         if why_not:
             self._on_log("run", "warning", f"pictures travel as JPEG: {why_not}")
         try:
-            return self._serve(client, url, folder, server, on_progress)
+            return self._serve(client, address.url, folder, server, on_progress)
         finally:
             if folder is not None:
                 folder.remove()
 
     def _serve(
         self,
-        client: redis.Redis,
+        client: streams.Client,
         url: str,
         folder: RunFolder | None,
         server: EmbeddedRedis | None,
         on_progress: Callable[[Progress], None],
     ) -> Result:
         children = self._children(url, folder)
+        if server is not None:
+            for child in children:
+                child.environment = {**child.environment, **_WITHOUT_LOGIN}
         capture, writer = children[0], children[1]
         began = time.monotonic()
         try:
@@ -290,7 +302,7 @@ class Pipeline:
 
     def _watch(
         self,
-        client: redis.Redis,
+        client: streams.Client,
         children: list[Child],
         server: EmbeddedRedis | None,
         on_progress: Callable[[Progress], None],
@@ -329,7 +341,7 @@ class Pipeline:
                 )
             time.sleep(_POLL_S)
 
-    def _finished(self, client: redis.Redis, writer_done: bool) -> bool:
+    def _finished(self, client: streams.Client, writer_done: bool) -> bool:
         """Whether the writer has acknowledged the end, and the tracker has passed it on.
 
         The tracker does so when OCR is through. A file waits for it as long as it takes; where
@@ -364,7 +376,7 @@ class Pipeline:
                 else:
                     self._passages.append(passage)
 
-    def _measure(self, client: redis.Redis) -> None:
+    def _measure(self, client: streams.Client) -> None:
         camera, progress = self.job.camera, self.progress
         counts = streams.read_hash(client, streams.counts_key(camera))
         progress.frames_in = int(counts.get("frames_in", 0))
@@ -376,7 +388,7 @@ class Pipeline:
             through = streams.first_unfinished(client, streams.frames_key(camera), streams.OCR)
             progress.ocr_behind = max(0, head + 1 - through)
 
-    def _result(self, client: redis.Redis, wall_s: float) -> Result:
+    def _result(self, client: streams.Client, wall_s: float) -> Result:
         known = streams.read_hash(client, streams.camera_key(self.job.camera))
         frames_in = int(known.get("frames", 0))
         warnings = ([known["warning"]] if known.get("warning") else []) + self._warnings
@@ -414,7 +426,7 @@ def stop_on_signals(pipeline: Pipeline) -> None:
     signal.signal(signal.SIGINT, stop)
 
 
-def _take_camera(client: redis.Redis, camera: str) -> None:
+def _take_camera(client: streams.Client, camera: str) -> None:
     """Clears what an earlier run left of a camera; refuses one that is in use.
 
     Raises:

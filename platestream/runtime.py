@@ -49,7 +49,7 @@ class Session:
 
     service: str
     settings: Settings
-    client: redis.Redis
+    client: streams.Client
     stopping: threading.Event = field(default_factory=threading.Event)
     log: Any = field(default_factory=structlog.get_logger)
     _owed: dict[str, dict[str, int]] = field(default_factory=dict)
@@ -109,8 +109,10 @@ class Session:
             False if the service was asked to stop meanwhile.
 
         Raises:
-            RedisError: Redis was away for longer than ``redis.patience_s``.
+            RedisError: Redis was away for longer than ``redis.patience_s``, or it is there and
+                refuses us: a wrong password, a wrong certificate.
         """  # fmt: skip
+        self._refuse(cause)
         url, patience = mask(self.settings.redis.url), self.settings.redis.patience_s
         began = reminded = time.monotonic()
         pause = _BACKOFF_S[0]
@@ -119,7 +121,8 @@ class Session:
             self.health.redis_answers(False)
             try:
                 self.client.ping()
-            except streams.OUTAGE:
+            except streams.OUTAGE as error:
+                self._refuse(error)
                 now = time.monotonic()
                 if patience is not None and now - began > patience:
                     raise RedisError(
@@ -185,6 +188,11 @@ class Session:
                 return False
             pause = min(2 * pause, _BACKOFF_S[1])
 
+    def _refuse(self, error: Exception) -> None:
+        refusal = streams.refusal(error, self.settings.redis)
+        if refusal is not None:
+            raise refusal from error
+
     def replica_name(self) -> str:
         """This process's name in a consumer group: host and process."""
         return f"{self.service}-{socket.gethostname()}-{os.getpid()}"
@@ -213,7 +221,7 @@ def serve(
     logs.configure(settings.log, service=service, camera=",".join(served) or "all")
     log = structlog.get_logger()
     try:
-        client = streams.connect(settings.redis.url)
+        client = streams.connect(settings.redis)
         session = Session(service, settings, client)
         _stop_on_signals(session)
         beat = threading.Thread(target=_beat, args=(session, served), daemon=True)
@@ -244,6 +252,9 @@ def _live(session: Session, body: Callable[[Session], None]) -> None:
             session.log.warning(f"Redis at {url} is full (maxmemory); trying again")
             session.wait(_BACKOFF_S[1])
         except redis.ResponseError as error:
+            refusal = streams.refusal(error, session.settings.redis)
+            if refusal is not None:
+                raise refusal from error
             if "NOGROUP" not in str(error):  # Redis came back empty: body makes it anew
                 raise RedisError(f"Redis at {session.settings.redis.url}: {error}") from error
             session.log.warning("Redis has lost this camera's streams; beginning anew")
@@ -263,19 +274,24 @@ def heartbeat_key(service: str, camera: str | None, pid: int) -> str:
 
 def _beat(session: Session, cameras: Sequence[str]) -> None:
     # without patience: a Redis that does not answer is to be noticed
-    client = streams.connect(session.settings.redis.url, timeout_s=_BEAT_TIMEOUT_S, retries=0)
+    client = streams.connect(session.settings.redis, timeout_s=_BEAT_TIMEOUT_S, retries=0)
     keys = [heartbeat_key(session.service, whose, os.getpid()) for whose in cameras or (None,)]
-    stopping = False
+    stopping = said = False
     while not stopping:
         try:
             for key in keys:
                 client.set(key, str(int(time.time())), px=int(1000 * HEARTBEAT_LIFE_S))
             session.health.redis_answers(True)
-        except redis.RedisError as error:
+        except streams.FAILURE as error:
             session.health.redis_answers(False)
-            session.log.debug(f"no heartbeat: {error}")
+            refusal = streams.refusal(error, session.settings.redis)
+            if refusal is None or said:
+                session.log.debug(f"no heartbeat: {error}")
+            else:
+                session.log.error(f"no heartbeat: {refusal}")
+                said = True
         stopping = session.stopping.wait(HEARTBEAT_S)
-    with contextlib.suppress(redis.RedisError):
+    with contextlib.suppress(*streams.FAILURE):
         for key in keys:
             client.delete(key)
 

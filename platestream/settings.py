@@ -26,6 +26,9 @@ from platestream.messages import CameraName
 CONFIG_VARIABLE = "PLATESTREAM_CONFIG"
 DEFAULT_CONFIG = Path("platestream.toml")
 
+OptionalPath = Annotated[Path | None, BeforeValidator(lambda given: None if given == "" else given)]
+"""A file; the empty text is none, so that the environment can take one back."""
+
 
 def _split(value: object) -> object:
     if isinstance(value, str):
@@ -43,7 +46,19 @@ class _Section(BaseModel):
 class RedisSettings(_Section):
     """Where Redis is, and how long to wait for it."""
 
-    url: str = Field("redis://127.0.0.1:6379/0", description="redis://, rediss:// or unix://")
+    url: str = Field(
+        "redis://127.0.0.1:6379/0",
+        description="redis://, rediss:// (TLS), unix://; a cluster: redis+cluster://host:port,…",
+    )
+    username: str = Field("", max_length=256, description="none: the URL's, else Redis's default")
+    password_file: OptionalPath = Field(
+        None, description="the password is its one line; read anew for every connection"
+    )
+    ca_file: OptionalPath = Field(
+        None, description="rediss://: who signed the server's certificate; none: the system's"
+    )
+    cert_file: OptionalPath = Field(None, description="rediss://: a certificate of our own")
+    key_file: OptionalPath = Field(None, description="rediss://: that certificate's key")
     patience_s: float | None = Field(
         None, ge=0, description="give up when Redis is away for so long; none: wait for ever"
     )

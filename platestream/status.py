@@ -8,15 +8,14 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import redis
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
 from platestream import streams
-from platestream.errors import RedisError
 from platestream.masking import mask
+from platestream.settings import RedisSettings
 
 _STREAMS = {
     "frames": streams.frames_key,
@@ -35,7 +34,7 @@ LOOK_EVERY_S = 2.0
 Camera = dict[str, Any]
 
 
-def collect(client: redis.Redis) -> list[Camera]:
+def collect(client: streams.Client) -> list[Camera]:
     """What is known of every camera, as plain values; sorted by name.
 
     ``alive`` are its services' heartbeats as ``service:host:pid``; ``pool`` those of OCR
@@ -51,33 +50,35 @@ def collect(client: redis.Redis) -> list[Camera]:
     ]  # fmt: skip
 
 
-def show(url: str, *, as_json: bool) -> None:
+def show(address: RedisSettings, *, as_json: bool) -> None:
     """Prints it once.
 
     Raises:
-        RedisError: Redis cannot be reached.
+        RedisError: Redis cannot be reached, or refuses.
     """
-    client = streams.connect(url, timeout_s=_TIMEOUT_S)
+    client = streams.connect(address, timeout_s=_TIMEOUT_S)
     try:
         cameras = collect(client)
-    except redis.RedisError as error:
-        raise RedisError(f"cannot reach Redis at {url}: {error}; is it running?") from error
+    except streams.FAILURE as error:
+        raise streams.unreachable(error, address) from error
     if as_json:
         _print_lines(cameras)
     else:
         Console().print(render(cameras))
 
 
-def watch(url: str, every_s: float, *, as_json: bool) -> None:
+def watch(address: RedisSettings, every_s: float, *, as_json: bool) -> None:
     """Shows it again and again, with rates, until Ctrl-C; waits for a Redis that is away."""
-    client = streams.connect(url, timeout_s=_TIMEOUT_S, retries=0)
+    client = streams.connect(address, timeout_s=_TIMEOUT_S, retries=0)
     rates = Rates()
     with contextlib.suppress(KeyboardInterrupt), _screen(in_place=not as_json) as put:
         while True:
             try:
                 cameras = collect(client)
-            except redis.RedisError as error:
-                said = mask(f"Redis at {url} does not answer ({error}); waiting for it")
+            except streams.FAILURE as error:
+                refusal = streams.refusal(error, address)
+                away = f"Redis at {address.url} does not answer ({error}); waiting for it"
+                said = mask(str(refusal or away))
                 if as_json:
                     print(json.dumps({"error": said}, ensure_ascii=False), flush=True)
                 else:
@@ -138,7 +139,7 @@ def _print_lines(cameras: list[Camera]) -> None:
         print(json.dumps(camera, ensure_ascii=False), flush=True)
 
 
-def _camera(client: redis.Redis, name: str) -> Camera:
+def _camera(client: streams.Client, name: str) -> Camera:
     head = streams.last_frame_id(client, name)
     heads = dict.fromkeys(_BY_FRAME_ID, head)
     facts = streams.read_hash(client, streams.camera_key(name))

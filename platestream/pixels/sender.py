@@ -9,7 +9,6 @@ from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
-import redis
 
 from platestream import streams
 from platestream.errors import SharedMemoryError
@@ -68,7 +67,9 @@ class Sender(Protocol):
         """Lets go; what is under way stays for those who are to read it."""
 
 
-def open_sender(client: redis.Redis, settings: Settings, camera: str, stream: StreamName) -> Sender:
+def open_sender(
+    client: streams.Client, settings: Settings, camera: str, stream: StreamName
+) -> Sender:
     """The sender for a camera's ``frames`` or ``rendered``, as ``streams.pixels`` says.
 
     Raises:

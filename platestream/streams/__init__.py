@@ -31,7 +31,9 @@ from platestream.streams.cameras import (
     ring_token,
 )
 from platestream.streams.connection import (
+    FAILURE,
     OUTAGE,
+    Client,
     connect,
 )
 from platestream.streams.dead import (
@@ -90,6 +92,10 @@ from platestream.streams.publishing import (
     publish_captured,
     publish_readings,
 )
+from platestream.streams.refusal import (
+    refusal,
+    unreachable,
+)
 from platestream.streams.replicas import (
     REPLICA_LIFE_S,
     announce_replica,
@@ -108,6 +114,7 @@ from platestream.streams.window import (
 
 __all__ = [
     "CAMERAS_KEY",
+    "FAILURE",
     "OCR",
     "OUTAGE",
     "REPLICAS_KEY",
@@ -116,6 +123,7 @@ __all__ = [
     "VISUALIZE",
     "WRITER",
     "ByteBudget",
+    "Client",
     "DeadFrame",
     "Delivery",
     "Follower",
@@ -165,6 +173,7 @@ __all__ = [
     "read_tracker",
     "readings_key",
     "recording_key",
+    "refusal",
     "register_camera",
     "registered_cameras",
     "remove_gone",
@@ -175,4 +184,5 @@ __all__ = [
     "ring_token",
     "tracker_key",
     "tracks_key",
+    "unreachable",
 ]

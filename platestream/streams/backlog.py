@@ -8,6 +8,7 @@ from typing import cast
 
 import redis
 
+from platestream.streams.connection import Client
 from platestream.streams.group import group_facts
 from platestream.streams.keys import frame_id_of, rendered_key
 
@@ -50,7 +51,7 @@ class StreamBacklog:
     groups: dict[str, GroupBacklog]
 
 
-def backlog(client: redis.Redis, key: str, head: int | None = None) -> StreamBacklog:
+def backlog(client: Client, key: str, head: int | None = None) -> StreamBacklog:
     """What lies in a stream; all zeros if it is not there.
 
     Args:
@@ -72,16 +73,23 @@ def backlog(client: redis.Redis, key: str, head: int | None = None) -> StreamBac
     return StreamBacklog(client.xlen(key), size, groups)
 
 
-def last_overlay_age_ms(client: redis.Redis, camera: str) -> int | None:
+def last_overlay_age_ms(client: Client, camera: str) -> int | None:
     """The overlay age of a camera's newest rendered frame; None where no reading is drawn on it.
 
-    A script, so that the picture stays where it is.
+    A script, so that the picture stays where it is; one that only reads, for a user who may not
+    write, where Redis (since 7) knows such.
     """
-    age = cast("bytes | None", client.eval(_LAST_OVERLAY_AGE, 1, rendered_key(camera)))
+    arguments = (_LAST_OVERLAY_AGE, 1, rendered_key(camera))
+    try:
+        age = cast("bytes | None", client.eval_ro(*arguments))
+    except redis.ResponseError as error:
+        if "unknown command" not in str(error).lower():
+            raise
+        age = cast("bytes | None", client.eval(*arguments))
     return None if age is None else int(age)
 
 
-def alive_services(client: redis.Redis) -> Iterator[tuple[str | None, str, str]]:
+def alive_services(client: Client) -> Iterator[tuple[str | None, str, str]]:
     """All services with a heartbeat: camera (None where one serves all), service, ``host:pid``."""
     for key in client.scan_iter(match="alive:*", count=1000):
         text = cast("bytes", key).decode("utf-8", "replace").removeprefix("alive:")

@@ -7,6 +7,7 @@ from typing import Any, cast
 
 import redis
 
+from platestream.streams.connection import Client
 from platestream.streams.keys import frame_id_of
 
 _ENTRY_BYTES = 512  # field names, scalars, the stream's own tree: some 400 bytes as measured
@@ -27,7 +28,7 @@ def held_bytes(size: int) -> int:
 class EntrySizes:
     """The sizes of a stream's entries, oldest first, as one producer knows them."""
 
-    def __init__(self, client: redis.Redis, key: str, most_bytes: int) -> None:
+    def __init__(self, client: Client, key: str, most_bytes: int) -> None:
         """Looks at what an earlier producer left: at the newest, up to ``most_bytes`` of them."""
         self._sizes: deque[tuple[int, int]] = deque()
         self.bytes = 0
@@ -75,7 +76,7 @@ class EntrySizes:
 class ByteBudget:
     """Live mode: the oldest entries go as soon as all together are larger than the budget."""
 
-    def __init__(self, client: redis.Redis, key: str, budget_bytes: int) -> None:
+    def __init__(self, client: Client, key: str, budget_bytes: int) -> None:
         """Begins with what lies in the stream already."""
         self._budget = budget_bytes
         self._sizes = EntrySizes(client, key, budget_bytes)
@@ -93,7 +94,7 @@ class ByteBudget:
         return f"{self._sizes.oldest}-0"
 
 
-def trim_to_bytes(client: redis.Redis, key: str, budget_bytes: int) -> None:
+def trim_to_bytes(client: Client, key: str, budget_bytes: int) -> None:
     """Trims a stream of many producers, none of which knows its size, by what Redis says it takes.
 
     A Redis that does not say (no permission for MEMORY) leaves it as it is.

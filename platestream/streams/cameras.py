@@ -6,9 +6,8 @@ import re
 import secrets
 from typing import Any, cast
 
-import redis
-
 from platestream.messages import CAMERA_NAME
+from platestream.streams.connection import Client
 from platestream.streams.keys import (
     CAMERAS_KEY,
     camera_key,
@@ -21,20 +20,20 @@ from platestream.streams.keys import (
 _RING_TOKEN = "ring_token"
 
 
-def register_camera(client: redis.Redis, camera: str, **facts: str) -> None:
+def register_camera(client: Client, camera: str, **facts: str) -> None:
     """Notes what is known of a camera, for the other services and for ``status``."""
     client.sadd(CAMERAS_KEY, camera)
     client.hset(camera_key(camera), mapping=dict[Any, Any](facts))
 
 
-def registered_cameras(client: redis.Redis) -> list[str]:
+def registered_cameras(client: Client) -> list[str]:
     """The cameras that are registered, sorted; what is no camera's name is left out."""
     names = cast("set[bytes]", client.smembers(CAMERAS_KEY))
     texts = (name.decode("utf-8", "replace") for name in names)
     return sorted(text for text in texts if re.fullmatch(CAMERA_NAME, text))
 
 
-def last_frame_id(client: redis.Redis, camera: str) -> int:
+def last_frame_id(client: Client, camera: str) -> int:
     """The last frame id that a camera has used; 0 if none. Ids go on from it for ever."""
     value = cast("bytes | None", client.hget(camera_key(camera), "last_frame_id"))
     known = int(value) if value else 0
@@ -42,7 +41,7 @@ def last_frame_id(client: redis.Redis, camera: str) -> int:
     return max(known, frame_id_of(rows[0][0])) if rows else known
 
 
-def forget_camera(client: redis.Redis, camera: str) -> None:
+def forget_camera(client: Client, camera: str) -> None:
     """Deletes a camera's streams and counters; its frame ids still go on from the last."""
     last = last_frame_id(client, camera)
     pipeline = client.pipeline(transaction=True)
@@ -52,7 +51,7 @@ def forget_camera(client: redis.Redis, camera: str) -> None:
     pipeline.execute()
 
 
-def count(client: redis.Redis, camera: str, **counters: int) -> None:
+def count(client: Client, camera: str, **counters: int) -> None:
     """Adds to a camera's counters; zeros are left out."""
     pipeline = client.pipeline(transaction=True)  # all or none, also where memory is short
     for name, amount in counters.items():
@@ -61,7 +60,7 @@ def count(client: redis.Redis, camera: str, **counters: int) -> None:
     pipeline.execute()
 
 
-def ring_token(client: redis.Redis, camera: str) -> str:
+def ring_token(client: Client, camera: str) -> str:
     """What a camera's rings of pictures are known by; made when it is first asked for.
 
     It is gone with the camera's entries: rings with another token are wanted by nobody.
@@ -70,13 +69,13 @@ def ring_token(client: redis.Redis, camera: str) -> str:
     return known_ring_token(client, camera) or ""
 
 
-def known_ring_token(client: redis.Redis, camera: str) -> str | None:
+def known_ring_token(client: Client, camera: str) -> str | None:
     """The same, if it has been made."""
     value = cast("bytes | None", client.hget(camera_key(camera), _RING_TOKEN))
     return value.decode("ascii", "replace") if value else None
 
 
-def read_hash(client: redis.Redis, key: str) -> dict[str, str]:
+def read_hash(client: Client, key: str) -> dict[str, str]:
     """A hash as text; empty if there is none."""
     raw = cast("dict[bytes, bytes]", client.hgetall(key))
     return {k.decode("utf-8", "replace"): v.decode("utf-8", "replace") for k, v in raw.items()}

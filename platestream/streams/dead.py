@@ -11,9 +11,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
-import redis
-
 from platestream.streams.budget import trim_to_bytes
+from platestream.streams.connection import Client
 from platestream.streams.group import Delivery, ensure_group
 from platestream.streams.keys import OCR, counts_key, dead_key, frames_key, retry_key
 from platestream.streams.publishing import finish
@@ -61,7 +60,7 @@ class DeadFrame:
 
 
 def publish_dead(
-    client: redis.Redis,
+    client: Client,
     camera: str,
     delivery: Delivery,
     error: str,
@@ -91,7 +90,7 @@ def publish_dead(
     return buried
 
 
-def list_dead(client: redis.Redis, camera: str) -> Iterator[DeadFrame]:
+def list_dead(client: Client, camera: str) -> Iterator[DeadFrame]:
     """A camera's dead frames, oldest first."""
     start = "-"
     while rows := cast("Any", client.xrange(dead_key(camera), min=start, count=_PAGE)):
@@ -109,7 +108,7 @@ def list_dead(client: redis.Redis, camera: str) -> Iterator[DeadFrame]:
         start = f"({rows[-1][0].decode()}"
 
 
-def retry_dead(client: redis.Redis, camera: str, ids: Sequence[str]) -> int:
+def retry_dead(client: Client, camera: str, ids: Sequence[str]) -> int:
     """Gives dead frames to OCR again, with as many tries as a new one has.
 
     Each is moved to ``retry`` as a whole. Read, it goes from there, and its reading is published
@@ -123,7 +122,7 @@ def retry_dead(client: redis.Redis, camera: str, ids: Sequence[str]) -> int:
     return sum(int(cast("Any", client.eval)(_RETRY, 3, *keys, one)) for one in ids)
 
 
-def drop_dead(client: redis.Redis, camera: str, ids: Sequence[str]) -> int:
+def drop_dead(client: Client, camera: str, ids: Sequence[str]) -> int:
     """Deletes dead frames; returns how many were still there."""
     return client.xdel(dead_key(camera), *ids) if ids else 0
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Any, cast
 
-import redis
-
 from platestream.streams.cameras import last_frame_id, read_hash
+from platestream.streams.connection import Client
 from platestream.streams.group import first_unfinished, group_facts
 from platestream.streams.keys import (
     CAMERAS_KEY,
@@ -23,7 +22,7 @@ from platestream.streams.keys import (
 )
 
 
-def is_through(client: redis.Redis, camera: str, service: str) -> bool:
+def is_through(client: Client, camera: str, service: str) -> bool:
     """Whether a service is done with all that a camera has published, the end included.
 
     Args:
@@ -51,7 +50,7 @@ def is_through(client: redis.Redis, camera: str, service: str) -> bool:
     raise ValueError(f"no such service: {service}")
 
 
-def retire_camera(client: redis.Redis, camera: str) -> bool:
+def retire_camera(client: Client, camera: str) -> bool:
     """Takes a camera out of those that are served; its pixels go, once nobody needs them.
 
     Readings, tracks, passages and counters stay, and frame ids still go on from the last.
@@ -69,7 +68,7 @@ def retire_camera(client: redis.Redis, camera: str) -> bool:
     return gone
 
 
-def _end_is_done(client: redis.Redis, key: str, group: str, last: int) -> bool:
+def _end_is_done(client: Client, key: str, group: str, last: int) -> bool:
     facts = group_facts(client, key).get(group)
     if facts is None:
         return False

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from typing import Any, cast
 
-import redis
-
+from platestream.streams.connection import Client
 from platestream.streams.replies import streams_of
 
 
 class Follower:
     """Reads a stream as it grows, outside any group."""
 
-    def __init__(self, client: redis.Redis, key: str, *, since_last: int = 0) -> None:
+    def __init__(self, client: Client, key: str, *, since_last: int = 0) -> None:
         """Begins at the stream's beginning, or ``since_last`` entries before its end."""
         self._client = client
         self._key = key

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
 import redis
 
+from platestream.streams.connection import Client
 from platestream.streams.keys import camera_key, frame_id_of
 from platestream.streams.replies import streams_of
 
@@ -38,10 +38,13 @@ return redis.call('XGROUP', 'DELCONSUMER', KEYS[1], ARGV[1], ARGV[2])
 """
 
 
-def ensure_group(client: redis.Redis, key: str, group: str) -> None:
+def ensure_group(client: Client, key: str, group: str) -> None:
     """Makes a consumer group that starts at the stream's first entry, if it is not there."""
-    with contextlib.suppress(redis.ResponseError):  # BUSYGROUP: it is there
+    try:
         client.xgroup_create(key, group, id="0", mkstream=True)
+    except redis.ResponseError as error:
+        if "BUSYGROUP" not in str(error):  # which says that it is there
+            raise
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +69,7 @@ class Delivery:
 class GroupConsumer:
     """One consumer of a group on one stream."""
 
-    def __init__(self, client: redis.Redis, key: str, group: str, name: str) -> None:
+    def __init__(self, client: Client, key: str, group: str, name: str) -> None:
         self._client = client
         self.key = key
         self.group = group
@@ -166,18 +169,22 @@ class GroupConsumer:
         return len(gone)
 
 
-def first_unfinished(client: redis.Redis, key: str, group: str) -> int:
+def first_unfinished(client: Client, key: str, group: str) -> int:
     """The lowest frame id that a group has not acknowledged, whether or not it has come yet."""
     return lowest_unfinished(client, key, [group])
 
 
-def lowest_unfinished(client: redis.Redis, key: str, groups: Sequence[str]) -> int:
+def lowest_unfinished(client: Client, key: str, groups: Sequence[str]) -> int:
     """The lowest frame id that some group has not acknowledged, in one round trip."""
     pipeline = client.pipeline(transaction=False)
     pipeline.xinfo_groups(key)
     for group in groups:
         pipeline.xpending(key, group)
-    rows, *summaries = pipeline.execute(raise_on_error=False)
+    replies = pipeline.execute(raise_on_error=False)
+    for reply in replies:
+        if isinstance(reply, redis.exceptions.NoPermissionError):
+            raise reply
+    rows, *summaries = replies
     known = {} if isinstance(rows, Exception) else _by_name(rows)
     lowest = []
     for group, summary in zip(groups, summaries, strict=True):
@@ -193,11 +200,13 @@ def lowest_unfinished(client: redis.Redis, key: str, groups: Sequence[str]) -> i
     return min(lowest)
 
 
-def group_facts(client: redis.Redis, key: str) -> dict[str, dict[str, Any]]:
+def group_facts(client: Client, key: str) -> dict[str, dict[str, Any]]:
     """``XINFO GROUPS`` by group name; empty if the stream is not there."""
     try:
         rows = client.xinfo_groups(key)
-    except redis.ResponseError:
+    except redis.ResponseError as error:
+        if "no such key" not in str(error):
+            raise
         return {}
     return _by_name(rows)
 
@@ -206,7 +215,7 @@ def _by_name(rows: Any) -> dict[str, dict[str, Any]]:
     return {cast("bytes", row["name"]).decode(): row for row in rows}
 
 
-def oldest_id(client: redis.Redis, key: str, until: str) -> str | None:
+def oldest_id(client: Client, key: str, until: str) -> str | None:
     """The id of the oldest entry that a stream still has, up to an id; None if there is none."""
     rows = cast("Any", client.xrange(key, "-", until, count=1))
     return rows[0][0].decode() if rows else None

@@ -10,6 +10,7 @@ from typing import Any, Literal, cast
 
 import redis
 
+from platestream.streams.connection import Client
 from platestream.streams.group import SKIP_TO_NEWEST, Delivery, GroupConsumer, ensure_group
 from platestream.streams.keys import OCR, camera_key, frame_id_of, frames_key, retry_key
 from platestream.streams.replies import streams_of
@@ -53,7 +54,7 @@ class PoolConsumer:
             cleared it.
     """
 
-    def __init__(self, client: redis.Redis, name: str, policy: Policy = "auto") -> None:
+    def __init__(self, client: Client, name: str, policy: Policy = "auto") -> None:
         """Serves no camera yet.
 
         Args:

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple, cast
 
 import redis
 
+from platestream.streams.connection import Client
 from platestream.streams.keys import (
     OCR,
     camera_key,
@@ -43,7 +44,7 @@ return finished
 
 
 def publish(
-    client: redis.Redis,
+    client: Client,
     key: str,
     stream_id: str,
     fields: Mapping[Any, Any],
@@ -80,7 +81,7 @@ class Captured(NamedTuple):
 
 
 def publish_captured(
-    client: redis.Redis,
+    client: Client,
     camera: str,
     frame_id: int,
     fields: Mapping[Any, Any],
@@ -119,17 +120,19 @@ def publish_captured(
     return Captured(False, known)
 
 
-def last_published(client: redis.Redis, key: str) -> int:
+def last_published(client: Client, key: str) -> int:
     """The last frame id that a stream has had, trimmed since or not; 0 if none."""
     try:
         facts = cast("Any", client.xinfo_stream(key))
-    except redis.ResponseError:  # there is no such stream
+    except redis.ResponseError as error:
+        if "no such key" not in str(error):
+            raise
         return 0
     return frame_id_of(facts["last-generated-id"])
 
 
 def publish_readings(
-    client: redis.Redis,
+    client: Client,
     camera: str,
     readings: Sequence[Mapping[Any, Any]],
     done_ids: Sequence[str],
@@ -157,7 +160,7 @@ def publish_readings(
 
 
 def finish(
-    client: redis.Redis,
+    client: Client,
     keys: tuple[str, str, str],
     counter: str,
     kept: int,

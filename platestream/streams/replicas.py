@@ -7,6 +7,7 @@ from typing import Any, cast
 
 import redis
 
+from platestream.streams.connection import Client
 from platestream.streams.keys import OCR, REPLICAS_KEY
 
 REPLICA_LIFE_S = 3.0  # not heard of for so long, a replica is taken for gone
@@ -27,13 +28,17 @@ return removed
 """
 
 
-def announce_replica(client: redis.Redis, name: str, slowest_ms: int) -> dict[str, int]:
+def announce_replica(client: Client, name: str, slowest_ms: int) -> dict[str, int]:
     """Says that a replica lives and how long its slowest recent batch took.
 
     Returns:
         The same of every replica that lives, this one included, by name, in ms.
     """
-    seconds, microseconds = cast("Any", client.time())  # one clock for all hosts
+    # one clock for all hosts; of a cluster, that of the node that holds the hash
+    where = {}
+    if isinstance(client, redis.RedisCluster):
+        where["target_nodes"] = cast("Any", client).get_node_from_key(REPLICAS_KEY)
+    seconds, microseconds = cast("Any", client.time)(**where)
     now_ms = 1000 * seconds + microseconds // 1000
     pipeline = client.pipeline(transaction=False)
     pipeline.hset(REPLICAS_KEY, name, f"{now_ms} {slowest_ms}")
@@ -55,14 +60,12 @@ def announce_replica(client: redis.Redis, name: str, slowest_ms: int) -> dict[st
     return living
 
 
-def forget_replica(client: redis.Redis, name: str) -> None:
+def forget_replica(client: Client, name: str) -> None:
     """Says that a replica has gone."""
     client.hdel(REPLICAS_KEY, name)
 
 
-def remove_gone(
-    client: redis.Redis, keys: Sequence[str], idle_ms: int, living: Iterable[str]
-) -> int:
+def remove_gone(client: Client, keys: Sequence[str], idle_ms: int, living: Iterable[str]) -> int:
     """Takes consumers that are gone out of OCR's group on streams, one script for each stream.
 
     Gone is one that holds nothing, has not asked for anything for longer than ``idle_ms``, and is

@@ -6,8 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
-import redis
-
+from platestream.streams.connection import Client
 from platestream.streams.keys import (
     TRACK,
     counts_key,
@@ -43,7 +42,7 @@ class TrackerStep:
     counters: Mapping[str, int]
 
 
-def publish_tracks(client: redis.Redis, camera: str, step: TrackerStep) -> None:
+def publish_tracks(client: Client, camera: str, step: TrackerStep) -> None:
     """Publishes, remembers and acknowledges a tracker's step in one transaction.
 
     What has been published before, under the same id, is refused by Redis and passed over.
@@ -69,13 +68,13 @@ def publish_tracks(client: redis.Redis, camera: str, step: TrackerStep) -> None:
             raise reply
 
 
-def read_tracker(client: redis.Redis, camera: str) -> dict[str, bytes]:
+def read_tracker(client: Client, camera: str) -> dict[str, bytes]:
     """What the last tracker of a camera remembered; empty if nothing."""
     raw = cast("dict[bytes, bytes]", client.hgetall(tracker_key(camera)))
     return {k.decode("utf-8", "replace"): v for k, v in raw.items()}
 
 
-def last_passage_id(client: redis.Redis, camera: str) -> int:
+def last_passage_id(client: Client, camera: str) -> int:
     """The number of the last entry of a camera's passages; 0 if there is none."""
     rows = cast("Any", client.xrevrange(passages_key(camera), count=1))
     return frame_id_of(rows[0][0]) if rows else 0

@@ -5,9 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 
-import redis
-
 from platestream.streams.budget import EntrySizes
+from platestream.streams.connection import Client
 from platestream.streams.group import ensure_group, lowest_unfinished, oldest_id
 from platestream.streams.keys import end_id, frame_id_of
 
@@ -24,7 +23,7 @@ class Window:
 
     def __init__(
         self,
-        client: redis.Redis,
+        client: Client,
         key: str,
         groups: Sequence[str],
         frames: int,

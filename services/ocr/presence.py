@@ -15,8 +15,6 @@ from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import redis
-
 from platestream import streams
 
 CLAIM_FACTOR = 3.0  # times the slowest batch: its time is known with half a second's delay
@@ -28,7 +26,7 @@ _REMEMBERED_S = 60.0
 class Presence:
     """What a replica says of itself to the pool, and hears from the others."""
 
-    def __init__(self, client: redis.Redis, name: str) -> None:
+    def __init__(self, client: streams.Client, name: str) -> None:
         self._client = client
         self._name = name
         self._batches: deque[tuple[float, float]] = deque(maxlen=256)  # when it ended, seconds
@@ -51,7 +49,7 @@ class Presence:
         self._stopping.set()
         if self._thread.is_alive():
             self._thread.join()
-        with contextlib.suppress(redis.RedisError):
+        with contextlib.suppress(*streams.FAILURE):
             streams.forget_replica(self._client, self._name)
 
     @contextmanager
@@ -80,5 +78,5 @@ class Presence:
 
     def _announce(self) -> None:
         while not self._stopping.wait(_ANNOUNCE_S):
-            with contextlib.suppress(redis.RedisError):  # the service itself waits for Redis
+            with contextlib.suppress(*streams.FAILURE):  # the service itself waits for Redis
                 self.living = streams.announce_replica(self._client, self._name, self.slowest_ms())
