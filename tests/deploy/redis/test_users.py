@@ -13,6 +13,7 @@ import redis
 
 from platestream import status, streams
 from platestream.video import VideoSource
+from tests.conftest import wait_until
 from tests.deploy.redis.conftest import DEPLOY, USERS, SecuredRedis, write_secrets
 from tests.deploy.redis.services import CAMERA, run_services, service
 
@@ -85,8 +86,7 @@ def test_what_they_do_now_and_then(secured: SecuredRedis) -> None:
     streams.ensure_group(secured.client("visualize"), streams.rendered_key(CAMERA), streams.WRITER)
     for frame_id in (1, 2, 3):
         fields = {"frame_id": str(frame_id), "body": b"x"}
-        streams.publish(capture, key, streams.entry_id(frame_id), fields)
-        streams.note_captured(capture, CAMERA, frame_id)
+        streams.publish_captured(capture, CAMERA, frame_id, fields)
     pool = streams.PoolConsumer(ocr, "me", "every")
     pool.serve(streams.registered_cameras(ocr))
     assert streams.announce_replica(ocr, "me", 5) == {"me": 5}
@@ -106,7 +106,8 @@ def test_what_they_do_now_and_then(secured: SecuredRedis) -> None:
     newest.serve([CAMERA])
     newest.take(1, 0)
     pool.leave()
-    assert streams.remove_gone(ocr, [key], 0, ["third"]) == 1
+    # idle is counted in whole milliseconds
+    wait_until(lambda: streams.remove_gone(ocr, [key], 0, ["third"]) == 1, what="one that is gone")
     streams.forget_replica(ocr, "me")
     for name in ("track", "visualize", "writer"):
         client = secured.client(name)
