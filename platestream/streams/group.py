@@ -42,6 +42,9 @@ def ensure_group(client: Client, key: str, group: str) -> None:
     """Makes a consumer group that starts at the stream's first entry, if it is not there."""
     try:
         client.xgroup_create(key, group, id="0", mkstream=True)
+    except redis.OutOfMemoryError:  # said before it is looked whether the group is there
+        if group not in group_facts(client, key):
+            raise
     except redis.ResponseError as error:
         if "BUSYGROUP" not in str(error):  # which says that it is there
             raise
