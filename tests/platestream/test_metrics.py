@@ -83,16 +83,17 @@ def test_a_clock_that_is_behind_makes_no_negative_time(ocr: Metrics) -> None:
 
 
 @pytest.mark.parametrize(
-    ("frame", "seconds"),
-    [
-        (_rendered("live", 400, 100), 0.4),
-        (_rendered("file", 90_000, 100), 0.1),
-        (_rendered("file", 90_000, None), None),
-    ],
+    ("mode", "captured_ago_ms", "published_ago_ms", "seconds"),
+    [("live", 400, 100, 0.4), ("file", 90_000, 100, 0.1), ("file", 90_000, None, None)],
 )
 def test_delay_since_capture_is_by_a_clock(
-    ocr: Metrics, frame: RenderedFrame, seconds: float | None
+    ocr: Metrics,
+    mode: str,
+    captured_ago_ms: int,
+    published_ago_ms: int | None,
+    seconds: float | None,
 ) -> None:
+    frame = _rendered(mode, captured_ago_ms, published_ago_ms)
     ocr.overlaid("gate-1", frame)
     ocr.written("gate-1", frame)
     for name in ("capture_to_overlay_seconds", "capture_to_file_seconds"):
