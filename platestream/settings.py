@@ -111,6 +111,9 @@ class CaptureSettings(_Section):
         None, ge=0, description="give up on a live source away for so long; none: never"
     )
     run_id: str = Field("", max_length=64, description="a restart with the same id goes on")
+    stay: bool = Field(
+        False, description="at the end, wait to be stopped, for supervisors that start it again"
+    )
 
 
 class OcrSettings(_Section):

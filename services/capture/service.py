@@ -24,6 +24,8 @@ from services.capture.following import Following, Publish
 from services.capture.one_size import OneSize
 from services.capture.recording import Recording
 
+_LOOK_S = 60.0
+
 
 class Capture:
     """Publishes a source; over outages of Redis it keeps a live one open."""
@@ -42,12 +44,17 @@ class Capture:
         source = settings.source
         if not source:
             raise SettingsError("no source: name a file, a folder, a URL or a device")
-        session.not_ready("no frame has come yet", "camera")
-        if not is_live(source):
-            _play(session, "live" if settings.live else "file")
-            return
-        if settings.live is False:
+        if is_live(source) and settings.live is False:
             raise SettingsError(f"{mask(source)} delivers at its own pace; it cannot be --file")
+        session.not_ready("no frame has come yet", "camera")
+        if is_live(source):
+            self._follow(session)
+        else:
+            _play(session, "live" if settings.live else "file")
+        if settings.stay:
+            _stay(session)
+
+    def _follow(self, session: Session) -> None:
         if self._following is None:
             self._following = Following(session)
         with contextlib.ExitStack() as opened:
@@ -57,6 +64,14 @@ class Capture:
                 return opened.enter_context(made).publish
 
             self._following.run(publisher)
+
+
+def _stay(session: Session) -> None:
+    """Waits to be stopped: one that ended would be started again, and play a file once more."""
+    session.ready("camera")
+    session.delivered(None)
+    while not session.wait(_LOOK_S):
+        pass
 
 
 def _play(session: Session, mode: Mode) -> None:

