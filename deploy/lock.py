@@ -37,12 +37,12 @@ def wanted() -> dict[str, list[str]]:
     return {
         "build": project["build-system"]["requires"],
         "base": [
-            *(r for r in project["project"]["dependencies"] if _name(r) not in NOT_IN_IMAGES),
+            *(r for r in project["project"]["dependencies"] if name_of(r) not in NOT_IN_IMAGES),
             OLDER_PYTHON,
         ],
         "ocr": extras["openvino"],
         "ocr-gpu": ["onnxruntime-gpu[cuda,cudnn]"],
-        "train": [*extras["torch"], *(r for r in extras["train"] if _name(r) != "platestream")],
+        "train": [*extras["torch"], *(r for r in extras["train"] if name_of(r) != "platestream")],
     }
 
 
@@ -56,10 +56,10 @@ def main(images: Sequence[str]) -> None:
     for image in images or requirements:
         own = requirements[image]
         inherited = [r for name in BEFORE[image] for r in requirements[name]]
-        before = {_name(line) for name in BEFORE[image] for line in _lines(name)}
-        known = [line for line in _resolve([*inherited, *own]) if _name(line) not in before]
+        before = {name_of(line) for name in BEFORE[image] for line in _lines(name)}
+        known = [line for line in _resolve([*inherited, *own]) if name_of(line) not in before]
         with_torch = CHOSEN_WITH_TORCH if image == "train" else None
-        lines = [x for x in known if not (with_torch and with_torch.fullmatch(_name(x)))]
+        lines = [x for x in known if not (with_torch and with_torch.fullmatch(name_of(x)))]
         path = ROOT / f"deploy/requirements-{image}.txt"
         path.write_text("# made by deploy/lock.py\n" + "".join(f"{line}\n" for line in lines))
         print(f"{path.relative_to(ROOT)}: {len(lines)} packages")
@@ -92,7 +92,8 @@ def _lines(image: str) -> list[str]:
     return [line for line in text.splitlines() if line and not line.startswith("#")]
 
 
-def _name(requirement: str) -> str:
+def name_of(requirement: str) -> str:
+    """A requirement's package, in lower case and with dashes."""
     found = re.match(r"[A-Za-z0-9._-]+", requirement)
     assert found is not None
     return re.sub(r"[-_.]+", "-", found[0]).lower()
