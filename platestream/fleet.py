@@ -19,6 +19,7 @@ from platestream import cameras_file, logs, options, streams
 from platestream.cameras_file import CameraEntry, CamerasFileError, setting_variables
 from platestream.children import Child, how_it_ended
 from platestream.errors import SettingsError
+from platestream.fleet_observation import observed
 from platestream.runtime import EXIT_OK, EXIT_REFUSED
 from platestream.settings import Settings
 
@@ -90,7 +91,10 @@ def serve(
     fleet = Fleet(service, path, settings, given, once=once)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, fleet.stop)
-    return fleet.run()
+    with observed(
+        service, settings, fleet.idle_s, lambda: fleet.problem, fleet.wrong_with_cameras
+    ):
+        return fleet.run()
 
 
 class Fleet:
@@ -126,6 +130,7 @@ class Fleet:
         self._settings = settings
         self._once = once
         self._stopping = False
+        self._looked_at = time.monotonic()
         self._log = structlog.get_logger()
         self._in_force = self._last_seen = cameras_file.read_bytes(path)
         self._refused: bytes | None = None
@@ -147,7 +152,16 @@ class Fleet:
 
     def states(self) -> dict[str, CameraState]:
         """How every camera's process does, by camera."""
-        return {name: member.state() for name, member in self._members.items()}
+        return {name: member.state() for name, member in self._members.copy().items()}
+
+    def idle_s(self) -> float:
+        """Since when it has not looked after its processes, in seconds."""
+        return time.monotonic() - self._looked_at
+
+    def wrong_with_cameras(self) -> dict[str, str]:
+        """Why cameras that are in the file have no process now; empty where they have one."""
+        states = self.states().items()
+        return {name: one.reason for name, one in states if one.state != "leaving"}
 
     def run(self) -> int:
         """Looks after the processes until ``stop``; none is left when it returns.
@@ -158,7 +172,7 @@ class Fleet:
         self._log.info(f"{self._service} for {len(self._members)} cameras of '{self._path}'")
         try:
             while not self._stopping and not (self._once and self._all_done()):
-                now = time.monotonic()
+                self._looked_at = now = time.monotonic()
                 self._look(now)
                 for member in list(self._members.values()):
                     member.tick(now)

@@ -39,7 +39,7 @@ def observed(
         try:
             client.ping()
             if metrics.service == "capture":
-                reasons += _camera_reasons(client, settings.camera)
+                reasons += camera_reasons(client, settings.camera)
         except streams.FAILURE as error:
             refusal = streams.refusal(error, settings.redis)
             away = f"Redis at {mask(settings.redis.url)} does not answer"
@@ -48,15 +48,7 @@ def observed(
         return Verdict(own.ok and not reasons, (*own.reasons, *reasons))
 
     def answer(verdict: Verdict) -> Answer:
-        said = {
-            "status": "ok" if verdict.ok else "failed",
-            "service": metrics.service,
-            "camera": settings.camera,
-            "reasons": [mask(reason) for reason in verdict.reasons],
-        }
-        status = HTTPStatus.OK if verdict.ok else HTTPStatus.SERVICE_UNAVAILABLE
-        body = json.dumps(said, ensure_ascii=False).encode() + b"\n"
-        return Answer(body, "application/json", status)
+        return health_answer(metrics.service, settings.camera, verdict)
 
     Surroundings(metrics, client, lambda: health.is_alive().ok, lambda: readiness().ok)
     routes = {
@@ -68,7 +60,21 @@ def observed(
         yield
 
 
-def _camera_reasons(client: streams.Client, camera: str) -> list[str]:
+def health_answer(service: str, camera: str, verdict: Verdict) -> Answer:
+    """What ``/healthz`` and ``/readyz`` answer, as ``platestream.probe`` reads it."""
+    said = {
+        "status": "ok" if verdict.ok else "failed",
+        "service": service,
+        "camera": camera,
+        "reasons": [mask(reason) for reason in verdict.reasons],
+    }
+    status = HTTPStatus.OK if verdict.ok else HTTPStatus.SERVICE_UNAVAILABLE
+    body = json.dumps(said, ensure_ascii=False).encode() + b"\n"
+    return Answer(body, "application/json", status)
+
+
+def camera_reasons(client: streams.Client, camera: str) -> list[str]:
+    """What capture has noted in Redis that is wrong with a camera's source."""
     state = cast("bytes | None", client.hget(streams.camera_key(camera), "state"))
     known = (state or b"").decode("utf-8", "replace")
     return [f"camera '{camera}' is {known}"] if known in _NO_CAMERA else []

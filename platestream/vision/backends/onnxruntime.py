@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +49,11 @@ def load_onnxruntime(
         session = ort.InferenceSession(file.content, options, providers=providers)
     except Exception as error:  # its own exceptions have no common base but this
         raise WeightsError(f"onnxruntime cannot read '{path}': {error}") from error
+    if device != "cpu" and "CUDAExecutionProvider" not in session.get_providers():
+        raise SettingsError(  # it goes on with the CPU otherwise, and only its own log says so
+            f"device '{device}' is asked for, but CUDA cannot be used here: no GPU can be seen, "
+            "or its driver or libraries do not fit"
+        )
     ports = len(session.get_inputs()), len(session.get_outputs())
     if ports != (1, 1):
         raise WeightsError(f"'{path}' has {ports[0]} inputs and {ports[1]} outputs, not one each")
@@ -64,4 +71,7 @@ def _providers(device: str) -> list[Any]:
             f"device '{device}' is asked for, but this onnxruntime has no CUDA: "
             "pip install onnxruntime-gpu, or use backend torch"
         )
+    if hasattr(ort, "preload_dlls"):  # CUDA's libraries where pip puts them; no loader looks there
+        with contextlib.redirect_stdout(sys.stderr):  # it prints what it does not find
+            ort.preload_dlls()
     return [("CUDAExecutionProvider", {"device_id": int(number or 0)}), "CPUExecutionProvider"]
