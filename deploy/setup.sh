@@ -1,12 +1,17 @@
 #!/bin/sh
-# Folders of the host for the user that the services run as. Where a folder is missing the engine
-# makes it, and it is root's.
+# What must be there before the services start, made as root and given away:
 #
 #   setup.sh UID GID FOLDER...
+#
+# FOLDERs of the host become those of the user that the services run as. Where one is missing the
+# engine makes it, and it is root's. /secrets, a volume, gets a password for each user of Redis,
+# once, in a folder that only that user's container mounts; Redis has them all. From
+# /certificates, where it is mounted, Redis gets its own (make-certificates.sh makes them).
 set -eu
 
 uid=$1 gid=$2
 shift 2
+
 for folder; do
   owner=$(stat -c %u "$folder")
   if [ "$owner" = 0 ] && [ "$uid" != 0 ]; then
@@ -19,3 +24,36 @@ for folder; do
       "put UID=$owner and GID=$(stat -c %g "$folder") into .env" >&2
   fi
 done
+
+[ -d /secrets ] || exit 0
+umask 077
+
+give() { # owner, folder
+  chown -R "$1" "$2"
+  chmod 500 "$2"
+  find "$2" -type f -exec chmod 400 '{}' +
+}
+
+mkdir -p /secrets/redis /secrets/certificates
+for user in admin monitor capture ocr track visualize writer; do
+  password=/secrets/redis/redis_$user
+  if [ ! -s "$password" ]; then
+    head -c 24 /dev/urandom | base64 | tr '+/' 'xy' >"$password.new"
+    mv "$password.new" "$password"
+  fi
+  mkdir -p "/secrets/$user"
+  cp -f "$password" "/secrets/$user/redis_$user"
+  give "$uid:$gid" "/secrets/$user"
+done
+if [ -d /certificates ]; then
+  for file in ca.crt server.crt server.key; do
+    if [ ! -s "/certificates/$file" ]; then
+      echo "setup: no certificates/$file; deploy/redis/make-certificates.sh certificates redis" \
+        "makes it" >&2
+      exit 2
+    fi
+    cp -f "/certificates/$file" /secrets/certificates/
+  done
+fi
+give redis:redis /secrets/redis
+give redis:redis /secrets/certificates

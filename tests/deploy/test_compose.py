@@ -101,9 +101,10 @@ def docker(*arguments: str) -> str:
 
 @pytest.fixture(scope="module")
 def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
-    if shutil.which("docker") is None or subprocess.run(
-        ["docker", "version"], capture_output=True, timeout=60
-    ).returncode:
+    if (
+        shutil.which("docker") is None
+        or subprocess.run(["docker", "version"], capture_output=True, timeout=60).returncode
+    ):
         pytest.skip("no Docker engine answers here")
     folder = tmp_path_factory.mktemp("clone")
     listed = subprocess.run(
