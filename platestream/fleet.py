@@ -91,9 +91,7 @@ def serve(
     fleet = Fleet(service, path, settings, given, once=once)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, fleet.stop)
-    with observed(
-        service, settings, fleet.idle_s, lambda: fleet.problem, fleet.wrong_with_cameras
-    ):
+    with observed(service, settings, fleet.idle_s, lambda: fleet.problem, fleet.wrong_with_cameras):
         return fleet.run()
 
 

@@ -15,10 +15,13 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 
 from platestream.demo import built_in_clip
 from platestream.video import VideoSource
+from training.synthesis.crop import plate_crop
 
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(900)]
 
@@ -191,8 +194,6 @@ def test_a_picture_is_read_in_a_container(installation: Installation) -> None:
     (installation.folder / "data").mkdir(exist_ok=True)
     with VideoSource(str(built_in_clip()[0])) as source:
         picture = next(source.frames(skip=100)).image
-    import cv2
-
     cv2.imwrite(str(installation.folder / "data" / "frame.png"), picture)
     said = installation.compose(
         "run", "--rm", "--no-deps", "-T", "ocr", "read", "--json", "/data/frame.png"
@@ -243,12 +244,90 @@ def service_process(pid: int) -> int:
     return int(children[0])
 
 
+def test_each_service_has_its_own_rights_in_redis(installation: Installation) -> None:
+    ask = (
+        "import sys, redis; from platestream import settings, streams;"
+        "client = streams.connect(settings.load().redis);"
+        "print(client.ping());"
+        "exec(sys.argv[1])"
+    )
+
+    def refused(service: str, question: str) -> str:
+        done = installation.compose("exec", "-T", service, "python3", "-c", ask, question,
+                                    check=False)  # fmt: skip
+        assert done.stdout.strip() == "True"  # it may come in
+        assert done.returncode != 0
+        return done.stderr.splitlines()[-1]
+
+    assert "permission" in refused("capture", "client.xrange('readings:{gate-1}')")
+    for service in sorted(SERVICES):
+        assert "permission" in refused(service, "client.flushall()")
+        assert "permission" in refused(service, "client.config_get('maxmemory')")
+        there = installation.compose("exec", "-T", service, "ls", "/run/secrets").stdout.split()
+        assert there == [f"redis_{service}"]
+    nobody = installation.compose(
+        "exec", "-T", "track", "python3", "-c", "import redis; redis.Redis('redis').ping()",
+        check=False,
+    )  # fmt: skip
+    assert "Authentication required" in nobody.stderr
+    assert "noeviction" in installation.redis("--user", "admin", "CONFIG", "GET", "maxmemory*")
+
+
+def test_status_is_shown(installation: Installation) -> None:
+    assert "gate-1" in installation.compose("run", "--rm", "-T", "status", "--json").stdout
+
+
 def test_down_leaves_nothing(installation: Installation) -> None:
     installation.compose("down", "-v")
     mine = f"label=com.docker.compose.project={PROJECT}"
     assert docker("ps", "-aq", "--filter", mine) == ""
     assert docker("volume", "ls", "-q", "--filter", mine) == ""
     assert docker("network", "ls", "-q", "--filter", mine) == ""
+
+
+def test_over_tls(installation: Installation) -> None:
+    certificates = ["deploy/redis/make-certificates.sh", "certificates", "redis"]
+    subprocess.run(certificates, cwd=installation.folder, check=True, timeout=60)
+    files = "docker-compose.yml:deploy/compose.tls.yml"
+    installation.compose("up", "-d", "--wait", COMPOSE_FILE=files)
+    before = len(list(installation.out.glob("*.readings.jsonl")))
+    done = installation.compose(
+        "exec", "-T", "capture", "python3", "-c",
+        "from platestream import settings, streams; s = settings.load().redis;"
+        "print(s.url, streams.connect(s).ping())",
+    ).stdout  # fmt: skip
+    assert done.strip() == "rediss://redis:6379/0 True"
+    in_clear = installation.compose(
+        "exec", "-T", "track", "python3", "-c", "import redis; redis.Redis('redis').ping()",
+        check=False,
+    )  # fmt: skip
+    assert in_clear.returncode != 0
+    installation.wait_for(
+        "frames over TLS",
+        lambda: (
+            len(list(installation.out.glob("*.readings.jsonl"))) >= before
+            and int(installation.redis("HGET", "counts:{gate-1}", "frames_written") or 0) > 20
+        ),
+    )
+    installation.compose("down", "-v", COMPOSE_FILE=files)
+
+
+def test_training_in_a_container(installation: Installation) -> None:
+    installation.compose("build", "train", timeout=800)
+    crops = installation.folder / "data" / "crops"
+    crops.mkdir(parents=True)
+    random = np.random.default_rng(0)
+    for _ in range(40):
+        crop = plate_crop(random, lines=1)
+        cv2.imwrite(str(crops / f"{crop.text[:6]} {crop.text[6:]}.bmp"), crop.image)
+    installation.compose(
+        "run", "--rm", "-T", "train", "recognizer", "--data", "/data/crops",
+        "--output", "/runs/recognizer.safetensors",
+        "--epochs", "1", "--steps", "1", "--synthetic-epochs", "0", "--threads", "1",
+    )  # fmt: skip
+    weights = installation.folder / "runs" / "recognizer.safetensors"
+    assert weights.stat().st_size > 1_000_000
+    assert (weights.stat().st_uid, weights.stat().st_gid) == OWNER
 
 
 class TestBadInput:
