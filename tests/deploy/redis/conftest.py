@@ -109,17 +109,23 @@ def start(
     """Starts servers by ``start.sh``, with the program of the kind asked for."""
     started: list[subprocess.Popen[bytes]] = []
 
-    def begin(kind: str = "system", certificates: Path | None = None, *more: str) -> SecuredRedis:
+    def begin(
+        kind: str = "system",
+        certificates: Path | None = None,
+        *more: str,
+        data: Path | None = None,
+    ) -> SecuredRedis:
         number = len(started)
         folder = tmp_path / f"redis-{number}"
         (folder / "bin").mkdir(parents=True)
-        (folder / "data").mkdir()
+        data = data or folder / "data"
+        data.mkdir(exist_ok=True)
         (folder / "bin" / "redis-server").symlink_to(find_redis(kind))
         secrets, port = write_secrets(folder / "secrets"), free_port()
         environment = {
             **os.environ,
             "PATH": f"{folder / 'bin'}:{os.environ['PATH']}",
-            "REDIS_DATA": str(folder / "data"),
+            "REDIS_DATA": str(data),
             "REDIS_SECRETS": str(secrets),
             "REDIS_MAXMEMORY": "512mb",
         }

