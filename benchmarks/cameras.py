@@ -1,7 +1,8 @@
 """``python -m benchmarks.cameras``: many live cameras at once, on a private Redis.
 
 Plays a clip live as so many cameras, through ``capture|track|visualize|writer --cameras`` and a
-pool of OCR replicas, and prints what each camera got and what each kind of process cost.
+pool of OCR replicas, and prints what each camera got and what each kind of process cost. CPU
+time a frame and bytes a frame depend little on what else the machine does; rates and ages do.
 """
 
 from __future__ import annotations
@@ -100,6 +101,33 @@ class Processes:
         return sum(self.began.values())
 
 
+@dataclass(frozen=True)
+class Traffic:
+    """What has gone through Redis, by its own account (``INFO``), in bytes.
+
+    Attributes:
+        received, sent: Since it started, protocol included.
+        peak: The most memory that it has needed.
+    """
+
+    received: int
+    sent: int
+    peak: int
+
+    @classmethod
+    def of(cls, client: redis.Redis) -> Traffic:
+        """As it stands now."""
+        facts = client.info()
+        return cls(
+            int(facts["total_net_input_bytes"]),
+            int(facts["total_net_output_bytes"]),
+            int(facts["used_memory_peak"]),
+        )
+
+    def __sub__(self, before: Traffic) -> Traffic:
+        return Traffic(self.received - before.received, self.sent - before.sent, self.peak)
+
+
 @contextmanager
 def service(name: str, log: Path, *words: str) -> Iterator[subprocess.Popen[bytes]]:
     """A service under way; ended by SIGTERM."""
@@ -181,6 +209,7 @@ def run(given: argparse.Namespace, folder: Path) -> None:
         for processes in watched.values():
             processes.look(begin=True)
         began = time.monotonic()
+        traffic = Traffic.of(client)
         first: dict[str, float] = {}
         last: dict[str, tuple[float, int]] = {}
         middle = began + given.seconds / 2
@@ -204,6 +233,7 @@ def run(given: argparse.Namespace, folder: Path) -> None:
             time.sleep(_SAMPLE_S)
         wall_s = time.monotonic() - began
         found = {name: counts(client, name) for name in names}
+        traffic = Traffic.of(client) - traffic
     print(
         f"{datetime.date.today()}, {os.cpu_count()} cores, {platform.machine()}, load "
         f"{os.getloadavg()[0]:.1f}, {given.cameras} cameras, {given.side}, {given.fps} fps, "
@@ -211,6 +241,7 @@ def run(given: argparse.Namespace, folder: Path) -> None:
     )
     print_cameras(folder, names, frames, found, {n: (first[n], *last[n]) for n in last}, wall_s)
     print_processes(watched, wall_s)
+    print_costs(watched, traffic, found)
 
 
 def print_cameras(
@@ -266,6 +297,27 @@ def print_processes(watched: dict[str, Processes], wall_s: float) -> None:
               f"{processes.starting_cpu_s() / max(1, len(processes.began)):.2f} | "
               f"{rss / many:.0f} | {pss / many:.0f} | {pss:.0f} |")  # fmt: skip
     print(f"| all | | {100 * total_cpu / wall_s:.0f} | | | | {total_pss:.0f} |")
+
+
+def print_costs(
+    watched: dict[str, Processes], traffic: Traffic, found: dict[str, dict[str, int]]
+) -> None:
+    """Prints what a frame cost: CPU by kind of process, bytes through Redis."""
+    frames = sum(count.get("frames_in", 0) for count in found.values())
+    readings = sum(count.get("readings", 0) for count in found.values())
+    if not frames:
+        return
+    cost = {kind: 1000 * processes.cpu_s() for kind, processes in watched.items()}
+    ocr = sum(ms for kind, ms in cost.items() if kind.startswith("ocr"))
+    kinds = ("capture", "visualize", "track", "writer", "redis")
+    print("\n| CPU ms a frame: " + " | ".join(kinds) + " | all but OCR | OCR: CPU ms a reading "
+          "| Redis: kB in a frame | kB out a frame | used_memory_peak MiB |")  # fmt: skip
+    print("|" + "---|" * (len(kinds) + 5))
+    each = " | ".join(f"{cost[kind] / frames:.2f}" for kind in kinds)
+    path = sum(cost[kind] for kind in kinds) / frames
+    print(f"| {each} | {path:.2f} | {f'{ocr / readings:.1f}' if readings else '–'} "
+          f"| {traffic.received / frames / 1000:.1f} | {traffic.sent / frames / 1000:.1f} "
+          f"| {traffic.peak / 2**20:.1f} |")  # fmt: skip
 
 
 def _percentiles(ages: list[int]) -> str:
