@@ -1,4 +1,7 @@
-"""A fleet seen from outside: ``/healthz`` and ``/readyz`` of one service for many cameras."""
+"""A fleet seen from outside: one service's health for many cameras, and what waits for it.
+
+Its processes count their frames in Redis; ``/metrics`` of a fleet has health and backlog.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ from platestream import streams
 from platestream.endpoint import Answer, Endpoint
 from platestream.health import Verdict
 from platestream.masking import mask
+from platestream.metrics import Metrics, Surroundings
 from platestream.observation import camera_reasons, health_answer
 from platestream.settings import Settings
 
@@ -66,6 +70,17 @@ def observed(
     def answer(verdict: Verdict) -> Answer:
         return health_answer(service, "all", verdict)
 
-    routes = {"/healthz": lambda _: answer(liveness()), "/readyz": lambda _: answer(readiness())}
+    metrics = Metrics(service, settings.camera)
+    Surroundings(metrics, client, lambda: liveness().ok, lambda: readiness().ok)
+
+    def exposition(accept: str) -> Answer:
+        metrics.serves(cameras())
+        return Answer(*metrics.expose(accept))
+
+    routes = {
+        "/metrics": exposition,
+        "/healthz": lambda _: answer(liveness()),
+        "/readyz": lambda _: answer(readiness()),
+    }
     with Endpoint(settings.http.host, settings.http.port, routes):
         yield

@@ -129,6 +129,10 @@ class Metrics:
         """The cameras that frames were taken of; until the first, the one of the settings."""
         return sorted(self._cameras.copy() or {self._camera})  # another thread may add to them
 
+    def serves(self, cameras: Iterable[str]) -> None:
+        """These are the cameras now, though their frames go through other processes."""
+        self._cameras = set(cameras)
+
     def batch(self, camera: str, frames: int) -> None:
         """So many frames are read at once."""
         self._of(self._batch, camera).observe(frames)

@@ -1,0 +1,280 @@
+"""Two hosts that share a Redis: network namespaces joined by a cable, which is pulled."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+import yaml
+
+from platestream import messages, streams
+from platestream.demo import built_in_clip
+from platestream.embedded_redis import die_with_parent, redis_server
+from platestream.settings import Settings
+from platestream.video import VideoSource
+from tests.conftest import number_of, wait_until
+
+pytestmark = pytest.mark.timeout(300)
+
+CAMERA = "gate-1"
+PASSWORD = "as-long-as-need-be"
+ADDRESS_A, ADDRESS_B = "198.18.0.1", "198.18.0.2"  # of RFC 2544: for tests of networks
+PATIENCE_S = 120.0  # the networks of OCR may take long to load on a busy machine
+LOCAL_URL = f"redis://:{PASSWORD}@127.0.0.1:6379/0"  # of host A
+REMOTE_URL = f"redis://:{PASSWORD}@{ADDRESS_A}:6379/0"
+
+
+class Hosts:
+    """Two network namespaces and a cable between them; nothing else leads in or out."""
+
+    def __init__(self) -> None:
+        """Makes them; skips the test where that is not allowed."""
+        if shutil.which("ip") is None:
+            if os.environ.get("CI"):
+                pytest.fail("CI needs ip (Debian: iproute2)")
+            pytest.skip("no ip (Debian: iproute2) here")
+        self.a, self.b = (f"platestream-{os.getpid()}-{name}" for name in "ab")
+        made = subprocess.run(["ip", "netns", "add", self.a], capture_output=True, text=True)
+        if made.returncode:
+            pytest.skip(f"network namespaces may not be made here: {made.stderr.strip()}")
+        try:
+            _ip("netns", "add", self.b)
+            _ip("link", "add", "cable", "netns", self.a, "type", "veth",
+                "peer", "name", "cable", "netns", self.b)  # fmt: skip
+            for host, address in ((self.a, ADDRESS_A), (self.b, ADDRESS_B)):
+                _ip("-n", host, "address", "add", f"{address}/24", "dev", "cable")
+                _ip("-n", host, "link", "set", "lo", "up")
+                _ip("-n", host, "link", "set", "cable", "up")
+        except BaseException:
+            self.remove()
+            raise
+
+    def pull(self) -> None:
+        """Pulls the cable out of host B."""
+        _ip("-n", self.b, "link", "set", "cable", "down")
+
+    def plug(self) -> None:
+        """Puts it back."""
+        _ip("-n", self.b, "link", "set", "cable", "up")
+
+    def remove(self) -> None:
+        """Takes both hosts away, and the cable with them."""
+        for host in (self.a, self.b):
+            subprocess.run(["ip", "netns", "delete", host], capture_output=True)
+
+
+def _ip(*words: str) -> None:
+    subprocess.run(["ip", *words], check=True, capture_output=True, text=True)
+
+
+@pytest.fixture
+def hosts() -> Iterator[Hosts]:
+    made = Hosts()
+    yield made
+    made.remove()
+
+
+@contextmanager
+def process(host: str, folder: Path, name: str, *command: str) -> Iterator[subprocess.Popen[bytes]]:
+    """A process on a host; it ends with the block, and what it said is shown if that fails."""
+    log = folder / f"{name}.log"
+    with log.open("w") as file:
+        # `ip netns exec` becomes the command: the process is the service itself
+        started = subprocess.Popen(
+            ["ip", "netns", "exec", host, *command],
+            stdout=file,
+            stderr=file,
+            cwd=folder,
+            env={
+                **os.environ,
+                "PYTHONPATH": os.pathsep.join(sys.path),
+                "OMP_NUM_THREADS": "1",
+                "REDISCLI_AUTH": PASSWORD,
+            },
+            preexec_fn=die_with_parent,
+        )
+    try:
+        yield started
+    except BaseException:
+        print(f"--- {name}\n{log.read_text()[-3000:]}")
+        raise
+    finally:
+        started.terminate()
+        try:
+            started.wait(20)
+        except subprocess.TimeoutExpired:
+            started.kill()
+            started.wait()
+
+
+def compose(host: str) -> dict[str, Any]:
+    """The services that a host's compose file has, by name."""
+    path = Path(__file__).parents[2] / "deploy" / "two-hosts" / f"{host}.yml"
+    services: dict[str, Any] = yaml.safe_load(path.read_text())["services"]
+    return services
+
+
+class Installation:
+    """What `deploy/two-hosts` starts: all but OCR on host A, OCR on host B; a camera is a file."""
+
+    def __init__(self, stack: ExitStack, hosts: Hosts, folder: Path, source: Path) -> None:
+        self._stack = stack
+        self._folder = folder
+        socket = folder / "redis.sock"  # for the test, which is on neither host
+        shell, option, script = compose("host-a")["redis"]["command"]
+        here = f"{redis_server()} --bind 127.0.0.1 {ADDRESS_A} --unixsocket {socket}"
+        script = script.replace("$$", "$").replace("redis-server", here)
+        self._start(hosts.a, "redis", shell, option, script)
+        wait_until(socket.exists, what="Redis")
+        self.client = streams.connect(f"unix://:{PASSWORD}@{socket}")
+        local = ("--camera", CAMERA, "--redis", LOCAL_URL, "--set", "streams.pixels=jpeg")
+        self.video = folder / "out.mp4"
+        self.writer = self._service(hosts.a, "writer", str(self.video), "--once", *local)
+        self._service(hosts.a, "visualize", *local)
+        self._service(hosts.a, "track", *local)
+        self.capture = self._service(hosts.a, "capture", str(source), *local)
+
+    def ocr(self, host: str, url: str) -> str:
+        """Starts an OCR replica; returns its name."""
+        name = f"ocr-on-{host[-1]}"
+        self._service(host, "ocr", "--camera", CAMERA, "--redis", url, "--name", name,
+                      "--set", "ocr.claim_after_ms=500")  # fmt: skip
+        return name
+
+    def held_by(self, name: str) -> set[int]:
+        """The frames that a replica has been handed and is not done with."""
+        rows = self.client.xpending_range(
+            streams.frames_key(CAMERA), streams.OCR, "-", "+", 100, consumername=name
+        )
+        return {streams.frame_id_of(row["message_id"]) for row in rows}
+
+    def read(self) -> set[int]:
+        """The frames whose readings there are."""
+        entries = self.client.xrange(streams.readings_key(CAMERA))
+        return {messages.parse_reading(fields).frame_id for _, fields in entries}
+
+    def beats(self, service: str) -> bool:
+        """Whether Redis has heard of a service lately."""
+        pattern = f"alive:{{{CAMERA}}}:{service}:*"
+        return any(True for _ in self.client.scan_iter(match=pattern, count=1000))
+
+    def finish(self, frames: int) -> None:
+        """Waits for the end, and sees that every frame is there, once and in order."""
+        assert self.writer.wait(PATIENCE_S) == 0
+        assert self.capture.wait(30) == 0
+        lines = self.video.with_name("out.readings.jsonl").read_text().splitlines()
+        assert [json.loads(line)["frame_id"] for line in lines] == list(range(1, frames + 1))
+        assert self.read() == set(range(1, frames + 1))
+
+    def _service(self, host: str, name: str, *words: str) -> subprocess.Popen[bytes]:
+        return self._start(host, name, sys.executable, "-m", f"services.{name}", *words)
+
+    def _start(self, host: str, name: str, *command: str) -> subprocess.Popen[bytes]:
+        folder = self._folder / host[-1]
+        folder.mkdir(exist_ok=True)
+        return self._stack.enter_context(process(host, folder, name, *command))
+
+
+def pull_for_long(hosts: Hosts, installation: Installation, replica: str, after: int) -> set[int]:
+    """Pulls the cable while a replica holds frames, and until Redis has not heard of it for 6 s.
+
+    Returns:
+        The frames that it held.
+    """
+    while True:
+        wait_until(lambda n=after: len(installation.read()) >= n, PATIENCE_S, f"{after} readings")
+        hosts.pull()
+        wait_until(lambda: not installation.beats("ocr"), PATIENCE_S, "OCR missed")
+        held = installation.held_by(replica)
+        if held:
+            return held
+        hosts.plug()
+        after = len(installation.read()) + 5
+
+
+def test_ocr_on_another_host_reads_the_clip_over_a_cable_that_is_pulled(
+    hosts: Hosts, tmp_path: Path
+) -> None:
+    clip, truth = built_in_clip()
+    with ExitStack() as stack:
+        installation = Installation(stack, hosts, tmp_path, clip)
+        replica = installation.ocr(hosts.b, REMOTE_URL)
+        held = pull_for_long(hosts, installation, replica, after=60)
+        before = installation.read()
+        assert not held & before
+        assert len(before) < 300
+        hosts.plug()
+        installation.finish(300)
+        passages = installation.client.xrange(streams.passages_key(CAMERA))
+        texts = {
+            fields[b"text"].decode() for _, fields in passages if fields.get(b"accepted") == b"1"
+        }
+        assert len(texts & {plate["text"] for plate in truth["plates"]}) >= 5
+        assert texts <= {plate["text"] for plate in truth["plates"]}
+
+
+def test_frames_of_a_host_that_is_cut_off_are_read_by_another(
+    hosts: Hosts, make_video: Callable[..., Path], tmp_path: Path
+) -> None:
+    """The cable stays out; a replica on host A takes over what the one on host B holds."""
+    source = make_video(tmp_path / "in.mp4", frames=100)
+    with ExitStack() as stack:
+        installation = Installation(stack, hosts, tmp_path, source)
+        replica = installation.ocr(hosts.b, REMOTE_URL)
+        held = pull_for_long(hosts, installation, replica, after=20)
+        other = installation.ocr(hosts.a, LOCAL_URL)
+        installation.finish(100)
+        assert held <= readings_of(installation.client, other)
+        counts = streams.read_hash(installation.client, streams.counts_key(CAMERA))
+        assert int(counts["claimed_by_ocr"]) >= len(held)
+        with VideoSource(str(installation.video)) as video:
+            assert [number_of(frame.image) for frame in video.frames()] == list(range(100))
+
+
+def readings_of(client: redis.Redis, replica: str) -> set[int]:
+    """The frames that a replica has read."""
+    entries = client.xrange(streams.readings_key(CAMERA))
+    readings = [messages.parse_reading(fields) for _, fields in entries]
+    return {reading.frame_id for reading in readings if reading.replica == replica}
+
+
+def test_compose_files_have_what_is_tested_here() -> None:
+    a, b = compose("host-a"), compose("host-b")
+    assert set(a) == {"redis", "capture", "track", "visualize", "writer"}
+    assert set(b) == {"ocr"}
+    for name, service in {**a, **b}.items():
+        if name == "redis":
+            continue
+        assert service["command"][0] == name
+        for variable in service["environment"]:
+            if variable.startswith("PLATESTREAM_"):
+                section, _, leaf = variable.removeprefix("PLATESTREAM_").lower().partition("__")
+                model = Settings.model_fields[section].annotation
+                assert not leaf or leaf in getattr(model, "model_fields", {}), variable
+    assert a["capture"]["environment"]["PLATESTREAM_STREAMS__PIXELS"] == "jpeg"
+    (published,) = a["redis"]["ports"]
+    assert published.startswith("${HOST_A:?")  # never on all addresses
+
+
+def test_nothing_but_the_cable_joins_the_hosts(hosts: Hosts, tmp_path: Path) -> None:
+    """What the other tests take for granted: without the cable, host B knows no Redis."""
+    with ExitStack() as stack:
+        installation = Installation(stack, hosts, tmp_path, built_in_clip()[0])
+        hosts.pull()
+        ask = ["ip", "netns", "exec", hosts.b, sys.executable, "-c",
+               "import sys, redis; redis.Redis.from_url(sys.argv[1], socket_timeout=1,"
+               " socket_connect_timeout=1).ping()"]  # fmt: skip
+        for url in (REMOTE_URL, LOCAL_URL):
+            assert subprocess.run([*ask, url], capture_output=True).returncode != 0
+        hosts.plug()
+        assert subprocess.run([*ask, REMOTE_URL], capture_output=True).returncode == 0
+        assert installation.client.ping()
