@@ -422,6 +422,8 @@ def test_pods_may_do_nothing_that_they_need_not(documents: list[Document]) -> No
         }
         assert {"cpu", "memory"} <= set(one["resources"]["requests"])
         assert "memory" in one["resources"]["limits"]
+        for amounts in one["resources"].values():  # the schemas take any text
+            assert all(re.fullmatch(r"\d+(m|Mi|Gi)?", str(a)) for a in amounts.values()), amounts
         assert {"livenessProbe", "readinessProbe"} <= set(one)
 
 
