@@ -266,10 +266,9 @@ def print_cameras(
         frames_in, written = count.get("frames_in", 0), count.get("frames_written", 0)
         began, ended, _ = times.get(name, (0.0, 0.0, 0))
         fps = (written - 1) / (ended - began) if ended > began else 0.0
-        lines = folder / f"{name}.readings.jsonl"
-        said = (
-            [json.loads(line) for line in lines.read_text().splitlines()] if lines.exists() else []
-        )
+        # a live recording is in parts, numbered
+        files = sorted([*folder.glob(f"{name}.readings.jsonl"), *folder.glob(f"{name}-*.jsonl")])
+        said = [json.loads(line) for file in files for line in file.read_text().splitlines()]
         ages = [line["overlay_age_ms"] for line in said if line["overlay_age_ms"] is not None]
         all_ages += ages
         print(
