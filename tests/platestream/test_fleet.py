@@ -12,9 +12,8 @@ from platestream import fleet
 from platestream.embedded_redis import EmbeddedRedis
 from platestream.errors import SettingsError
 from platestream.fleet import Fleet
-from platestream.settings import HttpSettings, RedisSettings, Settings
+from platestream.settings import RedisSettings, Settings
 from tests.conftest import wait_until
-from tests.platestream.test_observation import free_port, get, reasons
 
 PATIENCE_S = 60.0
 
@@ -24,8 +23,8 @@ def start(server: EmbeddedRedis) -> Iterator[Callable[..., Fleet]]:
     """Runs a fleet in a thread; its processes have ended when the test has."""
     running: list[tuple[Fleet, threading.Thread, list[int]]] = []
 
-    def begin(path: Path, *, once: bool = False, http_port: int = 0) -> Fleet:
-        settings = Settings(redis=RedisSettings(url=server.url), http=HttpSettings(port=http_port))
+    def begin(path: Path, *, once: bool = False) -> Fleet:
+        settings = Settings(redis=RedisSettings(url=server.url))
         one = Fleet("capture", path, settings, {"redis.url": server.url}, once=once)
         codes: list[int] = []
         thread = threading.Thread(target=lambda: codes.append(one.run()))
@@ -71,29 +70,6 @@ def test_states_say_how_each_camera_does(
     wait_until(lambda: not one.problem, PATIENCE_S, "the file in force")
     wait_until(lambda: one.states()["plays"].state == "leaving", PATIENCE_S, "a camera leaving")
     assert one.states()["ends"].state == "done"
-
-
-def test_a_fleet_answers_over_http_for_its_cameras(
-    start: Callable[..., Fleet], make_video: Callable[..., Path], tmp_path: Path
-) -> None:
-    clip = make_video(tmp_path / "clip.mp4", frames=2000)
-    missing = tmp_path / "none.mp4"
-    path, port = tmp_path / "cameras.toml", free_port()
-    good = f"[cameras.plays]\nsource = '{clip}'\ncapture.live = true\n"
-    path.write_text(f"{good}[cameras.fails]\nsource = '{missing}'\n")
-    start(path, http_port=port)
-    wait_until(lambda: get(port, "/healthz")[0] == 200, PATIENCE_S, "an answer")
-    wait_until(
-        lambda: reasons(port) == [f"camera fails: no such file: '{missing}'"], PATIENCE_S, "it"
-    )
-    assert get(port, "/healthz")[0] == 200  # starting it again would not help
-
-    path.write_text("[cameras")
-    wait_until(lambda: "not valid TOML" in " ".join(reasons(port)), PATIENCE_S, "the file's fault")
-    assert get(port, "/readyz")[0] == 503
-    path.write_text(good)
-    wait_until(lambda: get(port, "/readyz")[0] == 200, PATIENCE_S, "a fleet that is ready")
-    assert 'platestream_ready{service="capture"} 1.0' in get(port, "/metrics")[1]
 
 
 def test_a_camera_and_a_file_of_cameras_do_not_go_together(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from platestream.embedded_redis import EmbeddedRedis
 from platestream.fleet_observation import observed
 from platestream.probe import probe
 from platestream.settings import HttpSettings, RedisSettings, Settings
+from tests.platestream.test_observation import get
 
 
 @pytest.fixture
@@ -54,6 +55,13 @@ def test_a_camera_that_capture_has_lost_is_not_served(settings: Settings, real: 
         well, sentence = probe(f"{url}/readyz")
     assert not well
     assert "camera 'lost-one' is lost" in sentence
+
+
+def test_metrics_say_which_of_a_fleets_services_is_ready(settings: Settings) -> None:
+    with observed("writer", settings, lambda: 0.0, lambda: "", lambda: {"a": "", "b": ""}):
+        _, said = get(settings.http.port, "/metrics")
+    assert 'platestream_ready{service="writer"} 1.0' in said
+    assert 'platestream_redis_up{service="writer"} 1.0' in said
 
 
 def test_not_ready_without_redis(settings: Settings) -> None:
