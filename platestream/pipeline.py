@@ -172,7 +172,9 @@ class Pipeline:
         self.progress = Progress()
         self._on_log = on_log
         self._stopping = False
-        self._passages: list[Passage] = []
+        self._server = streams.ServerIdentity()
+        self._first_frame_id = ""
+        self._passages: dict[tuple[int, int], Passage] = {}
         self._passed_frame_id = (
             0  # the last frame of the recording, once its passages are all there
         )
@@ -210,7 +212,7 @@ class Pipeline:
         server: EmbeddedRedis | None,
         on_progress: Callable[[Progress], None],
     ) -> Result:
-        client = streams.connect(address)
+        client = streams.connect(address, identity=self._server)
         camera = self.job.camera
         try:
             client.ping()
@@ -311,6 +313,7 @@ class Pipeline:
         follower: streams.Follower | None = None
         stopping_since: float | None = None
         away_since: float | None = None
+        restarted = False
         capture, writer = children[0], children[1]
         while True:
             done = {child.name for child in children if child.check()}
@@ -320,6 +323,10 @@ class Pipeline:
                 stopping_since = time.monotonic()
                 capture.terminate()
             try:
+                if restarted:
+                    self._keep_ids(client)
+                    restarted = False
+                done -= self._start_again(client, capture, writer, done)
                 if follower is None:
                     follower = streams.Follower(client, streams.passages_key(self.job.camera))
                 self._take_passages(follower)
@@ -328,6 +335,10 @@ class Pipeline:
                     on_progress(self.progress)
                     return
                 away_since = None
+            except streams.RestartError:
+                self._server.forget()
+                follower = None  # what was lost comes again; what is there is taken in again
+                restarted = True
             except streams.OUTAGE as error:
                 away_since = away_since or time.monotonic()
                 if time.monotonic() - away_since > REDIS_PATIENCE_S:
@@ -340,6 +351,34 @@ class Pipeline:
                     f"what was under way took longer than {_DRAIN_S:.0f} s to finish"
                 )
             time.sleep(_POLL_S)
+
+    def _keep_ids(self, client: streams.Client) -> None:
+        """Lets ids begin where they began, in a Redis that came back empty."""
+        if self._first_frame_id:
+            key, last = streams.camera_key(self.job.camera), int(self._first_frame_id) - 1
+            client.hsetnx(key, "last_frame_id", str(last))
+
+    def _start_again(
+        self, client: streams.Client, capture: Child, writer: Child, done: set[str]
+    ) -> set[str]:
+        """Starts capture and writer again where they are done, and Redis has forgotten that.
+
+        Returns:
+            Which of them.
+        """
+        camera = self.job.camera
+        again = set()
+        if capture.name in done and not self._stopping:
+            known = streams.read_hash(client, streams.camera_key(camera))
+            if known.get("ended") != "1":
+                capture.start()
+                again.add(capture.name)
+        if writer.name in done:
+            written = streams.read_hash(client, streams.recording_key(camera))
+            if written.get("state") != "finished":
+                writer.start()
+                again.add(writer.name)
+        return again
 
     def _finished(self, client: streams.Client, writer_done: bool) -> bool:
         """Whether the writer has acknowledged the end, and the tracker has passed it on.
@@ -374,15 +413,18 @@ class Pipeline:
                 if isinstance(passage, End):
                     self._passed_frame_id = passage.frame_id
                 else:
-                    self._passages.append(passage)
+                    self._passages[passage.passage_id, passage.first_frame_id] = passage
 
     def _measure(self, client: streams.Client) -> None:
         camera, progress = self.job.camera, self.progress
+        if not self._first_frame_id:
+            known = streams.read_hash(client, streams.camera_key(camera))
+            self._first_frame_id = known.get("first_frame_id", "")
         counts = streams.read_hash(client, streams.counts_key(camera))
         progress.frames_in = int(counts.get("frames_in", 0))
         progress.frames_written = int(counts.get("frames_written", 0))
         progress.readings = int(counts.get("readings", 0))
-        progress.plates = sum(passage.accepted for passage in self._passages)
+        progress.plates = sum(passage.accepted for passage in self._passages.values())
         if self.job.replicas and progress.frames_in:
             head = streams.last_frame_id(client, camera)
             through = streams.first_unfinished(client, streams.frames_key(camera), streams.OCR)
@@ -407,7 +449,11 @@ class Pipeline:
             ages += ages_ms
             if one.segment == last:
                 written += lines
-        return Result(frames_in, written, wall_s, ages, self._passages, warnings, files)
+        if known.get("mode") == "file" and written < frames_in:
+            warnings.append(f"{frames_in - written} frames were lost in Redis")
+        return Result(
+            frames_in, written, wall_s, ages, list(self._passages.values()), warnings, files
+        )
 
     def _left_over(self) -> str:
         for files in reversed(self.job.names.found()):

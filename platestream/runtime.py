@@ -45,6 +45,7 @@ class Session:
         stopping: Set when the service has been asked to stop.
         metrics: What Prometheus is told.
         health: What ``/healthz`` and ``/readyz`` say.
+        server: Which Redis process the client speaks to, where the client was made with it.
     """
 
     service: str
@@ -56,6 +57,7 @@ class Session:
     _refused_at: float = -_REMIND_S
     metrics: Metrics = field(init=False)
     health: Health = field(init=False)
+    server: streams.ServerIdentity = field(default_factory=streams.ServerIdentity)
 
     def __post_init__(self) -> None:
         self.metrics = Metrics(self.service, self.settings.camera)
@@ -119,6 +121,7 @@ class Session:
         self.log.warning(f"Redis at {url} does not answer ({cause}); waiting for it")
         while not self.wait(pause):
             self.health.redis_answers(False)
+            self.server.forget()  # whatever answers next, the service begins anew with it
             try:
                 self.client.ping()
             except streams.OUTAGE as error:
@@ -141,20 +144,27 @@ class Session:
     def count(self, camera: str, **counters: int) -> None:
         """Adds to a camera's counters, in Redis and for Prometheus; zeros are left out.
 
-        A Redis that is full refuses that too: then it is added the next time.
+        A Redis that is full refuses that too, and one that is away does not answer: then it is
+        added the next time. Count after what is counted is done (and acknowledged): what then
+        comes again is counted once.
         """
         self.metrics.count(camera, **counters)
         owed = self._owed.setdefault(camera, {})
         for name, amount in counters.items():
             if amount:
                 owed[name] = owed.get(name, 0) + amount
-        if not owed:
-            return
-        try:
-            streams.count(self.client, camera, **owed)
-        except redis.OutOfMemoryError:
-            return
-        owed.clear()
+        self.catch_up()
+
+    def catch_up(self) -> None:
+        """Adds what could not be added to counters while Redis was away, or full."""
+        for camera, owed in self._owed.items():
+            if not owed:
+                continue
+            try:
+                streams.count(self.client, camera, **owed)
+            except redis.OutOfMemoryError:
+                return
+            owed.clear()
 
     def publish(self, camera: str, send: Callable[[], object], *, waits: bool) -> bool:
         """Publishes; a Redis that is full (its ``maxmemory``) is said once a minute.
@@ -221,8 +231,9 @@ def serve(
     logs.configure(settings.log, service=service, camera=",".join(served) or "all")
     log = structlog.get_logger()
     try:
-        client = streams.connect(settings.redis)
-        session = Session(service, settings, client)
+        server = streams.ServerIdentity()
+        client = streams.connect(settings.redis, identity=server)
+        session = Session(service, settings, client, server=server)
         _stop_on_signals(session)
         beat = threading.Thread(target=_beat, args=(session, served), daemon=True)
         beat.start()
@@ -243,6 +254,7 @@ def _live(session: Session, body: Callable[[Session], None]) -> None:
     """Calls ``body`` until it returns, again after each time that Redis was away."""
     while not session.stopping.is_set():
         try:
+            session.catch_up()
             body(session)
         except streams.OUTAGE as error:
             if not session.wait_for_redis(error):
@@ -255,7 +267,7 @@ def _live(session: Session, body: Callable[[Session], None]) -> None:
             refusal = streams.refusal(error, session.settings.redis)
             if refusal is not None:
                 raise refusal from error
-            if "NOGROUP" not in str(error):  # Redis came back empty: body makes it anew
+            if not streams.is_loss(error):  # else Redis was emptied: body makes it anew
                 raise RedisError(f"Redis at {session.settings.redis.url}: {error}") from error
             session.log.warning("Redis has lost this camera's streams; beginning anew")
         else:

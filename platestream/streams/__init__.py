@@ -34,7 +34,11 @@ from platestream.streams.connection import (
     FAILURE,
     OUTAGE,
     Client,
+    RestartError,
+    ServerIdentity,
+    StreamsLostError,
     connect,
+    is_loss,
 )
 from platestream.streams.dead import (
     DeadFrame,
@@ -102,6 +106,9 @@ from platestream.streams.replicas import (
     forget_replica,
     remove_gone,
 )
+from platestream.streams.rewind import (
+    rewind,
+)
 from platestream.streams.tracks import (
     TrackerStep,
     last_passage_id,
@@ -131,7 +138,10 @@ __all__ = [
     "GroupConsumer",
     "PoolConsumer",
     "PoolDelivery",
+    "RestartError",
+    "ServerIdentity",
     "StreamBacklog",
+    "StreamsLostError",
     "TrackerStep",
     "Window",
     "alive_services",
@@ -154,6 +164,7 @@ __all__ = [
     "frames_key",
     "group_facts",
     "held_bytes",
+    "is_loss",
     "is_through",
     "known_ring_token",
     "last_frame_id",
@@ -181,6 +192,7 @@ __all__ = [
     "retire_camera",
     "retry_dead",
     "retry_key",
+    "rewind",
     "ring_token",
     "tracker_key",
     "tracks_key",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import redis
@@ -37,18 +39,70 @@ A wrong password and a wrong certificate are among them; ``refusal`` tells.
 FAILURE: tuple[type[Exception], ...] = (redis.RedisError, RedisClusterException)
 """Whatever redis-py raises; what it raises of a cluster is not all of one kind."""
 
+# of XREADGROUP on a stream that is gone; the second while it waits, from some versions
+_LOST = ("NOGROUP", "UNBLOCKED")
+
 OLDEST = (6, 2)
 """The oldest Redis that does: XAUTOCLAIM is of 6.2."""
 
 
-def connect(address: RedisSettings | str, *, timeout_s: float = 15.0, retries: int = 2) -> Client:
+class RestartError(redis.ConnectionError):
+    """The server is another process than before: it may have gone back in time, or be empty."""
+
+
+class StreamsLostError(redis.ResponseError):
+    """The server runs on, but has a camera's streams no longer."""
+
+
+def is_loss(error: redis.ResponseError) -> bool:
+    """Whether an error says that the server has lost streams or groups."""
+    return isinstance(error, StreamsLostError) or str(error).startswith(_LOST)
+
+
+class ServerIdentity:
+    """Which server process a client speaks to; of a cluster, which at each node.
+
+    A server that was started again has what its append-only file held: all of it, or all up to
+    some moment, or nothing. A client that took the new process for the old one would go on in the
+    middle of what is missing; therefore each new connection asks, before any command, and fails
+    until ``forget`` says that the new process is known to be one.
+    """
+
+    def __init__(self) -> None:
+        self._run_ids: dict[str, str] = {}
+
+    def forget(self) -> None:
+        """Takes whatever process answers next for the right one."""
+        self._run_ids = {}
+
+    def check(self, node: str, run_id: str) -> None:
+        """Compares the process at a node with the one that it was.
+
+        Raises:
+            RestartError: It is another.
+        """
+        if run_id and self._run_ids.setdefault(node, run_id) != run_id:
+            raise RestartError("it was started again")
+
+
+def connect(
+    address: RedisSettings | str,
+    *,
+    timeout_s: float = 15.0,
+    retries: int = 2,
+    identity: ServerIdentity | None = None,
+) -> Client:
     """Makes a client; it connects when it is first used, and again after a lost connection.
+
+    One server is never sent a command again whose answer was lost: it may have been done, and
+    entries that a group handed out in it would be held by nobody. The caller begins anew.
 
     Args:
         address: The settings, or a URL alone: ``redis://host:6379/0``, ``rediss://…``,
             ``unix:///path/redis.sock``, ``redis+cluster://host:6379,host:6379``.
         timeout_s: How long an answer may take; blocking reads must be shorter.
-        retries: How often a command that failed is sent again, over a new connection.
+        retries: How often a cluster is sent a command again that failed.
+        identity: Makes every command fail once the server was started again, until told.
 
     Raises:
         RedisError: The URL is not one, or a file of password or certificate is not there.
@@ -60,14 +114,24 @@ def connect(address: RedisSettings | str, *, timeout_s: float = 15.0, retries: i
         "credential_provider": where.credentials(),
         **where.tls,
     }
-    retry = Retry(ExponentialBackoff(cap=0.2, base=0.02), retries=retries)
+    backoff = ExponentialBackoff(cap=0.2, base=0.02)
+    check = partial(_check, identity)
     if where.nodes:
         tls = {"ssl": True} if where.url.startswith("rediss:") else {}
         return Cluster(
-            where.nodes, retry=retry, redis_connect_func=_check_version, **tls, **options
+            where.nodes,
+            retry=Retry(backoff, retries),
+            redis_connect_func=check,
+            **tls,
+            **options,
         )
     try:
-        return _Server.from_url(where.url, retry=retry, redis_connect_func=_greet, **options)
+        return _Server.from_url(
+            where.url,
+            retry=Retry(backoff, 0),
+            redis_connect_func=partial(_greet, check),
+            **options,
+        )
     except (ValueError, TypeError) as error:
         raise RedisError(f"'{mask(where.url)}' is not a Redis URL: {error}") from error
 
@@ -82,29 +146,39 @@ class _Server(redis.Redis):
             raise name_command(error, args) from error
 
 
-def _greet(connection: AbstractConnection) -> None:
-    """Greets the server on a new connection, as redis-py does, and asks how old it is.
-
-    Raises:
-        OldRedisError: It is too old.
-    """
+def _greet(check: Callable[[AbstractConnection], None], connection: AbstractConnection) -> None:
+    """Greets the server on a new connection, as redis-py does, and asks who and how old it is."""
     try:
         connection.on_connect()  # type: ignore[no-untyped-call]
     except redis.ResponseError as error:
         if "unknown command" not in str(error):  # HELLO is of 6.0
             raise
-    _check_version(connection)
+    check(connection)
 
 
-def _check_version(connection: AbstractConnection) -> None:
+def _check(identity: ServerIdentity | None, connection: AbstractConnection) -> None:
+    """Asks a server on a new connection how old it is, and whether it is the one that it was.
+
+    Raises:
+        OldRedisError: It is too old.
+        RestartError: It is another.
+    """
     connection.send_command("INFO", "server", check_health=False)  # type: ignore[no-untyped-call]
     try:
         said = connection.read_response(disable_decoding=True)
     except redis.exceptions.NoPermissionError:
         return  # this user may not ask
     text = said.decode("ascii", "replace") if isinstance(said, bytes) else str(said)
-    rows = (row.partition(":") for row in text.splitlines())
-    version = next((value for name, _, value in rows if name == "redis_version"), "")
+    facts = dict(row.partition(":")[::2] for row in text.splitlines())
+    version = facts.get("redis_version", "")
     numbers = tuple(int(part) for part in version.split(".")[:2] if part.isdigit())
     if len(numbers) == 2 and numbers < OLDEST:
         raise OldRedisError(f"it is Redis {version}; platestream needs 6.2 or newer")
+    if identity is not None:
+        identity.check(_node(connection), facts.get("run_id", ""))
+
+
+def _node(connection: AbstractConnection) -> str:
+    """Where a connection goes."""
+    names = ("path", "host", "port")
+    return ":".join(str(getattr(connection, name)) for name in names if hasattr(connection, name))

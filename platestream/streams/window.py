@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from platestream.streams.budget import EntrySizes
-from platestream.streams.connection import Client
+from platestream.streams.connection import Client, StreamsLostError
 from platestream.streams.group import ensure_group, lowest_unfinished, oldest_id
 from platestream.streams.keys import end_id, frame_id_of
 
@@ -46,6 +46,7 @@ class Window:
             ensure_group(client, key, group)
         self._sizes = EntrySizes(client, key, budget_bytes or 0)
         oldest = oldest_id(client, key, "+")
+        self._seen = 0
         self.lowest = first if oldest is None else min(first, frame_id_of(oldest))
 
     def wait_for_room(self, frame_id: int, stopped: Callable[[], bool], weight: int = 0) -> bool:
@@ -56,9 +57,15 @@ class Window:
 
         Returns:
             False if ``stopped`` said so before there was room.
+
+        Raises:
+            StreamsLostError: A group is not as far as it was: it is a new one.
         """
         while self._groups and not self._has_room(frame_id, weight):
             lowest = lowest_unfinished(self._client, self._key, self._groups)
+            if lowest < self._seen:
+                raise StreamsLostError(f"Redis has lost {self._key}")
+            self._seen = lowest
             if lowest > self.lowest:
                 # an end may lie between the last frame done and the next: it stays
                 self._client.xtrim(self._key, minid=end_id(lowest - 1), approximate=False)

@@ -18,6 +18,10 @@ class Pacer:
         self._sleep = sleep
         self._began: float | None = None
 
+    def is_late(self, pts_s: float) -> bool:
+        """Whether a frame's time has passed; before the first call of ``wait`` none has."""
+        return self._began is not None and time.monotonic() > self._began + pts_s
+
     def wait(self, pts_s: float) -> None:
         """Sleeps until ``pts_s`` seconds after the first call's."""
         now = time.monotonic()

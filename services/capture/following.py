@@ -57,7 +57,7 @@ class Following:
         publish: Publish | None = None
         one_size: OneSize | None = None
         if self._recording is not None:  # Redis was away, and may have come back empty
-            self._go_on(self._recording)
+            self._counts["skipped_by_capture"] -= recordings.go_on(session, self._recording)
         if self._state is not None:
             recordings.note_state(session, self._state)
         while not session.stopped():
@@ -130,12 +130,6 @@ class Following:
                 self._recording.started_at_ms = frame.arrived_ms
                 recordings.register(session, self._recording)
         return self._recording
-
-    def _go_on(self, recording: Recording) -> None:
-        # what was published last may have arrived although its answer did not
-        last = streams.last_frame_id(self._session.client, self._camera)
-        recording.next_frame_id = max(recording.next_frame_id, last + 1)
-        recordings.register(self._session, recording)
 
     def _place(self, recording: Recording, frame: LiveFrame) -> float:
         clock_s = (frame.arrived_ms - recording.started_at_ms) / 1000

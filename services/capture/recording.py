@@ -90,6 +90,49 @@ def resume(session: Session, mode: Mode) -> Recording | None:
     return recording
 
 
+def take_up(session: Session, recording: Recording) -> bool:
+    """Takes up a file that this process was publishing when Redis went away.
+
+    Redis may have gone back in time: what is not done with is published again. If it has lost the
+    recording, all of it is, under the same ids: the writer passes over what it has.
+
+    Returns:
+        False if it was published to its end.
+    """
+    client, camera = session.client, session.settings.camera
+    known = streams.read_hash(client, streams.camera_key(camera))
+    first = recording.first_frame_id
+    if known.get("first_frame_id") == str(first):
+        if known.get("ended") == "1":
+            return False
+        groups = [name for name in session.settings.capture.wait_for.split(",") if name]
+        recording.next_frame_id = streams.rewind(client, camera, groups, first)
+        session.log.info(f"going on with frame {recording.next_frame_id}")
+        return True
+    session.log.warning(
+        f"Redis has lost this recording; its {recording.frames} frames are published again"
+    )
+    if streams.last_frame_id(client, camera) >= first:  # something was left, or came since
+        client.delete(streams.frames_key(camera), streams.rendered_key(camera))
+    recording.next_frame_id = first
+    register(session, recording)
+    streams.register_camera(client, camera, last_frame_id=str(first - 1))
+    return True
+
+
+def go_on(session: Session, recording: Recording) -> int:
+    """Goes on with a live recording when Redis is back, which may have come back empty.
+
+    Returns:
+        How many frames had arrived although their answer did not: none, or one.
+    """
+    last = streams.last_frame_id(session.client, session.settings.camera)
+    arrived = max(0, last + 1 - recording.next_frame_id)
+    recording.next_frame_id += arrived
+    register(session, recording)
+    return arrived
+
+
 def finished(session: Session) -> bool:
     """Whether a capture with this run's id has published this source to its end already."""
     known = streams.read_hash(session.client, streams.camera_key(session.settings.camera))

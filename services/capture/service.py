@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from dataclasses import dataclass
 
 from platestream import messages, streams
 from platestream.clock import now_ms
@@ -28,10 +29,11 @@ _LOOK_S = 60.0
 
 
 class Capture:
-    """Publishes a source; over outages of Redis it keeps a live one open."""
+    """Publishes a source; remembers over outages of Redis how far it is, and keeps it open."""
 
     def __init__(self) -> None:
         self._following: Following | None = None
+        self._playing: _Playing | None = None
 
     def run(self, session: Session) -> None:
         """Publishes the source to its end, or until the session is stopped.
@@ -50,7 +52,7 @@ class Capture:
         if is_live(source):
             self._follow(session)
         else:
-            _play(session, "live" if settings.live else "file")
+            self._play(session, "live" if settings.live else "file")
         if settings.stay:
             _stay(session)
 
@@ -65,6 +67,59 @@ class Capture:
 
             self._following.run(publisher)
 
+    def _play(self, session: Session, mode: Mode) -> None:
+        settings = session.settings.capture
+        with open_file(settings.source, settings.folder_fps) as video:
+            playing = self._playing
+            if playing is None:
+                if recordings.finished(session):
+                    session.log.info("the source has been published to its end already")
+                    return
+                recording = recordings.resume(session, mode) or recordings.begin(
+                    session, mode, video.width, video.height, video.rate, video.promised
+                )
+                playing = _Playing(recording, Pacer(session.wait), recording.frames)
+                self._playing = playing
+            elif mode == "live":
+                playing.late += playing.under_way - recordings.go_on(session, playing.recording)
+                playing.under_way = False
+            elif not recordings.take_up(session, playing.recording):
+                return
+            else:
+                playing.taken = playing.recording.frames
+            self._publish_all(session, video, playing)
+
+    def _publish_all(
+        self, session: Session, video: VideoSource | PictureFolder, playing: _Playing
+    ) -> None:
+        recording, mode = playing.recording, playing.recording.mode
+        goes_on = playing.taken > 0
+        recordings.note_state(session, "live")
+        one_size = OneSize(session, recording)
+        with contextlib.closing(_Publisher(session, recording)) as publisher:
+            for frame in video.frames(skip=playing.taken):
+                playing.taken += 1
+                if mode == "live":
+                    if goes_on and playing.pacer.is_late(frame.pts_s):
+                        playing.late += 1  # a camera would not have waited for Redis either
+                        continue
+                    goes_on = False
+                    playing.count_late(session)
+                    playing.pacer.wait(frame.pts_s)
+                    captured_at_ms = now_ms()
+                else:
+                    captured_at_ms = recording.started_at_ms + round(1000 * frame.pts_s)
+                image = one_size.fit(frame.image)
+                playing.under_way = True
+                if session.stopped() or not publisher.publish(
+                    SourceFrame(image, frame.pts_s), captured_at_ms
+                ):
+                    break
+                playing.under_way = False
+        playing.count_late(session)
+        _warn(session, video, recording)
+        recordings.end(session, recording, "stopped" if session.stopped() else "end of file")
+
 
 def _stay(session: Session) -> None:
     """Waits to be stopped: one that ended would be started again, and play a file once more."""
@@ -74,33 +129,28 @@ def _stay(session: Session) -> None:
         pass
 
 
-def _play(session: Session, mode: Mode) -> None:
-    settings = session.settings.capture
-    with open_file(settings.source, settings.folder_fps) as video:
-        if recordings.finished(session):
-            session.log.info("the source has been published to its end already")
-            return
-        recording = recordings.resume(session, mode) or recordings.begin(
-            session, mode, video.width, video.height, video.rate, video.promised
-        )
-        recordings.note_state(session, "live")
-        one_size = OneSize(session, recording)
-        pacer = Pacer(session.wait)
-        with contextlib.closing(_Publisher(session, recording)) as publisher:
-            for frame in video.frames(skip=recording.frames):
-                if mode == "live":
-                    pacer.wait(frame.pts_s)
-                    captured_at_ms = now_ms()
-                else:
-                    captured_at_ms = recording.started_at_ms + round(1000 * frame.pts_s)
-                image = one_size.fit(frame.image)
-                if session.stopped() or not publisher.publish(
-                    SourceFrame(image, frame.pts_s), captured_at_ms
-                ):
-                    break
-        _warn(session, video, recording)
-        reason = "stopped" if session.stopped() else "end of file"
-        recordings.end(session, recording, reason)
+@dataclass
+class _Playing:
+    """How far a file is.
+
+    Attributes:
+        taken: How many of its frames have been taken from it, published or not.
+        under_way: Whether the last of them is being published.
+        late: Live: how many could not be published in their time, and are not counted yet.
+    """
+
+    recording: Recording
+    pacer: Pacer
+    taken: int
+    under_way: bool = False
+    late: int = 0
+
+    def count_late(self, session: Session) -> None:
+        """Counts them."""
+        late, self.late = self.late, 0
+        if late:
+            session.log.warning(f"{late} frames came while Redis was away, and are lost")
+            session.count(session.settings.camera, skipped_by_capture=late)
 
 
 class _Publisher:
@@ -160,7 +210,9 @@ class _Publisher:
             frame_id, packed, send, waits=self._waits, drops=self._mode == "live"
         ):
             return self._mode == "live"
-        if not known and self._recording.frames:  # Redis came back empty before anybody saw it
+        if not known and self._recording.frames:  # Redis was emptied before anybody saw it
+            if self._mode == "file":
+                raise streams.StreamsLostError(f"Redis has lost {self._key}")
             recordings.register(self._session, self._recording)
             recordings.note_state(self._session, "live")
         self._session.metrics.done(settings.camera, took)

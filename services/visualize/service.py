@@ -60,9 +60,8 @@ def _handle(
 ) -> bool:
     """Deals with an entry; False if it was stopped while waiting, and has not."""
     camera = session.settings.camera
-    if delivery.fields is None:
-        session.count(camera, trimmed_before_visualize=1)
-    else:
+    refused = 0
+    if delivery.fields is not None:
         try:
             message = messages.parse_frame(delivery.fields)
             if isinstance(message, End):
@@ -75,8 +74,11 @@ def _handle(
             session.count(camera, overwritten_before_visualize=1)
         except MessageError as error:
             session.log.error(f"entry {delivery.id} of {consumer.key}: {error}")
-            session.count(camera, refused_by_visualize=1)
+            refused = 1
     consumer.ack(delivery.id)
+    trimmed = int(delivery.fields is None)
+    if trimmed or refused:
+        session.count(camera, trimmed_before_visualize=trimmed, refused_by_visualize=refused)
     return True
 
 

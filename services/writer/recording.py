@@ -82,6 +82,10 @@ class Recording:
             resume=True,
         )
 
+    def note(self) -> None:
+        """Notes in Redis once more where it is: a Redis that was away may know no more of it."""
+        self._note(self.number, self.segment.files, self._frames_before, self._last_frame_before)
+
     @property
     def video(self) -> Path:
         """The video that is being written."""

@@ -64,6 +64,8 @@ class Writer:
         try:
             if self._recording is None:
                 self._take_up(session, codec)
+            else:
+                self._recording.note()
             while not session.stopped() and not self._done:
                 try:
                     for delivery in self._next(consumer):
@@ -141,8 +143,8 @@ class Writer:
             if delivery.frame_id <= known and not delivery.id.endswith("-1"):
                 self._held.append((delivery.id, delivery.frame_id))  # written before an outage
                 return
-            session.count(camera, trimmed_before_writer=1)
             consumer.ack(delivery.id)
+            session.count(camera, trimmed_before_writer=1)
             return
         try:
             message = messages.parse_rendered(delivery.fields)
@@ -164,8 +166,8 @@ class Writer:
             consumer.ack(delivery.id)
         except MessageError as error:
             session.log.error(f"entry {delivery.id} of {consumer.key}: {error}")
-            session.count(camera, refused_by_writer=1)
             consumer.ack(delivery.id)
+            session.count(camera, refused_by_writer=1)
 
     def _write(self, session: Session, codec: str, frame: RenderedFrame) -> None:
         if self._recording is None:
@@ -174,7 +176,7 @@ class Writer:
             self._recording.replace_segment(frame)
             self._lost = False
         else:
-            _count_trimmed(session, self._recording.last_frame_id, frame)
+            _count_missing(session, self._recording.last_frame_id, frame)
         recording = self._recording
         if not recording.segment.fits(frame):
             complete = self._patiently(session, lambda: recording.next_segment(frame))
@@ -268,15 +270,22 @@ class _StoppedError(Exception):
     """The session was stopped while the writer waited for the disk."""
 
 
-def _count_trimmed(session: Session, last_frame_id: int, frame: RenderedFrame) -> None:
-    """Counts frames that were trimmed while the writer could not take them.
+def _count_missing(session: Session, last_frame_id: int, frame: RenderedFrame) -> None:
+    """Counts frames that never came: trimmed while the writer could not take them, or lost.
 
     They were never handed out; that the entry is the oldest which is left tells them from those
     that ``visualize`` skipped. Where it skipped some of them too, they are in both counters.
+    Of a file none is skipped or trimmed: there, Redis has lost them.
     """
     gap = frame.frame_id - last_frame_id - 1
     camera = session.settings.camera
-    if gap <= 0 or frame.mode != "live":
+    if gap <= 0:
+        return
+    if frame.mode == "file":
+        session.log.error(
+            f"{gap} frames before frame {frame.frame_id} never came: Redis has lost them"
+        )
+        session.count(camera, missed_by_writer=gap)
         return
     entry = streams.entry_id(frame.frame_id)
     if streams.oldest_id(session.client, streams.rendered_key(camera), entry) == entry:

@@ -16,6 +16,7 @@ import cv2
 import pytest
 
 from platestream.demo import built_in_clip
+from platestream.embedded_redis import EmbeddedRedis
 from platestream.video import VideoSource
 from tests.conftest import number_of, numbered_picture
 
@@ -151,10 +152,10 @@ def test_without_ocr_the_video_still_comes(make_video: Callable[..., Path], tmp_
 
 
 def test_two_replicas_and_a_named_redis(
-    make_video: Callable[..., Path], tmp_path: Path, server: object
+    make_video: Callable[..., Path], tmp_path: Path, any_server: EmbeddedRedis
 ) -> None:
     source = make_video(tmp_path / "in.mp4", frames=40)
-    url = server.url  # type: ignore[attr-defined]
+    url = any_server.url
     for turn in range(2):  # the second run finds what the first left, and is not confused by it
         result = said(
             platestream(

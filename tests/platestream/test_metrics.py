@@ -134,7 +134,7 @@ def test_the_backlog_is_looked_up(surrounded: Metrics, client: redis.Redis) -> N
 
 
 def test_a_redis_that_is_away_does_not_keep_the_rest_away(ocr: Metrics) -> None:
-    client = streams.connect("redis://127.0.0.1:1/0", timeout_s=1, retries=0)
+    client = streams.connect("redis://127.0.0.1:1/0", timeout_s=1)
     Surroundings(ocr, client, lambda: True, lambda: False)
     ocr.took("gate-1")
     text = ocr.expose()[0].decode()

