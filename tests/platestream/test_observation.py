@@ -44,6 +44,12 @@ sys.exit(runtime.serve("writer", loaded, body))
 """
 
 
+@pytest.fixture
+def server(any_server: EmbeddedRedis) -> EmbeddedRedis:
+    """One of the two servers for each test: what starts processes takes long enough with one."""
+    return any_server
+
+
 def free_port() -> int:
     with socket.socket() as one:
         one.bind(("127.0.0.1", 0))

@@ -20,6 +20,12 @@ from tests.services.ocr.conftest import capture, counted, frames_read, held
 Start = Callable[..., subprocess.Popen[bytes]]
 
 
+@pytest.fixture
+def server(any_server: EmbeddedRedis) -> EmbeddedRedis:
+    """One of the two servers for each test: what starts processes takes long enough with one."""
+    return any_server
+
+
 def alive(client: redis.Redis, name: str) -> bool:
     return bool(client.hexists(streams.REPLICAS_KEY, name))
 
