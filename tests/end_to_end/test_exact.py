@@ -36,6 +36,7 @@ def check_own_readings(lines: Path, frames: int) -> list[dict[str, object]]:
     return found
 
 
+@pytest.mark.soak
 def test_every_plate_is_drawn_with_its_tracks_text(tmp_path: Path) -> None:
     clip, truth = built_in_clip()
     out = tmp_path / "o.mp4"
@@ -50,12 +51,11 @@ def test_every_plate_is_drawn_with_its_tracks_text(tmp_path: Path) -> None:
     assert len(known & {plate["text"] for plate in plates if plate["accepted"]}) >= 5
 
 
-@pytest.mark.parametrize("window", [1, 2])
 def test_a_window_smaller_than_a_batch_is_no_deadlock(
-    make_video: Callable[..., Path], tmp_path: Path, window: int
+    make_video: Callable[..., Path], tmp_path: Path
 ) -> None:
     source = make_video(tmp_path / "in.mp4", frames=30)
-    small = ("--set", f"streams.window_frames={window}", "--set", "ocr.batch=4")
+    small = ("--set", "streams.window_frames=2", "--set", "ocr.batch=4")
     done = platestream(
         "run", source, *EXACT, *small, "--ocr-replicas", "2",
         "--output", tmp_path / "o.mp4", "--json", cwd=tmp_path,
@@ -64,7 +64,9 @@ def test_a_window_smaller_than_a_batch_is_no_deadlock(
     check_own_readings(tmp_path / "o.readings.jsonl", 30)
 
 
-@pytest.mark.parametrize("victim", ["ocr", "track", "visualize"])
+@pytest.mark.parametrize(
+    "victim", [pytest.param("ocr", marks=pytest.mark.soak), "track", "visualize"]
+)
 def test_a_killed_service_changes_nothing(
     source: Path, undisturbed: Written, tmp_path: Path, any_server: EmbeddedRedis, victim: str
 ) -> None:

@@ -208,6 +208,7 @@ def command_line(pid: int) -> list[bytes]:
     return Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
 
 
+@pytest.mark.soak
 def test_a_tracker_killed_again_and_again_passes_every_plate_on_once(
     tmp_path: Path, any_server: EmbeddedRedis
 ) -> None:
@@ -253,6 +254,7 @@ def test_services_and_redis_end_with_their_run(source: Path, tmp_path: Path) -> 
         wait_until(lambda: not any(map(runs, alive)), 20, "services gone")
 
 
+@pytest.mark.soak
 def test_a_camera_in_use_is_not_taken_over(
     make_video: Callable[..., Path], tmp_path: Path, any_server: EmbeddedRedis
 ) -> None:

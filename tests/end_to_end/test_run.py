@@ -127,6 +127,7 @@ def test_the_demo_reads_its_plates(tmp_path: Path) -> None:
     assert reader.get(cv2.CAP_PROP_FPS) == pytest.approx(30)
 
 
+@pytest.mark.soak
 def test_the_overlay_is_drawn(tmp_path: Path) -> None:
     clip, truth = built_in_clip()
     out = tmp_path / "o.mp4"
@@ -151,6 +152,7 @@ def test_without_ocr_the_video_still_comes(make_video: Callable[..., Path], tmp_
     assert result["overlay_age_ms"] == {"p50": None, "p95": None}
 
 
+@pytest.mark.soak
 def test_two_replicas_and_a_named_redis(
     make_video: Callable[..., Path], tmp_path: Path, any_server: EmbeddedRedis
 ) -> None:

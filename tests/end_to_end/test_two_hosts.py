@@ -223,6 +223,7 @@ def test_ocr_on_another_host_reads_the_clip_over_a_cable_that_is_pulled(
         assert texts <= {plate["text"] for plate in truth["plates"]}
 
 
+@pytest.mark.soak
 def test_frames_of_a_host_that_is_cut_off_are_read_by_another(
     hosts: Hosts, make_video: Callable[..., Path], tmp_path: Path
 ) -> None:

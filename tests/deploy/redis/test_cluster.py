@@ -80,6 +80,7 @@ def test_two_cameras_run_on_it(
     assert cluster.refused() == []
 
 
+@pytest.mark.soak
 def test_run_on_it(cluster: SecuredRedis, short_clip: Path, tmp_path: Path) -> None:
     for turn in range(2):
         command = [sys.executable, "-c", "from platestream.cli import main; main()", "run"]

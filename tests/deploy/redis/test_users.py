@@ -45,6 +45,7 @@ def test_the_pipeline_runs_with_a_user_for_each_service(
     assert secured.refused() == []
 
 
+@pytest.mark.soak
 def test_live_it_runs_too(
     secured: SecuredRedis, make_video: Callable[..., Path], tmp_path: Path
 ) -> None:
@@ -56,6 +57,7 @@ def test_live_it_runs_too(
     assert secured.refused() == []
 
 
+@pytest.mark.soak
 def test_run_has_a_user_of_its_own(
     secured: SecuredRedis, make_video: Callable[..., Path], tmp_path: Path
 ) -> None:

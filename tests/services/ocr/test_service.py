@@ -181,6 +181,7 @@ def test_a_dead_frame_that_can_be_read_now_is_read_when_tried_again(
     assert real.xlen(streams.retry_key("a")) == 0
 
 
+@pytest.mark.soak
 def test_many_cameras_share_replicas_evenly(real: redis.Redis, replica: Start) -> None:
     """Live cameras of very different rates, two replicas that are too slow for all frames."""
     rates = {"a": 8, "b": 4, "c": 2}

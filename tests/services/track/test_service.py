@@ -310,6 +310,7 @@ def test_a_tracker_that_is_stopped_and_started_goes_on(client: redis.Redis) -> N
     assert [one.track_id for one in passages(client)] == [1, 2, 3]
 
 
+@pytest.mark.soak
 def test_a_tracker_that_is_killed_loses_no_passage_and_doubles_none(
     server: EmbeddedRedis,
 ) -> None:
