@@ -133,6 +133,7 @@ def frames_of(folder: Path, camera: str) -> list[int]:
     return numbers
 
 
+@pytest.mark.soak
 def test_cameras_come_and_go_without_a_restart(
     make_video: Callable[..., Path], tmp_path: Path, server: EmbeddedRedis
 ) -> None:

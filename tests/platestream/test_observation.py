@@ -158,6 +158,7 @@ def test_a_runs_services_are_seen_on_consecutive_ports(
         assert 0 < writer[f"{metric}_sum"] / writer[f"{metric}_count"] < 30
 
 
+@pytest.mark.soak
 def test_a_redis_that_stops_makes_it_not_ready_but_not_dead(port: int) -> None:
     with EmbeddedRedis() as server, process("-c", _SERVICE, server.url, str(port)):
         wait_until(lambda: get(port, "/readyz")[0] == 200, what="ready")
