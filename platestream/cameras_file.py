@@ -3,7 +3,7 @@
 ::
 
     [cameras.gate-1]
-    source = "rtsp://10.0.0.11/stream"
+    source = "rtsp://192.0.2.11/stream"
 
     [cameras.gate-1.capture]
     rtsp_transport = "udp"
