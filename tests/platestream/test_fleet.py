@@ -45,6 +45,7 @@ def start(server: EmbeddedRedis) -> Iterator[Callable[..., Fleet]]:
         assert codes == [0]
 
 
+@pytest.mark.soak
 def test_states_say_how_each_camera_does(
     start: Callable[..., Fleet], make_video: Callable[..., Path], tmp_path: Path
 ) -> None:

@@ -45,6 +45,7 @@ def test_cameras_are_spread_over_the_nodes(cluster: SecuredRedis) -> None:
         assert there == {camera for camera in cameras if nodes[camera] == node.name}
 
 
+@pytest.mark.soak
 def test_two_cameras_run_on_it(
     cluster: SecuredRedis, make_video: Callable[..., Path], tmp_path: Path
 ) -> None:
