@@ -91,6 +91,6 @@ def unpack(pixels: Pixels, width: int, height: int, into: Image | None = None) -
             strict=False,
             buffer=into,
         )
-    except ValueError as error:
+    except (ValueError, KeyError) as error:  # a KeyError: of a colour space that there is not
         raise MessageError(f"damaged JPEG in an entry: {error}") from error
     return image

@@ -70,3 +70,20 @@ def test_a_crop_is_small_whatever_it_shows() -> None:
     noise = rng.integers(0, 256, (64, 256, 3), np.uint8)
     assert len(pixels.pack_crop(noise)) <= MAX_CROP_BYTES
     assert pixels.pack_crop(rng.integers(0, 256, (400, 900, 3), np.uint8)) == b""
+
+
+def test_a_jpeg_with_any_byte_of_its_head_damaged_is_a_picture_or_a_sentence() -> None:
+    image = np.random.default_rng(0).integers(0, 255, (48, 64, 3), dtype=np.uint8)
+    whole = codec.pack(image, "jpeg").data
+    refused = 0
+    for place in range(700):  # all of the head, and some of the picture
+        for value in (0, 4, 0xFF):
+            data = bytearray(whole)
+            data[place] = value
+            try:
+                shape = codec.unpack(Pixels(codec="jpeg", data=bytes(data)), 64, 48).shape
+            except MessageError:
+                refused += 1
+            else:
+                assert shape == image.shape
+    assert refused > 100
