@@ -6,9 +6,7 @@ does its work now; if not, something it needs is missing, and it will go on by i
 
 from __future__ import annotations
 
-import contextlib
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 START_S = 120.0
@@ -36,8 +34,7 @@ class Health:
         self._hang_s = hang_s
         self._last_sign = now
         self._started = False
-        self._starting = ("starting", now, START_S)
-        self._busy: tuple[str, float, float] | None = self._starting
+        self._began = now
         self._redis_away_at: float | None = None
         self._redis_answers = True
         self._missing: dict[str, str] = {}
@@ -46,26 +43,7 @@ class Health:
     def alive(self) -> None:
         """A sign of life from the main loop; the first one ends the start."""
         self._last_sign = time.monotonic()
-        if not self._started:
-            self._started = True
-            if self._busy is self._starting:
-                self._busy = None
-
-    @contextlib.contextmanager
-    def busy(self, what: str, at_most_s: float) -> Iterator[None]:
-        """Around work that gives no sign of life for longer than a loop may, and is meant to.
-
-        Args:
-            what: Shown as a reason, such as ``opening rtsp://…``.
-            at_most_s: After so long it has hung all the same.
-        """
-        before = self._busy
-        self._busy = (what, time.monotonic(), at_most_s)
-        try:
-            yield
-        finally:
-            self._last_sign = time.monotonic()
-            self._busy = None if self._started and before is self._starting else before
+        self._started = True
 
     def redis_answers(self, answers: bool) -> None:
         """Notes whether Redis answers: a loop that waits for it has not hung."""
@@ -93,10 +71,9 @@ class Health:
     def is_alive(self) -> Verdict:
         """Whether the main loop has made progress lately, or waits for a reason that is known."""
         now = time.monotonic()
-        if self._busy is not None:
-            what, since, at_most_s = self._busy
-            late = now - since > at_most_s
-            return Verdict(not late, (f"{what}, for {now - since:.0f} s now",))
+        if not self._started:
+            late = now - self._began > START_S
+            return Verdict(not late, (f"starting, for {now - self._began:.0f} s now",))
         idle_s = now - max(self._last_sign, self._redis_away_at or 0.0)
         if idle_s > self._hang_s:
             return Verdict(False, (f"no progress for {now - self._last_sign:.0f} s",))

@@ -9,7 +9,6 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -87,10 +86,6 @@ class Session:
     def alive(self) -> None:
         """A sign of life, for loops that do not ask whether they are ``stopped``."""
         self.health.alive()
-
-    def busy(self, what: str, at_most_s: float) -> AbstractContextManager[None]:
-        """Around work that may take longer than ``http.hang_s`` (see ``Health.busy``)."""
-        return self.health.busy(what, at_most_s)
 
     def not_ready(self, reason: str, about: str = "") -> None:
         """Makes ``/readyz`` fail with a sentence, until ``ready`` (see ``Health.not_ready``)."""
