@@ -10,8 +10,9 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from platestream import pipeline, run_command
+from platestream import run_command
 from platestream.errors import PlatestreamError, SourceError
+from platestream.job import default_job
 
 
 def demo(
@@ -27,7 +28,7 @@ def demo(
     clip, truth = built_in_clip()
     if output.parent == Path("out"):
         output.parent.mkdir(exist_ok=True)
-    job = pipeline.default_job(
+    job = default_job(
         str(clip), output=output, camera="demo", replicas=ocr_replicas, live=live, force=True
     )
     try:

@@ -3,29 +3,22 @@
 from __future__ import annotations
 
 import json
-import re
 import signal
 import time
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-
-import numpy as np
 
 from platestream import messages, settings, streams
 from platestream.children import Child, ServiceError
 from platestream.embedded_redis import EmbeddedRedis
 from platestream.errors import MessageError, RedisError, SourceError
-from platestream.masking import mask
+from platestream.job import Job, Progress, Result
 from platestream.messages import End, Passage
 from platestream.outputs import (
-    OutputFiles,
-    OutputNames,
     check_free,
     check_output,
-    readings_path,
 )
 from platestream.pixels import RunFolder
 from platestream.runtime import HEARTBEAT_LIFE_S
@@ -43,116 +36,6 @@ _WITHOUT_LOGIN = {
 }
 SOURCE_PATIENCE_S = 15.0
 DISK_PATIENCE_S = 30.0
-
-
-@dataclass(frozen=True)
-class Job:
-    """What to run.
-
-    Attributes:
-        output, readings: The video and its JSON lines.
-        segments: Whether a live source is cut into segments if the settings leave it open.
-        live: Pace a file as a camera would, and never wait.
-        redis_url: A Redis to use; None starts a private one.
-    """
-
-    source: str
-    output: Path
-    readings: Path
-    camera: str
-    replicas: int = 1
-    live: bool | None = None
-    redis_url: str | None = None
-    force: bool = False
-    segments: bool = False
-    assignments: tuple[str, ...] = ()
-
-    @property
-    def names(self) -> OutputNames:
-        """The names of the files, where there is more than one."""
-        beside = self.readings == readings_path(self.output)
-        return OutputNames(str(self.output), "" if beside else str(self.readings), self.camera)
-
-
-@dataclass
-class Progress:
-    """How far a run is, for people to watch."""
-
-    frames_in: int = 0
-    frames_written: int = 0
-    readings: int = 0
-    plates: int = 0
-    ocr_behind: int = 0
-    promised: int = 0
-    fps: float = 0.0
-
-
-@dataclass
-class Result:
-    """What a run did."""
-
-    frames_in: int
-    frames_written: int
-    wall_s: float
-    ages_ms: list[int]
-    passages: list[Passage]
-    warnings: list[str]
-    files: list[OutputFiles]
-
-    @property
-    def plates(self) -> list[Passage]:
-        """The passages whose text was accepted, in the order in which the plates appeared."""
-        accepted = [passage for passage in self.passages if passage.accepted]
-        return sorted(accepted, key=lambda p: (p.first_frame_id, p.passage_id))
-
-    def as_dict(self) -> dict[str, object]:
-        """As ``run --json`` prints it."""
-        p50, p95 = (
-            (round(float(np.percentile(self.ages_ms, q))) if self.ages_ms else None)
-            for q in (50, 95)
-        )
-        return {
-            "frames_in": self.frames_in,
-            "frames_written": self.frames_written,
-            "frames_lost": self.frames_in - self.frames_written,
-            "fps": round(self.frames_written / self.wall_s, 2) if self.wall_s else 0.0,
-            "wall_s": round(self.wall_s, 3),
-            "overlay_age_ms": {"p50": p50, "p95": p95},
-            "plates": [
-                {
-                    "text": p.text,
-                    "confidence": round(p.confidence, 4),
-                    "first_frame": p.first_frame_id,
-                    "last_frame": p.last_frame_id,
-                }
-                for p in self.plates
-            ],
-            "warnings": self.warnings,
-        }
-
-
-def camera_name(source: str) -> str:
-    """A camera's name made from its source: ``Gate 1.mp4`` is ``gate-1``."""
-    last = mask(source).rstrip("/").rsplit("/", 1)[-1]
-    if is_live(source):
-        last = last.rsplit("@", 1)[-1]  # the host of a URL without a path, and not its user
-    stem = last.rsplit(".", 1)[0]
-    return re.sub(r"[^a-z0-9._-]+", "-", stem.lower()).strip("-._")[:64] or "camera-1"
-
-
-def default_job(source: str, **given: object) -> Job:
-    """A job whose camera and outputs, where not given, are named after the source."""
-    camera = str(given.pop("camera", None) or camera_name(source))
-    output = given.pop("output", None)
-    if output is None:
-        video = Path("out") / f"{camera}.mp4"
-        video.parent.mkdir(exist_ok=True)
-        given["segments"] = is_live(source)  # nobody asked for one file, and it may go on for ever
-    else:
-        video = Path(str(output))
-    readings = given.pop("readings", None)
-    lines = Path(str(readings)) if readings else readings_path(video)
-    return Job(source, video, lines, camera, **given)  # type: ignore[arg-type]
 
 
 class Pipeline:

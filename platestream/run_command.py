@@ -17,7 +17,8 @@ from rich.text import Text
 
 from platestream import options, pipeline
 from platestream.errors import PlatestreamError, SettingsError
-from platestream.pipeline import Job, Pipeline, Progress, Result
+from platestream.job import Job, Progress, Result, default_job
+from platestream.pipeline import Pipeline
 from platestream.video import is_live
 
 _LEVELS_SHOWN = {"warning", "error"}
@@ -63,7 +64,7 @@ def run(
         if settings.visualize.sync == "exact":
             _check_exact(source, settings.capture.live if live is None else live, ocr_replicas)
         url = redis or os.environ.get("PLATESTREAM_REDIS__URL") or os.environ.get("REDIS_URL")
-        job = pipeline.default_job(
+        job = default_job(
             source,
             output=output,
             readings=readings,

@@ -10,10 +10,10 @@ from collections.abc import Callable
 
 from platestream import overlay, plates
 from platestream.errors import SourceError
+from platestream.job import Job, Progress, Result
 from platestream.masking import mask
 from platestream.messages import Frame, Pixels, RenderedFrame
 from platestream.outputs import OutputFiles, check_output
-from platestream.pipeline import Job, Progress, Result
 from platestream.plate_messages import fused_plate, to_passage
 from platestream.reading_lines import reading_line
 from platestream.settings import Settings

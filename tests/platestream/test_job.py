@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from platestream.pipeline import camera_name
+from platestream.job import camera_name
 
 
 @pytest.mark.parametrize(
