@@ -87,6 +87,13 @@ class Recording:
         self._note(self.number, self.segment.files, self._frames_before, self._last_frame_before)
 
     @property
+    def facts(self) -> dict[str, str]:
+        """Where it is, as Redis is told."""
+        return self._facts(
+            self.number, self.segment.files, self._frames_before, self._last_frame_before
+        )
+
+    @property
     def video(self) -> Path:
         """The video that is being written."""
         return self.segment.files.video
@@ -153,7 +160,12 @@ class Recording:
         check_free(files.lines, force=force)
 
     def _note(self, number: int, files: OutputFiles, frames: int, last: int, **more: str) -> None:
-        facts: dict[Any, Any] = {
+        facts: dict[Any, Any] = self._facts(number, files, frames, last)
+        key = streams.recording_key(self._session.settings.camera)
+        self._session.client.hset(key, mapping=facts | more)
+
+    def _facts(self, number: int, files: OutputFiles, frames: int, last: int) -> dict[str, str]:
+        return {
             "state": "writing",
             "template": names(self._session).template,
             "started": self._started,
@@ -163,8 +175,6 @@ class Recording:
             "frames_before": str(frames),
             "last_frame_before": str(last),
         }
-        key = streams.recording_key(self._session.settings.camera)
-        self._session.client.hset(key, mapping=facts | more)
 
 
 def names(session: Session) -> OutputNames:
@@ -173,16 +183,18 @@ def names(session: Session) -> OutputNames:
     return OutputNames(settings.output, settings.readings, session.settings.camera)
 
 
-def note_finished(session: Session, end: End) -> None:
-    """Notes in Redis that a recording has come to its end."""
-    session.client.hset(
-        streams.recording_key(session.settings.camera),
-        mapping={
-            "state": "finished",
-            "end_id": streams.end_id(end.frame_id),
-            "run_id": session.settings.writer.run_id,
-        },
-    )
+def note_finished(session: Session, end: End, recording: Recording | None) -> None:
+    """Notes in Redis that a recording has come to its end, and once more where it is.
+
+    A Redis that was emptied meanwhile knows nothing of it; whoever counts its frames has to.
+    """
+    finished = {
+        "state": "finished",
+        "end_id": streams.end_id(end.frame_id),
+        "run_id": session.settings.writer.run_id,
+    }
+    facts: dict[Any, Any] = recording.facts if recording is not None else {}
+    session.client.hset(streams.recording_key(session.settings.camera), mapping=facts | finished)
 
 
 def _cut(session: Session, first: RenderedFrame) -> bool:

@@ -202,7 +202,7 @@ class Writer:
         if recording is not None and not self._lost:
             self._patiently(session, recording.segment.end)
             self._settle(session, consumer)
-        recordings.note_finished(session, end)
+        recordings.note_finished(session, end, recording)
         if recording is not None and not self._lost:
             self._finisher.add(recording.video, session.log)
         self._recording, self._lost = None, False

@@ -272,6 +272,22 @@ def test_a_deleted_video_is_said_and_the_next_frames_are_kept(
     assert line_ids(tmp_path / "a-00002.readings.jsonl") == list(range(110, 121))
 
 
+def test_its_end_says_where_it_is_to_a_redis_that_forgot(
+    client: redis.Redis, tmp_path: Path
+) -> None:
+    key = streams.recording_key(CAMERA)
+    publish(client, range(101, 111))
+    with writing(client, settings_for(tmp_path / "a-{segment}.mp4", segment_s=0.2)):
+        wait_until(lambda: counts(client).get("frames_written", 0) >= 9, what="frames written")
+        before = streams.read_hash(client, key)
+        client.delete(key)
+        publish_end(client, 110)
+    known = streams.read_hash(client, key)
+    kept = ("template", "started", "segment", "video", "lines", "frames_before")
+    assert {name: known[name] for name in kept} == {name: before[name] for name in kept}
+    assert (known["state"], known["segment"]) == ("finished", "2")
+
+
 def test_an_encoder_that_is_not_here_is_said(client: redis.Redis, tmp_path: Path) -> None:
     settings = settings_for(tmp_path / "a.mp4", codec="h264_videotoolbox")
     with pytest.raises(SettingsError, match=r"'h264_videotoolbox' does not work.*what does:.*x264"):
