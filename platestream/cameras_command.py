@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -17,6 +16,7 @@ from platestream.cameras_file import CamerasFileError
 from platestream.errors import RedisError
 from platestream.masking import mask
 from platestream.messages import CameraName
+from platestream.stdout import print_json
 
 app = typer.Typer(no_args_is_help=True, help="Cameras: a file of them, and those in Redis.")
 
@@ -38,7 +38,7 @@ def check(
     except CamerasFileError as error:
         for problem in map(mask, error.problems):
             if as_json:
-                print(json.dumps({"error": problem}, ensure_ascii=False))
+                print_json({"error": problem})
             else:
                 print(f"error: {problem}", file=sys.stderr)
         raise typer.Exit(2) from error
@@ -47,8 +47,7 @@ def check(
         own = dict(entry.settings)
         source = mask(entry.source)
         if as_json:
-            said = {"camera": name, "source": source, "settings": own}
-            print(json.dumps(said, ensure_ascii=False, default=str))
+            print_json({"camera": name, "source": source, "settings": own})
         said_own = ", ".join(f"{key}={value}" for key, value in own.items())
         table.add_row(name, escape(source), escape(said_own))
     if not as_json:
@@ -71,7 +70,7 @@ def list_cameras(
     table = Table("camera", "source", "mode", "state", "last frame")
     for camera in cameras:
         if as_json:
-            print(json.dumps(camera, ensure_ascii=False))
+            print_json(camera)
         table.add_row(*(escape(str(value)) for value in camera.values()))
     if not as_json:
         Console().print(table)
@@ -112,7 +111,7 @@ def _cameras(client: streams.Client) -> list[dict[str, Any]]:
                 "mode": facts.get("mode", ""),
                 "state": "ended" if facts.get("ended") == "1" else
                          "captured" if captured else "not captured",
-                "last_frame": int(facts.get("last_frame_id", "0")),
+                "last_frame": streams.whole_number(facts.get("last_frame_id")),
             }
         )  # fmt: skip
     return cameras

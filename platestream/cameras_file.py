@@ -11,10 +11,9 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,6 +22,7 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from platestream.errors import SettingsError
 from platestream.messages import CameraName
+from platestream.setting_faults import NAME_RULE, sentence, unknown
 from platestream.settings import Settings, WriterSettings
 
 MAX_BYTES = 2**20
@@ -130,7 +130,7 @@ def parse(data: bytes, path: Path) -> dict[str, CameraEntry]:
         raise CamerasFileError([f"'{path}' is not valid TOML: {error}"]) from error
     except RecursionError as error:
         raise CamerasFileError([f"'{path}' is nested too deeply"]) from error
-    problems = [f"'{path}': {_unknown(key, ('cameras',))}" for key in tree if key != "cameras"]
+    problems = [f"'{path}': {unknown(key, ('cameras',))}" for key in tree if key != "cameras"]
     table = tree.get("cameras")
     if not table or not isinstance(table, dict):
         hint = 'write [cameras.gate-1] and, below it, source = "rtsp://…"'
@@ -182,10 +182,7 @@ def _entry(name: str, body: Any) -> tuple[CameraEntry | None, list[str]]:
     try:
         _NAME.validate_python(name)
     except ValidationError:
-        problems.append(
-            "a name has letters, digits, '.', '_' and '-', begins with a letter or digit, "
-            "and is 64 characters long at most"
-        )
+        problems.append(NAME_RULE)
     if not isinstance(body, dict):
         return None, [*problems, f'is no table; write [cameras.{name}] and source = "…" below it']
     settings: dict[str, Any] = {}
@@ -221,7 +218,7 @@ def _section_problems(section: str, values: dict[str, Any]) -> list[str]:
         if dotted in _PLACED_ELSEWHERE:
             problems.append(f"'{dotted}' cannot be set there: {_PLACED_ELSEWHERE[dotted]}")
         elif key not in model.model_fields:
-            problems.append(_unknown(dotted, (f"{section}.{name}" for name in model.model_fields)))
+            problems.append(unknown(dotted, (f"{section}.{name}" for name in model.model_fields)))
     if problems:
         return problems
     try:
@@ -229,7 +226,7 @@ def _section_problems(section: str, values: dict[str, Any]) -> list[str]:
     except ValidationError as error:
         for fault in error.errors(include_url=False):
             where = ".".join([section, *(str(part) for part in fault["loc"])])
-            problems.append(f"'{where}': {fault['msg']}, not {fault['input']!r:.100}")
+            problems.append(sentence(where, fault, ()))
     return problems
 
 
@@ -245,12 +242,7 @@ def _unknown_in_camera(name: str, key: str, value: Any) -> str:
     ]
     if sections:
         return f"'{key}' belongs under [cameras.{name}.{sections[0]}]"
-    return _unknown(key, ("source", *_SECTIONS))
-
-
-def _unknown(key: str, known: Iterable[str]) -> str:
-    near = difflib.get_close_matches(key, list(known), n=1)
-    return f"'{key}' is unknown" + (f"; did you mean '{near[0]}'?" if near else "")
+    return unknown(key, ("source", *_SECTIONS))
 
 
 def _as_text(value: Any) -> str:

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import importlib
-import json
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-import cv2
-import numpy as np
 import typer
 
 from platestream import (
@@ -24,9 +21,17 @@ from platestream import (
     status,
 )
 from platestream.errors import PlatestreamError, SettingsError
-from platestream.vision.decoding import PlateText
+from platestream.pictures import ENDINGS, KINDS, Image, is_picture, read_picture
+from platestream.stdout import print_json, printable
 
-_MAX_PICTURE_BYTES = 256 * 2**20
+if TYPE_CHECKING:  # each command imports what it needs
+    from platestream.vision.decoding import PlateText
+    from platestream.vision.reader import ReadPlate
+
+_CROPS_AT_ONCE = 16
+_MOST_PIXELS = 2**28  # phones make pictures of 200 million pixels
+_LONGEST_SIDE = 65_500  # of a JPEG that libjpeg reads; a panorama may be so wide
+_MOST_HELD_BYTES = 64 * 2**20  # of pictures that wait for the others of their batch
 
 app = typer.Typer(
     add_completion=False,
@@ -41,7 +46,11 @@ Json = Annotated[
 PlatesFile = Annotated[
     Path | None, typer.Option(help="What plates may carry (TOML); default: what is built in.")
 ]
-Paths = Annotated[list[Path], typer.Argument(help="Pictures (BMP, JPEG, PNG), or folders of them.")]
+Paths = Annotated[list[Path], typer.Argument(help=f"Pictures ({KINDS}), or folders of them.")]
+Threshold = Annotated[
+    float | None,
+    typer.Option(min=0, max=1, help="Least confidence of a character; default: the model's own."),
+]
 
 
 @app.callback(invoke_without_command=True)
@@ -108,7 +117,7 @@ def _recognize(
     weights: Annotated[Path | None, typer.Option(help="Other weights.")] = None,
     backend: Annotated[str, typer.Option(help="auto, openvino, onnxruntime or torch.")] = "auto",
     device: Annotated[str, typer.Option(help="cpu, cuda, cuda:0, …")] = "cpu",
-    threshold: Annotated[float | None, typer.Option(min=0, max=1)] = None,
+    threshold: Threshold = None,
     plates_file: PlatesFile = None,
 ) -> None:
     """Reads plate crops: picture in, text out."""
@@ -118,15 +127,19 @@ def _recognize(
         weights, backend=backend, device=device, threshold=threshold, plates_file=plates_file
     )
 
-    def one(path: Path, image: np.ndarray[Any, np.dtype[np.uint8]]) -> dict[str, Any]:
-        return {"path": str(path), **_text_fields(recognizer.predict(image), characters=True)}
+    def answer(paths: list[Path], images: list[Image]) -> list[dict[str, Any]]:
+        texts = recognizer.predict(images)
+        return [
+            {"path": str(path), **_text_fields(text, characters=True)}
+            for path, text in zip(paths, texts, strict=True)
+        ]
 
     def line(said: dict[str, Any]) -> str:
         mark = "" if said["accepted"] else "  (not accepted)" if said["text"] else "no plate"
         sure = f"  {100 * said['confidence']:.0f}%" if said["text"] else ""
         return f"{said['path']}: {said['text']}{sure}{mark}"
 
-    _each_picture(paths, one, line, as_json)
+    _each_picture(paths, answer, line, as_json, at_once=_CROPS_AT_ONCE)
 
 
 @app.command("read")
@@ -137,7 +150,7 @@ def _read(
     device: Annotated[str, typer.Option(help="cpu, cuda, cuda:0, …")] = "cpu",
     detector_weights: Annotated[Path | None, typer.Option(help="Other weights.")] = None,
     recognizer_weights: Annotated[Path | None, typer.Option(help="Other weights.")] = None,
-    threshold: Annotated[float | None, typer.Option(min=0, max=1)] = None,
+    threshold: Threshold = None,
     plates_file: PlatesFile = None,
 ) -> None:
     """Reads whole pictures: plates with corners and text."""
@@ -152,23 +165,16 @@ def _read(
         plates_file=plates_file,
     )
 
-    def one(path: Path, image: np.ndarray[Any, np.dtype[np.uint8]]) -> dict[str, Any]:
-        plates = [
+    def answer(paths: list[Path], images: list[Image]) -> list[dict[str, Any]]:
+        return [
             {
-                "corners": [[round(float(x), 2), round(float(y), 2)]
-                            for x, y in plate.detection.corners],
-                "box": [round(v, 2) for v in plate.detection.box],
-                "score": round(plate.detection.score, 4),
-                **_text_fields(plate.text, characters=False),
+                "path": str(path),
+                "width": image.shape[1],
+                "height": image.shape[0],
+                "plates": [_plate_fields(plate) for plate in plates],
             }
-            for plate in reader.read([image])[0]
-        ]  # fmt: skip
-        return {
-            "path": str(path),
-            "width": image.shape[1],
-            "height": image.shape[0],
-            "plates": plates,
-        }
+            for path, image, plates in zip(paths, images, reader.read(images), strict=True)
+        ]
 
     def line(said: dict[str, Any]) -> str:
         texts = [
@@ -178,7 +184,7 @@ def _read(
         ]
         return f"{said['path']}: {', '.join(texts) or 'no plate'}"
 
-    _each_picture(paths, one, line, as_json)
+    _each_picture(paths, answer, line, as_json)
 
 
 _PASS_ON = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
@@ -212,6 +218,16 @@ _pass_on("clean-labels", "training.cli", "Finds wrong labels of training crops."
 _pass_on("contact-sheet", "training.cli", "Shows augmented training samples.", named=True)
 
 
+def _plate_fields(plate: ReadPlate) -> dict[str, Any]:
+    found = plate.detection
+    return {
+        "corners": [[round(float(x), 2), round(float(y), 2)] for x, y in found.corners],
+        "box": [round(v, 2) for v in found.box],
+        "score": round(found.score, 4),
+        **_text_fields(plate.text, characters=False),
+    }
+
+
 def _text_fields(text: PlateText, *, characters: bool) -> dict[str, Any]:
     fields: dict[str, Any] = {"text": text.text, "confidence": round(text.confidence, 4)}
     if characters:
@@ -223,57 +239,73 @@ def _text_fields(text: PlateText, *, characters: bool) -> dict[str, Any]:
 
 def _each_picture(
     paths: list[Path],
-    one: Callable[[Path, Any], dict[str, Any]],
+    answer: Callable[[list[Path], list[Image]], list[dict[str, Any]]],
     line: Callable[[dict[str, Any]], str],
     as_json: bool,
+    *,
+    at_once: int = 1,
 ) -> None:
-    """Does every picture; those that cannot be read are said so, and the exit code is 1."""
+    """Does every picture; those that cannot be read are said so, and the exit code is 1.
+
+    Args:
+        answer: What to say of some pictures.
+        line: The same of one of them, for people.
+        at_once: How many pictures ``answer`` gets; fewer where they are large.
+    """
     failed = False
-    for path in _expand(paths):
-        try:
-            said = one(path, read_picture(path))
-        except PlatestreamError as error:
-            failed = True
-            if as_json:
-                print(json.dumps({"path": str(path), "error": str(error)}, ensure_ascii=False))
+    for batch in _batches(paths, at_once):
+        pictures = [(path, image) for path, image in batch if not isinstance(image, str)]
+        said = iter(answer([p for p, _ in pictures], [i for _, i in pictures]))
+        for path, image in batch:
+            if isinstance(image, str):
+                failed = True
+                if as_json:
+                    print_json({"path": str(path), "error": image})
+                else:
+                    print(f"error: {printable(image)}", file=sys.stderr)
+            elif as_json:
+                print_json(next(said))
             else:
-                print(f"error: {error}", file=sys.stderr)
-            continue
-        print(json.dumps(said, ensure_ascii=False) if as_json else line(said), flush=True)
+                print(printable(line(next(said))), flush=True)
     if failed:
         raise typer.Exit(1)
 
 
-def _expand(paths: list[Path]) -> Iterator[Path]:
+def _batches(paths: list[Path], at_once: int) -> Iterator[list[tuple[Path, Image | str]]]:
+    """Pictures, or the errors in their places: so many at a time, and not too many pixels."""
+    batch: list[tuple[Path, Image | str]] = []
+    held = 0
+    for path, error in _expand(paths):
+        image: Image | str = error
+        if not error:
+            try:
+                image = read_picture(path, most_pixels=_MOST_PIXELS, most_side=_LONGEST_SIDE)
+                held += image.nbytes
+            except PlatestreamError as why:
+                image = str(why)
+        batch.append((path, image))
+        if len(batch) >= at_once or held >= _MOST_HELD_BYTES:
+            yield batch
+            batch, held = [], 0
+    if batch:
+        yield batch
+
+
+def _expand(paths: list[Path]) -> Iterator[tuple[Path, str]]:
+    """Every path, for a folder those of its pictures, with what is wrong with it already."""
     for path in paths:
-        if path.is_dir():
-            endings = {".bmp", ".jpg", ".jpeg", ".png"}
-            yield from sorted(p for p in path.iterdir() if p.suffix.lower() in endings)
-        else:
-            yield path
-
-
-def read_picture(path: Path) -> np.ndarray[Any, np.dtype[np.uint8]]:
-    """Reads a picture file as HxWx3 uint8 BGR.
-
-    Raises:
-        PlatestreamError: It is missing, too large, or no picture.
-    """
-    if not path.is_file():
-        raise PlatestreamError(f"no such file: '{path}'")
-    try:
-        size = path.stat().st_size
-        if size > _MAX_PICTURE_BYTES:
-            raise PlatestreamError(f"'{path}' has {size} bytes; pictures have at most 256 MiB")
-        data = np.fromfile(path, np.uint8)
-        image = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
-    except OSError as error:
-        raise PlatestreamError(f"cannot read '{path}': {error.strerror}") from error
-    except cv2.error as error:
-        raise PlatestreamError(f"'{path}' is not a picture that can be read") from error
-    if image is None:
-        raise PlatestreamError(f"'{path}' is not a picture that can be read (BMP, JPEG or PNG)")
-    return image.astype(np.uint8)
+        if not path.is_dir():
+            yield path, ""
+            continue
+        try:
+            found = sorted(p for p in path.iterdir() if is_picture(p))
+        except OSError as error:
+            yield path, f"folder '{path}' cannot be read: {error.strerror}"
+            continue
+        for picture in found:
+            yield picture, ""
+        if not found:
+            yield path, f"folder '{path}' holds no pictures ({', '.join(ENDINGS)})"
 
 
 def main() -> None:

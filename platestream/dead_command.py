@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Annotated, Any
@@ -15,6 +14,7 @@ from rich.text import Text
 
 from platestream import options, streams
 from platestream.errors import PlatestreamError
+from platestream.stdout import print_json
 from platestream.streams import DeadFrame
 
 app = typer.Typer(no_args_is_help=True, help="Frames that OCR could not read.")
@@ -38,7 +38,7 @@ def list_frames(
         frames = [f for one in _cameras(client, camera) for f in streams.list_dead(client, one)]
     if as_json:
         for frame in frames:
-            print(json.dumps(_facts(frame), ensure_ascii=False))
+            print_json(_facts(frame))
         return
     if not frames:
         print("no frame is dead")
@@ -65,7 +65,7 @@ def retry_frames(
     with _connected(redis, config, assignments) as client:
         retried = _apply(client, streams.retry_dead, ids, everything, camera)
     if as_json:
-        print(json.dumps({"retried": retried}))
+        print_json({"retried": retried})
     else:
         print(f"{retried} given to OCR again")
 
@@ -84,7 +84,7 @@ def drop_frames(
     with _connected(redis, config, assignments) as client:
         dropped = _apply(client, streams.drop_dead, ids, everything, camera)
     if as_json:
-        print(json.dumps({"dropped": dropped}))
+        print_json({"dropped": dropped})
     else:
         print(f"{dropped} dropped")
 

@@ -11,8 +11,9 @@ import typer
 from rich.console import Console
 
 from platestream import run_command
-from platestream.errors import PlatestreamError, SourceError
+from platestream.errors import SourceError
 from platestream.job import default_job
+from platestream.stdout import print_json
 
 
 def demo(
@@ -31,18 +32,13 @@ def demo(
     job = default_job(
         str(clip), output=output, camera="demo", replicas=ocr_replicas, live=live, force=True
     )
-    try:
-        result = run_command.run_job(job, console)
-    except PlatestreamError as error:
-        if as_json:
-            print(json.dumps({"error": str(error)}, ensure_ascii=False))
-        raise
+    result = run_command.run_job(job, console)
     texts = {plate["text"] for plate in truth["plates"]}
     read = {seen.text for seen in result.plates}
     right, wrong = sorted(texts & read), sorted(read - texts)
     if as_json:
         facts = result.as_dict() | {"expected": sorted(texts), "right": right, "wrong": wrong}
-        print(json.dumps(facts, ensure_ascii=False))
+        print_json(facts)
     else:
         run_command.show_result(console, job, result)
         print(f"{len(right)} of {len(texts)} plates read right, {len(wrong)} wrong")

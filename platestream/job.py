@@ -10,7 +10,14 @@ import numpy as np
 
 from platestream.masking import mask
 from platestream.messages import Passage
-from platestream.outputs import OutputFiles, OutputNames, readings_path
+from platestream.outputs import (
+    OutputFiles,
+    OutputNames,
+    check_apart,
+    check_output,
+    check_video_name,
+    readings_path,
+)
 from platestream.video import is_live
 
 
@@ -35,6 +42,17 @@ class Job:
     force: bool = False
     segments: bool = False
     assignments: tuple[str, ...] = ()
+
+    def check_outputs(self) -> None:
+        """Refuses outputs that cannot or must not be written.
+
+        Raises:
+            OutputError: One is no place for a file, is there already, or is another's.
+        """
+        check_video_name(str(self.output))
+        check_apart(self.source, self.output, self.readings)
+        for path in (self.output, self.readings):
+            check_output(path, force=self.force)
 
     @property
     def names(self) -> OutputNames:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -12,6 +13,7 @@ import typer
 
 from platestream import settings
 from platestream.errors import PlatestreamError
+from platestream.stdout import escape_what_does_not_fit, print_json
 
 Camera = Annotated[str | None, typer.Option(help="The camera's name; keys in Redis carry it.")]
 Cameras = Annotated[
@@ -47,7 +49,8 @@ def load(
 def invoke(command: Callable[..., Any], name: str, argv: Sequence[str] | None = None) -> int:
     """Runs a function with the options of its signature; returns the exit code.
 
-    An error of ours becomes one line on stderr and exit code 2, never a traceback.
+    An error of ours becomes one line on stderr and exit code 2, never a traceback; with ``--json``
+    it is an object on stdout, too.
     """
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
     app.command()(command)
@@ -56,11 +59,30 @@ def invoke(command: Callable[..., Any], name: str, argv: Sequence[str] | None = 
 
 def invoke_app(app: typer.Typer, name: str, argv: Sequence[str] | None = None) -> int:
     """Runs a typer application; returns the exit code, as ``invoke`` does."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    escape_what_does_not_fit()
     try:
-        app(args=None if argv is None else list(argv), prog_name=name, standalone_mode=True)
-    except SystemExit as done:
-        return int(done.code) if isinstance(done.code, int) else (1 if done.code else 0)
-    except PlatestreamError as error:
-        print(f"error: {error}", file=sys.stderr)
+        try:
+            app(args=words, prog_name=name, standalone_mode=True)
+        except SystemExit as done:
+            sys.stdout.flush()
+            return int(done.code) if isinstance(done.code, int) else (1 if done.code else 0)
+        except PlatestreamError as error:
+            print(f"error: {error}", file=sys.stderr)
+            if "--json" in words:
+                print_json({"error": str(error)})
+            return 2
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        where = f"'{error.filename}'" if error.filename else "what was to be printed"
+        print(f"error: cannot write {where}: {error.strerror}", file=sys.stderr)
+        _forget_stdout()
         return 2
     return 0
+
+
+def _forget_stdout() -> None:
+    """Sends what is left in stdout's buffer nowhere, so that the exit does not fail on it."""
+    with open(os.devnull, "w") as nowhere:
+        os.dup2(nowhere.fileno(), 1)

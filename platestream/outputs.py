@@ -10,6 +10,7 @@ from pathlib import Path
 
 from platestream.errors import OutputError, SettingsError
 
+_VIDEO_ENDINGS = (".mp4", ".m4v")
 _TIME = r"\d{8}T\d{6}Z"
 _FIELDS = {"started": _TIME, "segment": r"\d{5,}", "segment_started": _TIME}
 _FIELD = re.compile(r"\{(started|segment|segment_started)\}")
@@ -27,6 +28,8 @@ def check_output(path: Path, *, force: bool) -> None:
     folder = path.parent
     if path.is_dir():
         raise OutputError(f"'{path}' is a folder; name a file in it")
+    if path.exists() and not path.is_file():
+        raise OutputError(f"'{path}' is no ordinary file, and cannot be appended to; name another")
     if not folder.is_dir():
         raise OutputError(f"folder '{folder}' for '{path.name}' does not exist; make it first")
     if not os.access(folder, os.W_OK):
@@ -42,6 +45,33 @@ def check_free(path: Path, *, force: bool) -> None:
     """
     if path.exists() and not force:
         raise OutputError(f"'{path}' exists already; use --force to overwrite it")
+
+
+def check_video_name(video: str) -> None:
+    """Refuses a video's name that does not say what is in it.
+
+    Raises:
+        OutputError: It does not end as an MP4's.
+    """
+    path = Path(video)
+    if path.suffix.lower() not in _VIDEO_ENDINGS:
+        raise OutputError(
+            f"'{path}': the video is an MP4; call it '{path.with_suffix(_VIDEO_ENDINGS[0])}'"
+        )
+
+
+def check_apart(source: str, video: Path, readings: Path) -> None:
+    """Refuses to write over the source, or both outputs into one file.
+
+    Raises:
+        OutputError: Two of them are the same file.
+    """
+    places = {"the source": Path(source), "the video": video, "the readings": readings}
+    found: dict[str, str] = {}
+    for what, path in places.items():
+        other = found.setdefault(os.path.realpath(path), what)
+        if other != what:
+            raise OutputError(f"'{path}' is {other} already; {what} must go into another file")
 
 
 def readings_path(video: Path) -> Path:

@@ -16,10 +16,7 @@ from platestream.embedded_redis import EmbeddedRedis
 from platestream.errors import MessageError, RedisError, SourceError
 from platestream.job import Job, Progress, Result
 from platestream.messages import End, Passage
-from platestream.outputs import (
-    check_free,
-    check_output,
-)
+from platestream.outputs import check_free
 from platestream.pixels import RunFolder
 from platestream.runtime import HEARTBEAT_LIFE_S
 from platestream.settings import RedisSettings
@@ -63,8 +60,7 @@ class Pipeline:
         )
         self._written_since: float | None = None
         self._warnings: list[str] = []
-        for path in (job.output, job.readings):
-            check_output(path, force=job.force)
+        job.check_outputs()
         for files in job.names.found():
             check_free(files.video, force=job.force)
         if not is_live(job.source):
@@ -303,10 +299,10 @@ class Pipeline:
         if not self._first_frame_id:
             known = streams.read_hash(client, streams.camera_key(camera))
             self._first_frame_id = known.get("first_frame_id", "")
-        counts = streams.read_hash(client, streams.counts_key(camera))
-        progress.frames_in = int(counts.get("frames_in", 0))
-        progress.frames_written = int(counts.get("frames_written", 0))
-        progress.readings = int(counts.get("readings", 0))
+        counts = streams.read_counts(client, camera)
+        progress.frames_in = counts.get("frames_in", 0)
+        progress.frames_written = counts.get("frames_written", 0)
+        progress.readings = counts.get("readings", 0)
         progress.plates = sum(passage.accepted for passage in self._passages.values())
         if self.job.replicas and progress.frames_in:
             head = streams.last_frame_id(client, camera)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from dataclasses import replace
@@ -16,9 +15,10 @@ from rich.table import Table
 from rich.text import Text
 
 from platestream import options, pipeline
-from platestream.errors import PlatestreamError, SettingsError
+from platestream.errors import SettingsError
 from platestream.job import Job, Progress, Result, default_job
 from platestream.pipeline import Pipeline
+from platestream.stdout import print_json
 from platestream.video import is_live
 
 _LEVELS_SHOWN = {"warning", "error"}
@@ -59,35 +59,30 @@ def run(
 ) -> None:
     """Reads plates on a video, start to end: Redis, the services, the files."""
     console = Console(stderr=True, highlight=False)
-    try:
-        settings = options.load({"camera": camera, "visualize.sync": sync}, config, assignments)
-        if settings.visualize.sync == "exact":
-            _check_exact(source, settings.capture.live if live is None else live, ocr_replicas)
-        url = redis or os.environ.get("PLATESTREAM_REDIS__URL") or os.environ.get("REDIS_URL")
-        job = default_job(
-            source,
-            output=output,
-            readings=readings,
-            camera=camera,
-            replicas=ocr_replicas,
-            live=live,
-            redis_url=url,
-            force=force,
-            assignments=(*(assignments or ()), *([f"visualize.sync={sync}"] if sync else [])),
-        )
-        if sequential:
-            from platestream import sequential as slow
+    settings = options.load({"camera": camera, "visualize.sync": sync}, config, assignments)
+    if settings.visualize.sync == "exact":
+        _check_exact(source, settings.capture.live if live is None else live, ocr_replicas)
+    url = redis or os.environ.get("PLATESTREAM_REDIS__URL") or os.environ.get("REDIS_URL")
+    job = default_job(
+        source,
+        output=output,
+        readings=readings,
+        camera=camera,
+        replicas=ocr_replicas,
+        live=live,
+        redis_url=url,
+        force=force,
+        assignments=(*(assignments or ()), *([f"visualize.sync={sync}"] if sync else [])),
+    )
+    if sequential:
+        from platestream import sequential as slow
 
-            with Watch(console) as watch:
-                result = slow.run(job, settings, watch.update)
-        else:
-            result = run_job(job, console)
-    except PlatestreamError as error:
-        if as_json:
-            print(json.dumps({"error": str(error)}, ensure_ascii=False))
-        raise
+        with Watch(console) as watch:
+            result = slow.run(job, settings, watch.update)
+    else:
+        result = run_job(job, console)
     if as_json:
-        print(json.dumps(result.as_dict(), ensure_ascii=False))
+        print_json(result.as_dict())
     else:
         show_result(console, job, result)
 

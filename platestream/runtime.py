@@ -263,7 +263,7 @@ def _live(session: Session, body: Callable[[Session], None]) -> None:
             if refusal is not None:
                 raise refusal from error
             if not streams.is_loss(error):  # else Redis was emptied: body makes it anew
-                raise RedisError(f"Redis at {session.settings.redis.url}: {error}") from error
+                raise streams.wrong_answer(error, session.settings.redis) from error
             session.log.warning("Redis has lost this camera's streams; beginning anew")
         else:
             return

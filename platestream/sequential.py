@@ -13,7 +13,7 @@ from platestream.errors import SourceError
 from platestream.job import Job, Progress, Result
 from platestream.masking import mask
 from platestream.messages import Frame, Pixels, RenderedFrame
-from platestream.outputs import OutputFiles, check_output
+from platestream.outputs import OutputFiles
 from platestream.plate_messages import fused_plate, to_passage
 from platestream.reading_lines import reading_line
 from platestream.settings import Settings
@@ -30,8 +30,7 @@ def run(job: Job, settings: Settings, on_progress: Callable[[Progress], None]) -
         OutputError: An output cannot or must not be written.
         WeightsError: Weights are missing or not ours.
     """
-    for path in (job.output, job.readings):
-        check_output(path, force=job.force)
+    job.check_outputs()
     progress = Progress()
     plates_file = settings.ocr.plates_file
     tracker = Tracker(

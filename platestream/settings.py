@@ -19,11 +19,14 @@ from pydantic_settings import (
     SettingsConfigDict,
     TomlConfigSettingsSource,
 )
+from pydantic_settings.exceptions import SettingsError as UnreadableError
 
+from platestream import setting_faults
 from platestream.errors import SettingsError
 from platestream.messages import CameraName
 
-CONFIG_VARIABLE = "PLATESTREAM_CONFIG"
+_PREFIX = "PLATESTREAM_"
+CONFIG_VARIABLE = f"{_PREFIX}CONFIG"
 DEFAULT_CONFIG = Path("platestream.toml")
 
 OptionalPath = Annotated[Path | None, BeforeValidator(lambda given: None if given == "" else given)]
@@ -244,7 +247,7 @@ class Settings(BaseSettings):
     """All settings of all services."""
 
     model_config = SettingsConfigDict(
-        env_prefix="PLATESTREAM_",
+        env_prefix=_PREFIX,
         env_nested_delimiter="__",
         extra="forbid",
         frozen=True,
@@ -292,7 +295,7 @@ def load(flags: dict[str, Any] | None = None, assignments: tuple[str, ...] = ())
         _put(tree, "redis.url", os.environ["REDIS_URL"])
     for assignment in assignments:
         name, equals, value = assignment.partition("=")
-        if not equals:
+        if not (equals and name.strip()):
             raise SettingsError(f"--set {assignment}: write it as section.name=value")
         _put(tree, name.strip(), value)
     for name, value in (flags or {}).items():
@@ -301,14 +304,67 @@ def load(flags: dict[str, Any] | None = None, assignments: tuple[str, ...] = ())
     config = os.environ.get(CONFIG_VARIABLE)
     if config and not Path(config).is_file():
         raise SettingsError(f"settings file '{config}' ({CONFIG_VARIABLE}) is not there")
+    file = f"settings file '{config or DEFAULT_CONFIG}'"
+    _check_variables()
     try:
         return Settings(**tree)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise SettingsError(f"setting '{where}': {first['msg']}") from error
+        where = tuple(str(part) for part in first["loc"])
+        said = setting_faults.sentence(".".join(where), first, _names())
+        raise SettingsError(f"setting {said}{_origin(where, tree, file)}") from error
+    except UnreadableError as error:
+        name = str(error).split('"')[1]
+        raise SettingsError(
+            f"{_PREFIX}{name.upper()}: '{name}' is a section; "
+            f"set what is in it, as {_PREFIX}{name.upper()}__NAME"
+        ) from error
     except tomllib.TOMLDecodeError as error:
-        raise SettingsError(f"settings file '{config or DEFAULT_CONFIG}': {error}") from error
+        raise SettingsError(f"{file}: {error}") from error
+    except UnicodeDecodeError as error:
+        raise SettingsError(f"{file} is not UTF-8 text") from error
+    except OSError as error:
+        raise SettingsError(f"{file} cannot be read: {error.strerror}") from error
+
+
+def _names() -> list[str]:
+    """All settings, by their dotted names, and the sections."""
+    names = []
+    for name, field in Settings.model_fields.items():
+        inner = getattr(field.annotation, "model_fields", {})
+        names += [name, *(f"{name}.{leaf}" for leaf in inner)]
+    return names
+
+
+def _check_variables() -> None:
+    """Refuses variables of the environment that set nothing, which pydantic passes over.
+
+    Those without a section are left alone: Kubernetes sets ``PLATESTREAM_PORT`` and such for a
+    service of that name.
+
+    Raises:
+        SettingsError: There is no such section.
+    """
+    for variable in os.environ:
+        section, parts, _ = variable.upper().removeprefix(_PREFIX).lower().partition("__")
+        if not parts or not variable.upper().startswith(_PREFIX):
+            continue
+        if section not in Settings.model_fields:
+            said = setting_faults.unknown(section, Settings.model_fields)
+            raise SettingsError(f"{variable}: section {said}")
+
+
+def _origin(where: tuple[str, ...], tree: dict[str, Any], file: str) -> str:
+    """Where a setting was found, if not among the flags."""
+    found: Any = tree
+    for part in where:
+        found = found.get(part) if isinstance(found, dict) else None
+    if found is not None or not where:
+        return ""
+    variables = {name.upper() for name in os.environ}
+    names = [_PREFIX + "__".join(where[:depth]).upper() for depth in range(len(where), 0, -1)]
+    variable = next((name for name in names if name in variables), None)
+    return f" ({variable or file})"
 
 
 def _put(tree: dict[str, Any], name: str, value: Any) -> None:

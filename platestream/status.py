@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -16,6 +15,7 @@ from rich.text import Text
 from platestream import streams
 from platestream.masking import mask
 from platestream.settings import RedisSettings
+from platestream.stdout import print_json
 
 _STREAMS = {
     "frames": streams.frames_key,
@@ -80,7 +80,7 @@ def watch(address: RedisSettings, every_s: float, *, as_json: bool) -> None:
                 away = f"Redis at {address.url} does not answer ({error}); waiting for it"
                 said = mask(str(refusal or away))
                 if as_json:
-                    print(json.dumps({"error": said}, ensure_ascii=False), flush=True)
+                    print_json({"error": said})
                 else:
                     put(Text(said, style="red"))
             else:
@@ -136,7 +136,7 @@ def render(cameras: list[Camera]) -> RenderableType:
 
 def _print_lines(cameras: list[Camera]) -> None:
     for camera in cameras:
-        print(json.dumps(camera, ensure_ascii=False), flush=True)
+        print_json(camera)
 
 
 def _camera(client: streams.Client, name: str) -> Camera:
@@ -146,10 +146,7 @@ def _camera(client: streams.Client, name: str) -> Camera:
     return {
         "camera": name,
         "facts": {key: mask(value) for key, value in facts.items()},
-        "counts": {
-            key: int(value)
-            for key, value in streams.read_hash(client, streams.counts_key(name)).items()
-        },
+        "counts": streams.read_counts(client, name),
         "overlay_age_ms": streams.last_overlay_age_ms(client, name),
         "streams": {
             kind: _stream(streams.backlog(client, key(name), heads.get(kind)))

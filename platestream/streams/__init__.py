@@ -25,10 +25,12 @@ from platestream.streams.cameras import (
     forget_camera,
     known_ring_token,
     last_frame_id,
+    read_counts,
     read_hash,
     register_camera,
     registered_cameras,
     ring_token,
+    whole_number,
 )
 from platestream.streams.connection import (
     FAILURE,
@@ -99,6 +101,7 @@ from platestream.streams.publishing import (
 from platestream.streams.refusal import (
     refusal,
     unreachable,
+    wrong_answer,
 )
 from platestream.streams.replicas import (
     REPLICA_LIFE_S,
@@ -180,6 +183,7 @@ __all__ = [
     "publish_dead",
     "publish_readings",
     "publish_tracks",
+    "read_counts",
     "read_hash",
     "read_tracker",
     "readings_key",
@@ -197,4 +201,6 @@ __all__ = [
     "tracker_key",
     "tracks_key",
     "unreachable",
+    "whole_number",
+    "wrong_answer",
 ]

@@ -36,7 +36,7 @@ def registered_cameras(client: Client) -> list[str]:
 def last_frame_id(client: Client, camera: str) -> int:
     """The last frame id that a camera has used; 0 if none. Ids go on from it for ever."""
     value = cast("bytes | None", client.hget(camera_key(camera), "last_frame_id"))
-    known = int(value) if value else 0
+    known = whole_number(value.decode("utf-8", "replace") if value else None)
     rows = cast("Any", client.xrevrange(frames_key(camera), count=1))
     return max(known, frame_id_of(rows[0][0])) if rows else known
 
@@ -79,3 +79,17 @@ def read_hash(client: Client, key: str) -> dict[str, str]:
     """A hash as text; empty if there is none."""
     raw = cast("dict[bytes, bytes]", client.hgetall(key))
     return {k.decode("utf-8", "replace"): v.decode("utf-8", "replace") for k, v in raw.items()}
+
+
+def read_counts(client: Client, camera: str) -> dict[str, int]:
+    """A camera's counters, by name."""
+    counts = read_hash(client, counts_key(camera))
+    return {name: whole_number(text) for name, text in counts.items()}
+
+
+def whole_number(text: str | None) -> int:
+    """A number that Redis holds as text; 0 where there is none, or something else."""
+    try:
+        return int(text or 0)
+    except ValueError:
+        return 0

@@ -60,9 +60,24 @@ def refusal(error: BaseException, settings: RedisSettings) -> RedisError | None:
 
 def unreachable(error: BaseException, settings: RedisSettings) -> RedisError:
     """The sentence for an error of a command that does not wait: a refusal, or Redis is away."""
-    return refusal(error, settings) or RedisError(
-        f"cannot reach Redis at {mask(settings.url)}: {error}; is it running?"
-    )
+    refused = refusal(error, settings)
+    if refused is not None:
+        return refused
+    if isinstance(error, redis.ResponseError):
+        return wrong_answer(error, settings)
+    why = str(error).rstrip(".")
+    return RedisError(f"cannot reach Redis at {mask(settings.url)}: {why}; is it running?")
+
+
+def wrong_answer(error: redis.ResponseError, settings: RedisSettings) -> RedisError:
+    """The sentence for an error that Redis answers with, which is none of those refusals."""
+    where = f"Redis at {mask(settings.url)}"
+    if str(error).startswith("WRONGTYPE"):
+        return RedisError(
+            f"{where} holds something else under a name that is platestream's ({error}); delete "
+            "it, or use another database of that Redis, as redis://host:6379/1"
+        )
+    return RedisError(f"{where}: {error}")
 
 
 def name_command(error: NoPermissionError, command: tuple[Any, ...]) -> NoPermissionError:

@@ -22,6 +22,8 @@ from platestream.video.reason import reason
 
 Image = npt.NDArray[np.uint8]
 
+_LEAST_HEIGHT = 4  # pixels; x264 takes no picture with fewer rows
+
 
 class VideoEncoder:
     """Writes H.264 into an MP4, a fragment per frame; ``close`` makes an ordinary one of it.
@@ -56,12 +58,18 @@ class VideoEncoder:
 
         Raises:
             OtherHeaderError: What is there was written with other settings.
-            OutputError: The encoder does not open, or what is there cannot be read.
+            OutputError: The encoder does not open, the pictures are too small for it, or what is
+                there cannot be read.
         """
         self.path = path
         self.width = width
         self.height = height
         self._coded = (width + width % 2, height + height % 2)
+        if height < _LEAST_HEIGHT:
+            raise OutputError(
+                f"cannot write '{path}': pictures of {width}x{height} are too small for H.264; "
+                f"it needs {_LEAST_HEIGHT} rows"
+            )
         self._duration = round(1 / rate / TIME_BASE)
         self._file = FragmentFile(path, kept)
         self._ended = False

@@ -7,15 +7,9 @@ from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 
-import cv2
-import numpy as np
-
 from platestream.errors import SourceError
-from platestream.messages import MAX_PIXELS, MAX_SIDE
+from platestream.pictures import ENDINGS, is_picture, read_picture
 from platestream.video.source import Image, SourceFrame
-
-ENDINGS = (".jpg", ".jpeg", ".png", ".bmp")
-_MOST_BYTES = 256 * 2**20
 
 
 class PictureFolder:
@@ -36,7 +30,7 @@ class PictureFolder:
         self.source = folder
         self.rate = rate
         try:
-            files = [p for p in Path(folder).iterdir() if p.suffix.lower() in ENDINGS]
+            files = [p for p in Path(folder).iterdir() if is_picture(p)]
         except OSError as error:
             raise SourceError(f"folder '{folder}' cannot be read: {error.strerror}") from error
         self._files = sorted((p for p in files if p.is_file()), key=_natural)
@@ -91,46 +85,7 @@ def _natural(path: Path) -> list[tuple[int, int, str]]:
 
 
 def _read(path: Path) -> Image | None:
-    """A picture, HxWx3 uint8 BGR, upright; None where it cannot be read."""
     try:
-        if path.stat().st_size > _MOST_BYTES:
-            return None
-        data = path.read_bytes()
-    except OSError:
+        return read_picture(path)
+    except SourceError:
         return None
-    size = _size(data)
-    if size is None or max(size) > MAX_SIDE or size[0] * size[1] > MAX_PIXELS:
-        return None
-    try:
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
-    except cv2.error:
-        return None
-    return None if image is None else image.astype(np.uint8, copy=False)
-
-
-def _size(data: bytes) -> tuple[int, int] | None:
-    """Width and height as the header says, before anything of that size is made."""
-    if data[:8] == b"\x89PNG\r\n\x1a\n":
-        return int.from_bytes(data[16:20], "big"), int.from_bytes(data[20:24], "big")
-    if data[:2] == b"BM":
-        width = int.from_bytes(data[18:22], "little", signed=True)
-        height = int.from_bytes(data[22:26], "little", signed=True)  # negative: top row first
-        return abs(width), abs(height)
-    return _jpeg_size(data)
-
-
-def _jpeg_size(data: bytes) -> tuple[int, int] | None:
-    """From the frame header (SOF), ITU-T T.81 B.2.2; None where it has none."""
-    if data[:2] != b"\xff\xd8":
-        return None
-    at = 2
-    while at + 9 < len(data) and data[at] == 0xFF:
-        marker, length = data[at + 1], int.from_bytes(data[at + 2 : at + 4], "big")
-        if marker == 0xFF:  # a fill byte
-            at += 1
-        elif 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
-            height, width = data[at + 5 : at + 7], data[at + 7 : at + 9]
-            return int.from_bytes(width, "big"), int.from_bytes(height, "big")
-        else:
-            at += 2 + length
-    return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from av.video.stream import VideoStream
 from platestream.errors import SourceError
 from platestream.masking import mask
 from platestream.messages import MAX_PIXELS, MAX_SIDE
+from platestream.video.orientation import Orientation
 from platestream.video.reason import reason
 from platestream.video.timestamps import Timestamps
 
@@ -28,6 +30,7 @@ Image = npt.NDArray[np.uint8]
 _MAX_RATE = 240
 _FALLBACK_RATE = Fraction(25)
 _NO_TIMESTAMPS = 0x80  # FFmpeg's AVFMT_NOTIMESTAMPS: stamps are made up from a guessed rate
+_DURATION_SLACK_S = 2.0  # headers round, and a last frame may stand for long
 _CODEC_CHANGED = 8  # packets in a row that cannot be decoded; MPEG-TS may change its codec
 _UDP_BUFFER = 4 * 2**20  # bytes in the kernel: a large picture comes as one burst
 
@@ -50,7 +53,8 @@ class VideoSource:
 
     Attributes:
         name: The source as it may be shown: without passwords.
-        width, height: Pixels, as the header says; 0 where a live stream does not say beforehand.
+        width, height: Pixels, as the header says, before they are turned upright; 0 where a live
+            stream does not say beforehand.
         rate: Nominal frames per second.
         promised: How many frames the header says there are; 0 if it does not say.
         has_end: Whether it is known to end: a file, also one behind a URL.
@@ -86,6 +90,9 @@ class VideoSource:
         self.has_end = _has_end(self._container, source)
         # a rate that FFmpeg guessed would play a camera's pictures at a wrong speed
         self._stamped = not (is_live(source) and self._container.format.flags & _NO_TIMESTAMPS)
+        self._orientation = Orientation()
+        self._promised_s = _promised_s(self._container, self._stream)
+        self._reached_s = 0.0
         self.packets = 0
         self.undecodable = 0
         self.cut_short: str | None = None
@@ -102,11 +109,12 @@ class VideoSource:
         times = Timestamps(1 / float(self.rate))
         for index, frame in enumerate(self.decoded()):
             pts_s = times.place(self.stamp_s(frame))
+            self._reached_s = pts_s
             if index >= skip:
                 yield SourceFrame(to_image(frame), pts_s)
 
     def decoded(self, stopped: Callable[[], bool] = lambda: False) -> Iterator[VideoFrame]:
-        """Decodes the frames as FFmpeg has them, until the end or ``stopped``."""
+        """Decodes the frames as FFmpeg has them, upright, until the end or ``stopped``."""
         try:
             while (changed_at := (yield from self._decode(stopped))) is not None:
                 self._open_again(changed_at)
@@ -127,7 +135,7 @@ class VideoSource:
                     if frame.width * frame.height > MAX_PIXELS:
                         raise SourceError(_too_large(self.name, frame.width, frame.height))
                     undecodable = 0
-                    yield frame
+                    yield self._orientation.upright(frame)
             except av.error.InvalidDataError:
                 self.undecodable += 1
                 since = since if undecodable else packet.pos or 0
@@ -160,6 +168,11 @@ class VideoSource:
         if self.promised > frames:
             said.append(
                 f"its header promises {self.promised} frames, but {frames} could be decoded"
+            )
+        elif not self.promised and self._promised_s - self._reached_s > _DURATION_SLACK_S:
+            said.append(
+                f"its header promises {self._promised_s:.1f} s, but it ends after "
+                f"{self._reached_s:.1f} s"
             )
         return said
 
@@ -251,6 +264,20 @@ def _has_end(container: InputContainer, source: str) -> bool:
     if not source.startswith("http"):
         return not is_live(source)
     return bool(container.duration) or (container.format.name != "hls" and container.size > 0)
+
+
+def _promised_s(container: InputContainer, stream: VideoStream) -> float:
+    """How long a Matroska's header says that its video is, in seconds; 0 where it does not.
+
+    It has no number of frames. Others' times are measured by FFmpeg, and jump where they jump.
+    """
+    if not container.format.name.startswith("matroska"):
+        return 0.0
+    with contextlib.suppress(ValueError):  # by the clock, as writers note it for every stream
+        hours, minutes, seconds = map(float, stream.metadata.get("DURATION", "").split(":"))
+        return 3600 * hours + 60 * minutes + seconds
+    alone = len(container.streams) == 1 and container.duration is not None
+    return float(container.duration or 0) / av.time_base if alone else 0.0
 
 
 def _rate(stream: VideoStream) -> Fraction:

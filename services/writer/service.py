@@ -12,7 +12,7 @@ from platestream import messages, streams
 from platestream.append_file import DiskError, LostFileError
 from platestream.errors import MessageError, OutputError, OverwrittenError
 from platestream.messages import End, RenderedFrame
-from platestream.outputs import check_output
+from platestream.outputs import check_output, check_video_name
 from platestream.runtime import Session
 from platestream.streams import Delivery, GroupConsumer
 from platestream.video import codecs
@@ -296,6 +296,9 @@ def _count_missing(session: Session, last_frame_id: int, frame: RenderedFrame) -
 def _check(session: Session) -> None:
     """Refuses a hopeless output before the first frame, where its name is known already."""
     settings = session.settings.writer
+    check_video_name(settings.output)
+    if settings.readings == settings.output:
+        raise OutputError(f"'{settings.output}' is the video already; name another for readings")
     for template in (settings.output, settings.readings):
         path = template.replace("{camera}", session.settings.camera)
         if path and "{" not in path:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from typing import Any
+
+from platestream.stdout import print_json
 
 
 def say(text: str) -> None:
@@ -15,7 +16,7 @@ def say(text: str) -> None:
 def report(result: dict[str, Any], as_json: bool) -> None:
     """Prints results for a program, as one JSON object, or for a person."""
     if as_json:
-        print(json.dumps(result, ensure_ascii=False))
+        print_json(result)
         return
     for key, value in result.items():
         if isinstance(value, list):

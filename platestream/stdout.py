@@ -1,0 +1,35 @@
+"""What commands print on stdout: lines for people, and JSON objects, one a line."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import sys
+from typing import Any
+
+
+def print_json(value: dict[str, Any]) -> None:
+    """Prints an object as one line of JSON, in characters that stdout can take.
+
+    What the encoding of stdout does not have, and bytes of file names that are no text, are
+    written as JSON's ``\\u`` escapes; values that JSON does not know (dates, paths) as text.
+    """
+    text = json.dumps(value, ensure_ascii=False, default=str)
+    try:
+        text.encode(sys.stdout.encoding or "utf-8")
+    except UnicodeEncodeError:
+        text = json.dumps(value, default=str)
+    print(text, flush=True)
+
+
+def printable(text: object) -> str:
+    """One line without control characters: a file's name may hold line feeds and escapes."""
+    return "".join(c if c.isprintable() or c == " " else ascii(c)[1:-1] for c in str(text))
+
+
+def escape_what_does_not_fit() -> None:
+    """Lets stdout escape the characters that its encoding does not have, instead of failing."""
+    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
+        with contextlib.suppress(ValueError):
+            sys.stdout.reconfigure(errors="backslashreplace")

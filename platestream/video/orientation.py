@@ -1,0 +1,84 @@
+"""Frames turned upright: phones write them as the sensor has them, and say how to turn them."""
+
+from __future__ import annotations
+
+import struct
+from typing import Any
+
+import av.error
+from av.filter import Graph
+from av.video.frame import VideoFrame
+
+from platestream.errors import SourceError
+from platestream.video.reason import reason
+
+_MATRIX = struct.Struct("=9i")  # FFmpeg's display matrix: a b u c d v x y w
+# where a picture's right (a, b) and down (c, d) are on the screen, and what brings them there
+_TURNS: dict[tuple[int, int, int, int], tuple[tuple[str, str], ...]] = {
+    (1, 0, 0, 1): (),
+    (0, 1, -1, 0): (("transpose", "clock"),),
+    (-1, 0, 0, -1): (("hflip", ""), ("vflip", "")),
+    (0, -1, 1, 0): (("transpose", "cclock"),),
+    (-1, 0, 0, 1): (("hflip", ""),),
+    (1, 0, 0, -1): (("vflip", ""),),
+    (0, 1, 1, 0): (("transpose", "cclock_flip"),),
+    (0, -1, -1, 0): (("transpose", "clock_flip"),),
+}
+
+
+class Orientation:
+    """Turns and mirrors frames by their display matrix, in quarter turns; others stay as they are.
+
+    A matrix that turns by anything else (a camera held askew) is not followed.
+    """
+
+    def __init__(self) -> None:
+        self._graph: Graph | None = None
+        self._made_for: object = None
+
+    def upright(self, frame: VideoFrame) -> VideoFrame:
+        """The frame as it is to be shown; the same one where nothing is to be turned.
+
+        Raises:
+            SourceError: FFmpeg cannot turn such pictures.
+        """
+        turns = _turns(frame)
+        if not turns:
+            return frame
+        made_for = (turns, frame.format.name, frame.width, frame.height)
+        try:
+            if self._graph is None or self._made_for != made_for:
+                self._graph, self._made_for = _graph(frame, turns), made_for
+            time_base, pts = frame.time_base, frame.pts
+            self._graph.push(frame)
+            turned = self._graph.pull()
+        except (av.error.FFmpegError, ValueError) as error:
+            raise SourceError(f"a frame cannot be turned upright: {reason(error)}") from error
+        assert isinstance(turned, VideoFrame)
+        turned.pts, turned.time_base = pts, time_base
+        return turned
+
+
+def _turns(frame: VideoFrame) -> tuple[tuple[str, str], ...]:
+    found: Any = frame.side_data.get("DISPLAYMATRIX")
+    matrix = b"" if found is None else bytes(found)
+    if len(matrix) != _MATRIX.size:
+        return ()
+    a, b, _, c, d, *_ = _MATRIX.unpack(matrix)
+    return _TURNS.get((_sign(a), _sign(b), _sign(c), _sign(d)), ())
+
+
+def _sign(number: int) -> int:
+    return (number > 0) - (number < 0)
+
+
+def _graph(frame: VideoFrame, turns: tuple[tuple[str, str], ...]) -> Graph:
+    graph = Graph()
+    nodes = [graph.add_buffer(width=frame.width, height=frame.height, format=frame.format,
+                              time_base=frame.time_base)]  # fmt: skip
+    nodes += [
+        graph.add(name, argument) if argument else graph.add(name) for name, argument in turns
+    ]
+    nodes.append(graph.add("buffersink"))
+    graph.link_nodes(*nodes).configure()
+    return graph
