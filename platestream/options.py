@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import sys
@@ -84,5 +85,5 @@ def invoke_app(app: typer.Typer, name: str, argv: Sequence[str] | None = None) -
 
 def _forget_stdout() -> None:
     """Sends what is left in stdout's buffer nowhere, so that the exit does not fail on it."""
-    with open(os.devnull, "w") as nowhere:
-        os.dup2(nowhere.fileno(), 1)
+    with contextlib.suppress(OSError, ValueError), open(os.devnull, "w") as nowhere:
+        os.dup2(nowhere.fileno(), sys.stdout.fileno())

@@ -52,6 +52,7 @@ class Pipeline:
         self.progress = Progress()
         self._on_log = on_log
         self._stopping = False
+        self._began_at = time.time()
         self._server = streams.ServerIdentity()
         self._first_frame_id = ""
         self._passages: dict[tuple[int, int], Passage] = {}
@@ -313,6 +314,10 @@ class Pipeline:
         known = streams.read_hash(client, streams.camera_key(self.job.camera))
         frames_in = int(known.get("frames", 0))
         warnings = ([known["warning"]] if known.get("warning") else []) + self._warnings
+        whole = 0 < self.progress.promised <= frames_in
+        if self._stopping and not whole and not is_live(self.job.source):
+            of = f" of {self.progress.promised}" if self.progress.promised else ""
+            warnings.append(f"stopped by a signal after {frames_in}{of} frames")
         if not frames_in:
             raise SourceError(f"'{self.job.source}' gave no frame that can be decoded")
         recording = streams.read_hash(client, streams.recording_key(self.job.camera))
@@ -336,7 +341,9 @@ class Pipeline:
 
     def _left_over(self) -> str:
         for files in reversed(self.job.names.found()):
-            if files.lines.exists() and _read_lines(files.lines)[0]:
+            if not files.lines.exists() or files.lines.stat().st_mtime < self._began_at:
+                continue  # of an earlier run
+            if _read_lines(files.lines)[0]:
                 return f"; '{files.video}' holds what was written until then and can be played"
         return ""
 

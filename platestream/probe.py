@@ -38,8 +38,11 @@ def probe(url: str) -> tuple[bool, str]:
 def main(argv: Sequence[str] | None = None) -> int:
     """Prints the sentence; returns 0 if all is well, else 1 (2: not called as it should be)."""
     arguments = list(sys.argv[1:] if argv is None else argv)
-    if len(arguments) != 1 or not arguments[0].startswith(("http://", "https://")):
+    if len(arguments) != 1:
         print("usage: python -m platestream.probe http://HOST:PORT/readyz", file=sys.stderr)
+        return 2
+    if not arguments[0].startswith(("http://", "https://")):
+        print(f"error: '{arguments[0]}' is not like http://HOST:PORT/readyz", file=sys.stderr)
         return 2
     well, sentence = probe(arguments[0])
     print(sentence, file=sys.stdout if well else sys.stderr)

@@ -139,6 +139,8 @@ def show_result(console: Console, job: Job, result: Result) -> None:
         f"{result.frames_written} of {result.frames_in} frames in {result.wall_s:.1f} s "
         f"({facts['fps']} fps); overlay age p50 {age['p50']} ms, p95 {age['p95']} ms"
     )
+    for warning in result.warnings:
+        console.print(Text(f"warning: {warning}"), soft_wrap=True)
     for files in result.files[-1:]:
         console.print(f"video: {files.video}\nreadings: {files.lines}", soft_wrap=True)
     if len(result.files) > 1:

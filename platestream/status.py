@@ -29,6 +29,7 @@ _STREAMS = {
 _BY_FRAME_ID = ("frames", "rendered")
 _RATES = ("frames_in", "readings", "frames_written")
 _TIMEOUT_S = 5.0
+_LEAST_WIDTH = 80
 LOOK_EVERY_S = 2.0
 
 Camera = dict[str, Any]
@@ -64,7 +65,9 @@ def show(address: RedisSettings, *, as_json: bool) -> None:
     if as_json:
         _print_lines(cameras)
     else:
-        Console().print(render(cameras))
+        console = Console()
+        console.width = max(console.width, _LEAST_WIDTH)  # wrapped, but no number cut off
+        console.print(render(cameras))
 
 
 def watch(address: RedisSettings, every_s: float, *, as_json: bool) -> None:

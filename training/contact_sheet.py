@@ -25,6 +25,8 @@ def write_sheet(
     Raises:
         OutputError: It cannot be written.
     """
+    if path.suffix.lower() not in (".png", ".jpg", ".jpeg"):
+        raise OutputError(f"'{path}' ends in neither .png nor .jpg")
     cells = []
     for picture, caption in zip(pictures, captions, strict=True):
         strip = np.full((18, picture.shape[1], 3), 40, np.uint8)

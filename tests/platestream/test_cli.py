@@ -98,3 +98,65 @@ def test_every_training_command_can_be_called() -> None:
     here = {command.name for command in cli.app.registered_commands}
     assert {"clean-labels", "contact-sheet"} <= names
     assert names <= here
+
+
+def test_pictures_keep_their_order_over_batches(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cli, "_CROPS_AT_ONCE", 3)
+    black = np.zeros((40, 160, 3), np.uint8)
+    for number in range(8):
+        cv2.imwrite(str(tmp_path / f"{number}.png"), black if number % 3 else PLATE)
+    (tmp_path / "4.png").write_bytes(b"")
+    assert options.invoke_app(cli.app, "platestream", ["recognize", str(tmp_path), "--json"]) == 1
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [Path(line["path"]).stem for line in lines] == [str(number) for number in range(8)]
+    texts = [line.get("text") for line in lines]
+    assert texts == ["A301PO174", "", "", "A301PO174", None, "", "A301PO174", ""]
+
+
+@pytest.mark.parametrize("command", ["recognize", "read"])
+def test_a_folder_without_a_picture_is_said(
+    command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "notes.txt").write_text("nothing")
+    assert options.invoke_app(cli.app, "platestream", [command, str(tmp_path), "--json"]) == 1
+    (line,) = capsys.readouterr().out.splitlines()
+    assert "holds no pictures" in json.loads(line)["error"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["recognize", "a.png", "--weights", "gone.onnx"], "gone.onnx"),
+        (["recognize", "a.png", "--device", "tpu"], "'tpu' is not a device"),
+        (["read", "a.png", "--backend", "gpu"], "'gpu' is not a backend"),
+        (["status", "--set", "ocr.treads=1"], "did you mean 'ocr.threads'"),
+        (["run", "gone.mp4", "--output", "a.mp4"], "no such file: 'gone.mp4'"),
+        (["run", "gone.mp4", "--output", "a.avi"], "call it 'a.mp4'"),
+        (["evaluate", "recognizer", "--data", "gone"], "no such folder"),
+    ],
+)
+def test_what_is_refused_is_json_too(
+    arguments: list[str],
+    said: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert options.invoke_app(cli.app, "platestream", [*arguments, "--json"]) == 2
+    printed = capsys.readouterr()
+    (line,) = printed.out.splitlines()
+    assert said in json.loads(line)["error"]
+    assert said in printed.err
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device of Linux")
+def test_a_full_disk_behind_stdout_is_said(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch, open("/dev/full", "w") as full:
+        patch.setattr("sys.stdout", full)
+        assert options.invoke_app(cli.app, "platestream", ["--version"]) == 2
+    assert "No space left on device" in capsys.readouterr().err

@@ -8,7 +8,13 @@ from pathlib import Path
 import pytest
 
 from platestream.errors import OutputError, SettingsError
-from platestream.outputs import OutputNames, check_output, readings_path
+from platestream.outputs import (
+    OutputNames,
+    check_apart,
+    check_output,
+    check_video_name,
+    readings_path,
+)
 
 
 def test_a_free_place_is_fine(tmp_path: Path) -> None:
@@ -120,3 +126,31 @@ def test_only_names_that_are_one_cameras_may_be_deleted(video: str, safe: bool) 
     else:
         with pytest.raises(SettingsError, match="cannot be deleted safely"):
             names.check_removable()
+
+
+def test_only_ordinary_files_are_written() -> None:
+    with pytest.raises(OutputError, match="no ordinary file"):
+        check_output(Path(os.devnull), force=True)
+
+
+@pytest.mark.parametrize("name", ["a.mp4", "out/{camera}-{started}.MP4", "a.m4v"])
+def test_a_video_may_be_called_so(name: str) -> None:
+    check_video_name(name)
+
+
+@pytest.mark.parametrize("name", ["a.avi", "a", "a.mp4.mkv", "a.webm"])
+def test_an_mp4_is_not_called_otherwise(name: str) -> None:
+    with pytest.raises(OutputError, match=rf"{name}.*call it"):
+        check_video_name(name)
+
+
+def test_no_output_goes_over_the_source_or_the_other_output(tmp_path: Path) -> None:
+    source, video, lines = (tmp_path / name for name in ("in.mp4", "out.mp4", "out.jsonl"))
+    source.write_text("precious")
+    link = tmp_path / "link.mp4"
+    link.symlink_to(source)
+    check_apart(str(source), video, lines)
+    check_apart("rtsp://camera/1", video, lines)
+    for wrong in ((source, lines), (link, lines), (video, source), (video, video)):
+        with pytest.raises(OutputError, match="must go into another file"):
+            check_apart(str(source), *wrong)

@@ -70,3 +70,53 @@ def test_a_broken_file_is_named(tmp_path: Path) -> None:
     (tmp_path / "platestream.toml").write_text("camera = [")
     with pytest.raises(SettingsError, match=r"platestream\.toml"):
         settings.load()
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfe", b"[ocr", b"[ocr]\ntreads = 1", b"ocr = 1"])
+def test_a_file_that_says_nothing_right_is_named(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "platestream.toml").write_bytes(content)
+    with pytest.raises(SettingsError, match=r"platestream\.toml"):
+        settings.load()
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("PLATESTREAM_OCR__TREADS", "1", "did you mean 'ocr.threads'.*PLATESTREAM_OCR__TREADS"),
+        ("PLATESTREAM_ORC__THREADS", "1", "PLATESTREAM_ORC__THREADS.*did you mean 'ocr'"),
+        ("PLATESTREAM_OCR__THREADS", "two", "'two'.*PLATESTREAM_OCR__THREADS"),
+        ("PLATESTREAM_OCR", "two", "PLATESTREAM_OCR__NAME"),
+        ("PLATESTREAM_CAMERA", "a b", "a name has letters.*'a b'.*PLATESTREAM_CAMERA"),
+    ],
+)
+def test_a_variable_that_sets_nothing_is_named(
+    name: str, value: str, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(SettingsError, match=said):
+        settings.load()
+
+
+def test_variables_of_a_kubernetes_service_set_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PLATESTREAM_PORT", "tcp://10.0.0.1:80")
+    monkeypatch.setenv("PLATESTREAM_SERVICE_HOST", "10.0.0.1")
+    settings.load()
+
+
+@pytest.mark.parametrize(
+    ("assignment", "said"),
+    [
+        ("ocr.treads=1", "'ocr.treads' is unknown; did you mean 'ocr.threads'"),
+        ("orc.threads=1", "'orc' is unknown; did you mean 'ocr'"),
+        ("ocr=1", "'ocr' is a section, not '1'"),
+        ("ocr.threads=two", "valid integer.*not 'two'"),
+        ("writer.preset=slow", "'fast' or 'medium', not 'slow'"),
+        ("camera=a/b", "a name has letters.*not 'a/b'"),
+        ("=1", "section.name=value"),
+    ],
+)
+def test_what_was_given_and_what_may_be_is_said(assignment: str, said: str) -> None:
+    with pytest.raises(SettingsError, match=said) as caught:
+        settings.load({}, (assignment,))
+    assert "Extra inputs" not in str(caught.value)
+    assert "platestream.toml" not in str(caught.value)

@@ -17,7 +17,9 @@ from rich.console import Console
 
 from platestream import status, streams
 from platestream.embedded_redis import EmbeddedRedis
+from platestream.errors import RedisError
 from platestream.messages import Frame, Pixels, RenderedFrame, frame_fields
+from platestream.settings import RedisSettings
 from platestream.status import Rates
 from tests.conftest import wait_until
 
@@ -144,3 +146,34 @@ def test_it_watches_on_when_redis_comes_back(as_json: bool) -> None:
         finally:
             process.kill()
             process.communicate()
+
+
+def test_numbers_that_are_none_do_not_hide_the_rest(behind: redis.Redis) -> None:
+    behind.hset(streams.counts_key(CAMERA), "frames_in", "many")
+    behind.hset(streams.camera_key(CAMERA), "last_frame_id", "none")
+    (camera,) = status.collect(behind)
+    assert camera["counts"]["frames_in"] == 0
+    assert camera["streams"]["frames"]["entries"] == 6
+
+
+def test_data_of_others_under_our_names_is_said(
+    any_server: EmbeddedRedis, capsys: pytest.CaptureFixture[str]
+) -> None:
+    client = streams.connect(any_server.url)
+    client.set(streams.CAMERAS_KEY, "a list of mine")
+    with pytest.raises(RedisError, match="holds something else under a name"):
+        status.show(RedisSettings(url=any_server.url), as_json=True)
+    client.delete(streams.CAMERAS_KEY)
+
+
+def test_a_narrow_terminal_cuts_no_number_off(
+    any_server: EmbeddedRedis,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("COLUMNS", "30")
+    streams.register_camera(streams.connect(any_server.url), CAMERA, source="x")
+    status.show(RedisSettings(url=any_server.url), as_json=False)
+    said = capsys.readouterr().out
+    assert "…" not in said
+    assert "consumers" in said

@@ -239,3 +239,28 @@ def test_a_pacer_releases_no_frame_early() -> None:
     for number in range(6):
         pacer.wait(number * 0.02)
         assert time.monotonic() - began >= number * 0.02 - 0.002
+
+
+def test_pictures_too_small_for_the_encoder_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match="2x2 are too small"):
+        VideoEncoder(tmp_path / "a.mp4", 2, 2, Fraction(5))
+
+
+def test_a_matroska_that_was_cut_off_says_so(tmp_path: Path) -> None:
+    path = tmp_path / "a.mkv"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mjpeg", rate=5)
+        stream.width, stream.height, stream.pix_fmt = 64, 64, "yuvj420p"
+        for number in range(40):
+            picture = np.full((64, 64, 3), 6 * number, np.uint8)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="bgr24")))
+        container.mux(stream.encode(None))
+    with VideoSource(str(path)) as whole:
+        assert whole.complaints(len(list(whole.frames()))) == []
+    data = path.read_bytes()
+    path.write_bytes(data[: len(data) // 2])
+    with VideoSource(str(path)) as half:
+        count = len(list(half.frames()))
+        assert 5 < count < 30
+        (said,) = half.complaints(count)
+    assert "promises 8.0 s" in said

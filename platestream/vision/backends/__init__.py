@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -82,6 +83,8 @@ def load_network(
     """
     if precision not in PRECISIONS:
         raise SettingsError(f"'{precision}' is not a precision; use {', '.join(PRECISIONS)}")
+    if not re.fullmatch(r"cpu|cuda(:\d+)?", device):
+        raise SettingsError(f"'{device}' is not a device; use cpu, cuda or cuda:0")
     name = choose(path, backend, device)
     if not reads(name, path):
         raise WeightsError(_misfit(path, task, name))

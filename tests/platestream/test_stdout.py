@@ -1,0 +1,37 @@
+"""What is printed fits into whatever stdout is."""
+
+from __future__ import annotations
+
+import io
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from platestream.stdout import escape_what_does_not_fit, print_json, printable
+
+NAMES = ["plain", "пластина é", "\udcff.jpg", "two\nlines", "\x1b[2J"]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "ascii", "latin-1", "cp1251"])
+@pytest.mark.parametrize("name", NAMES)
+def test_json_is_one_line_of_json_in_every_encoding(
+    encoding: str, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    raw = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(raw, encoding))
+    print_json({"path": name, "kept": Path("a")})
+    sys.stdout.flush()
+    assert raw.getvalue().count(b"\n") == 1
+    assert json.loads(raw.getvalue().decode(encoding)) == {"path": name, "kept": "a"}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_lines_for_people_never_fail(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    raw = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(raw, "ascii"))
+    escape_what_does_not_fit()
+    print(printable(name), flush=True)
+    assert raw.getvalue().count(b"\n") == 1
+    assert b"\x1b" not in raw.getvalue()

@@ -1,0 +1,62 @@
+"""Videos that say how they are to be turned, as phones make them."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from platestream.video import VideoSource
+
+# right and down of the stored picture on the screen (a, b, c, d), and what a viewer shows
+TURNS: dict[str, tuple[tuple[int, int, int, int], Callable[[np.ndarray], np.ndarray]]] = {
+    "none": ((1, 0, 0, 1), lambda picture: picture),
+    "clockwise": ((0, 1, -1, 0), lambda picture: np.rot90(picture, -1)),
+    "upside down": ((-1, 0, 0, -1), lambda picture: np.rot90(picture, 2)),
+    "anticlockwise": ((0, -1, 1, 0), np.rot90),
+    "mirrored": ((-1, 0, 0, 1), np.fliplr),
+    "on its head": ((1, 0, 0, -1), np.flipud),
+    "transposed": ((0, 1, 1, 0), lambda picture: np.transpose(picture, (1, 0, 2))),
+    "transversed": ((0, -1, -1, 0), lambda picture: np.rot90(np.transpose(picture, (1, 0, 2)), 2)),
+    "askew": ((1, 1, -1, 1), lambda picture: picture),
+}
+
+
+def turn(video: Path, directions: tuple[int, int, int, int]) -> None:
+    """Puts a matrix into the track's header (ISO/IEC 14496-12, 8.3.2)."""
+    data = bytearray(video.read_bytes())
+    at = data.index(b"tkhd") + 4
+    at += 4 + (48 if data[at] == 1 else 36)
+    a, b, c, d = (65_536 * direction for direction in directions)
+    data[at : at + 36] = struct.pack(">9i", a, b, 0, c, d, 0, 0, 0, 1 << 30)
+    video.write_bytes(data)
+
+
+@pytest.fixture(scope="module")
+def stored(
+    tmp_path_factory: pytest.TempPathFactory, make_video: Callable[..., Path]
+) -> tuple[Path, list[np.ndarray]]:
+    video = make_video(tmp_path_factory.mktemp("stored") / "a.mp4", frames=3, width=160, height=90)
+    with VideoSource(str(video)) as source:
+        return video, [frame.image for frame in source.frames()]
+
+
+@pytest.mark.parametrize("name", TURNS)
+def test_frames_come_upright(
+    name: str, stored: tuple[Path, list[np.ndarray]], tmp_path: Path
+) -> None:
+    video, pictures = stored
+    directions, shown = TURNS[name]
+    turned = tmp_path / "turned.mp4"
+    turned.write_bytes(video.read_bytes())
+    turn(turned, directions)
+    with VideoSource(str(turned)) as source:
+        frames = list(source.frames())
+    assert [frame.pts_s for frame in frames] == pytest.approx([0, 0.04, 0.08], abs=1e-4)
+    for frame, picture in zip(frames, pictures, strict=True):
+        expected = shown(picture)
+        assert frame.image.shape == expected.shape
+        assert np.abs(frame.image.astype(int) - expected).mean() < 2
