@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import os
 import signal
@@ -14,10 +15,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import av
 import numpy as np
+import pytest
 import redis
 
-from platestream import messages, streams
+from platestream import cli, messages, options, streams
 from platestream.embedded_redis import die_with_parent
 from platestream.outputs import readings_path
 from platestream.video import VideoSource
@@ -43,6 +46,38 @@ def running(source: Path, out: Path, url: str | None, *extra: str) -> Iterator[R
     finally:
         process.kill()
         process.communicate()
+
+
+def refused(
+    capsys: pytest.CaptureFixture[str], patch: pytest.MonkeyPatch, cwd: Path, *arguments: str | Path
+) -> str:
+    """What the command line says of what it refuses before it starts any process, as JSON.
+
+    In this process: to start another takes longer than all that it does.
+    """
+    patch.chdir(cwd)
+    for name in os.environ:
+        if name.startswith(("PLATESTREAM", "REDIS")):
+            patch.delenv(name)
+    assert options.invoke_app(cli.app, "platestream", [*map(str, arguments), "--json"]) == 2
+    printed = capsys.readouterr()
+    assert "Traceback" not in printed.err
+    (line,) = printed.out.splitlines()
+    error = json.loads(line)["error"]
+    assert error in printed.err
+    return str(error)
+
+
+def first_frames(video: Path, count: int, path: Path) -> Path:
+    """The first frames of a video, as they are encoded."""
+    with av.open(str(video)) as source, av.open(str(path), "w") as target:
+        stream = source.streams.video[0]
+        out = target.add_stream_from_template(stream)
+        packets = (packet for packet in source.demux(stream) if packet.pts is not None)
+        for packet in itertools.islice(packets, count):
+            packet.stream = out
+            target.mux(packet)
+    return path
 
 
 def finish(process: Run, seconds: float = 90) -> dict[str, object]:

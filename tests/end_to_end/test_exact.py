@@ -19,6 +19,7 @@ from tests.end_to_end.running import (
     Written,
     finish,
     processes,
+    refused,
     running,
     send,
     written,
@@ -92,17 +93,16 @@ def test_a_killed_service_changes_nothing(
     ],
 )
 def test_what_cannot_be_exact_is_refused(
-    make_video: Callable[..., Path], tmp_path: Path, flags: list[str], sentence: str
+    source: Path,
+    tmp_path: Path,
+    flags: list[str],
+    sentence: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    source = make_video(tmp_path / "in.mp4", frames=5)
     for exact in (EXACT, ("--set", "visualize.sync=exact")):
-        done = platestream(
-            "run", source, *exact, *flags, "--output", "o.mp4", "--json", cwd=tmp_path
-        )
-        assert done.returncode == 2
-        assert sentence in json.loads(done.stdout)["error"]
-        assert "Traceback" not in done.stderr
+        command = ("run", source, *exact, *flags, "--output", "o.mp4")
+        assert sentence in refused(capsys, monkeypatch, tmp_path, *command)
         assert not (tmp_path / "o.mp4").exists()
-    unknown = platestream("run", source, "--sync", "never", "--json", cwd=tmp_path)
-    assert unknown.returncode == 2
-    assert "visualize.sync" in json.loads(unknown.stdout)["error"]
+    unknown = refused(capsys, monkeypatch, tmp_path, "run", source, "--sync", "never")
+    assert "visualize.sync" in unknown

@@ -19,6 +19,7 @@ from platestream.demo import built_in_clip
 from platestream.embedded_redis import EmbeddedRedis
 from platestream.video import VideoSource
 from tests.conftest import number_of, numbered_picture
+from tests.end_to_end.running import first_frames, refused
 
 
 def platestream(
@@ -185,21 +186,24 @@ def test_two_replicas_and_a_named_redis(
 
 
 def test_sequential_does_the_same_one_after_the_other(tmp_path: Path) -> None:
-    clip, _ = built_in_clip()
+    clip, truth = built_in_clip()
+    begin = first_frames(clip, 130, tmp_path / "begin.mp4")
     out = tmp_path / "o.mp4"
-    result = said(platestream("run", clip, "--sequential", "--output", out, "--json", cwd=tmp_path))
-    assert result["frames_written"] == 300
+    command = ["run", begin, "--sequential", "--output", out, "--json"]
+    result = said(platestream(*command, cwd=tmp_path))
+    assert result["frames_written"] == 130
     assert result["overlay_age_ms"] == {"p50": 0, "p95": 0}
-    assert len(result["plates"]) >= 5  # type: ignore[arg-type]
+    passed = {plate["text"] for plate in truth["plates"] if plate["first_frame"] < 10}
+    assert passed <= {plate["text"] for plate in result["plates"]}  # type: ignore[attr-defined]
 
 
 def test_live_mode_paces_a_file(make_video: Callable[..., Path], tmp_path: Path) -> None:
-    source = make_video(tmp_path / "in.mp4", frames=75)
+    source = make_video(tmp_path / "in.mp4", frames=40)
     result = said(
         platestream("run", source, "--live", "--output", tmp_path / "o.mp4", "--json", cwd=tmp_path)
     )
-    assert result["frames_in"] == 75
-    assert result["wall_s"] >= 74 / 25  # type: ignore[operator]
+    assert result["frames_in"] == 40
+    assert result["wall_s"] >= 39 / 25  # type: ignore[operator]
 
 
 def test_an_odd_sized_video_is_written_whole(
@@ -247,36 +251,50 @@ def test_a_truncated_video_gives_what_it_holds_and_says_so(
     ],
 )
 def test_bad_sources_are_one_clear_sentence(
-    tmp_path: Path, name: str, content: bytes | None, sentence: str
+    tmp_path: Path,
+    name: str,
+    content: bytes | None,
+    sentence: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     if content is not None:
         (tmp_path / name).write_bytes(content)
-    done = platestream("run", name, "--output", "o.mp4", "--json", cwd=tmp_path)
-    assert done.returncode == 2
-    assert sentence in json.loads(done.stdout)["error"]
-    assert name in json.loads(done.stdout)["error"]
-    assert "Traceback" not in done.stderr
+    error = refused(capsys, monkeypatch, tmp_path, "run", name, "--output", "o.mp4")
+    assert sentence in error
+    assert name in error
     assert not (tmp_path / "o.mp4").exists()
 
 
 def test_outputs_are_refused_before_anything_starts(
-    make_video: Callable[..., Path], tmp_path: Path
+    make_video: Callable[..., Path],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     source = make_video(tmp_path / "in.mp4", frames=5)
-    missing = platestream("run", source, "--output", "no/where.mp4", "--json", cwd=tmp_path)
-    assert missing.returncode == 2
-    assert "does not exist" in json.loads(missing.stdout)["error"]
+    before = source.read_bytes()
     (tmp_path / "there.mp4").write_text("precious")
-    there = platestream("run", source, "--output", "there.mp4", "--json", cwd=tmp_path)
-    assert there.returncode == 2
-    assert "--force" in json.loads(there.stdout)["error"]
+    for more, sentence in (
+        (["--output", "no/where.mp4"], "does not exist"),
+        (["--output", "there.mp4"], "--force"),
+        (["--output", "in.mp4", "--force"], "is the source"),
+        (["--output", "a.mp4", "--readings", "in.mp4", "--force"], "is the source"),
+        (["--output", "a.mp4", "--readings", "./a.mp4"], "is the video"),
+        (["--output", "a.mp4", "--force", "--sequential", "--readings", "in.mp4"], "is the source"),
+    ):
+        assert sentence in refused(capsys, monkeypatch, tmp_path, "run", source, *more)
     assert (tmp_path / "there.mp4").read_text() == "precious"
+    assert source.read_bytes() == before
     forced = platestream("run", source, "--output", "there.mp4", "--force", "--json", cwd=tmp_path)
     assert said(forced)["frames_written"] == 5
 
 
 def test_an_unreachable_redis_is_one_clear_sentence(
-    make_video: Callable[..., Path], tmp_path: Path
+    make_video: Callable[..., Path],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     source = make_video(tmp_path / "in.mp4", frames=5)
     url = "redis://127.0.0.1:1/0"
@@ -284,19 +302,16 @@ def test_an_unreachable_redis_is_one_clear_sentence(
     assert done.returncode == 2
     assert url in json.loads(done.stdout)["error"]
     assert "Traceback" not in done.stderr
-    status = platestream("status", "--redis", url, cwd=tmp_path)
-    assert status.returncode == 2
-    assert "cannot reach Redis" in status.stderr
+    assert "cannot reach Redis" in refused(capsys, monkeypatch, tmp_path, "status", "--redis", url)
 
 
-@pytest.mark.parametrize("content", [None, b"", b"rubbish" * 100])
-def test_weights_that_are_missing_or_not_ours(
-    make_video: Callable[..., Path], tmp_path: Path, content: bytes | None
+def test_weights_that_are_not_ours_end_a_run(
+    make_video: Callable[..., Path], tmp_path: Path
 ) -> None:
+    """Missing and damaged ones are told apart by ``tests/platestream/vision/test_weights.py``."""
     source = make_video(tmp_path / "in.mp4", frames=5)
     weights = tmp_path / "w.safetensors"
-    if content is not None:
-        weights.write_bytes(content)
+    weights.write_bytes(b"rubbish" * 100)
     done = platestream(
         "run", source, "--output", "o.mp4", "--json", cwd=tmp_path,
         PLATESTREAM_OCR__RECOGNIZER_WEIGHTS=str(weights),

@@ -111,41 +111,49 @@ def test_it_can_be_read_by_people(behind: redis.Redis) -> None:
         assert word in text
 
 
-@pytest.mark.parametrize("as_json", [True, False])
-def test_it_watches_on_when_redis_comes_back(as_json: bool) -> None:
-    code = "from platestream.cli import main; main()"
+class Watching:
+    """``status --watch`` as a process, and what it has printed."""
+
+    def __init__(self, url: str, *more: str) -> None:
+        code = "from platestream.cli import main; main()"
+        command = [sys.executable, "-c", code, "status", "--watch", "0.1", "--redis", url, *more]
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        self.lines: Queue[str] = Queue()
+        assert self.process.stdout is not None
+        out = self.process.stdout
+        threading.Thread(target=lambda: [self.lines.put(x) for x in out], daemon=True).start()
+
+    def wait_for(self, word: str) -> None:
+        wait_until(lambda: not self.lines.empty() and word in self.lines.get(), what=word)
+
+    def end(self) -> int:
+        self.process.send_signal(signal.SIGINT)
+        return self.process.wait(20)
+
+
+def test_it_watches_on_when_redis_comes_back() -> None:
     with EmbeddedRedis() as server:
         streams.register_camera(streams.connect(server.url), CAMERA, source="x")
-        command = ["status", "--watch", "0.1", "--redis", server.url]
-        command += ["--json"] if as_json else []
-        process = subprocess.Popen(
-            [sys.executable, "-c", code, *command], stdout=subprocess.PIPE, text=True
-        )
-        assert process.stdout is not None
-        lines: Queue[str] = Queue()
-        out = process.stdout
-        threading.Thread(target=lambda: [lines.put(x) for x in out], daemon=True).start()
-
-        def comes(word: str) -> bool:
-            return not lines.empty() and word in lines.get()
-
+        both = [Watching(server.url, "--json"), Watching(server.url)]
         try:
-            wait_until(lambda: comes("gate-1"), what="a look")
+            for one in both:
+                one.wait_for("gate-1")
             os.kill(server.process.pid, signal.SIGSTOP)
-            wait_until(lambda: comes("does not answer"), what="that Redis is away")
+            for one in both:
+                one.wait_for("does not answer")
             os.kill(server.process.pid, signal.SIGCONT)
-            wait_until(lambda: comes("gate-1"), what="another look")
-            if as_json:
-                wait_until(
-                    lambda: json.loads(lines.get(timeout=30))["rates"]["frames_in"] == 0.0,
-                    what="a rate",
-                )
-            process.send_signal(signal.SIGINT)
-            wait_until(lambda: process.poll() is not None, what="its end")
-            assert process.returncode == 0
+            for one in both:
+                one.wait_for("gate-1")
+            wait_until(
+                lambda: json.loads(both[0].lines.get(timeout=30))["rates"]["frames_in"] == 0.0,
+                what="a rate",
+            )
+            assert [one.end() for one in both] == [0, 0]
         finally:
-            process.kill()
-            process.communicate()
+            os.kill(server.process.pid, signal.SIGCONT)
+            for one in both:
+                one.process.kill()
+                one.process.wait()
 
 
 def test_numbers_that_are_none_do_not_hide_the_rest(behind: redis.Redis) -> None:
