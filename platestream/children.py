@@ -30,7 +30,8 @@ class Child:
 
     Attributes:
         name: As shown to people: ``capture``, ``ocr-2``.
-        tells_fatal: Whether the error that it dies of goes to ``on_log``, too.
+        tells_fatal: Whether an unexpected error that it dies of goes to ``on_log``, too; what it
+            refuses is for whoever started it to say, from ``last_error``.
         last_error: The last error it logged.
         restarts: When it was started again, by the monotonic clock.
     """
@@ -92,7 +93,8 @@ class Child:
                 f"{self.name} {how} {len(self.restarts)} times within {_RESTART_WINDOW_S:.0f} s"
                 + (f": {self.last_error}" if self.last_error else "")
             )
-        self.on_log(self.name, "warning", f"{how}; starting it again")
+        why = f" ({self.last_error})" if code > 0 and self.last_error else ""
+        self.on_log(self.name, "warning", f"{how}{why}; starting it again")
         self.start()
         return False
 
@@ -114,10 +116,11 @@ class Child:
     def _listen(self, stderr: IO[bytes]) -> None:
         for raw in stderr:
             line = raw.decode("utf-8", "replace").rstrip()
-            fatal = False
+            told = True
             try:
                 said = json.loads(line)
-                fatal = bool(said.get("fatal"))
+                if said.get("fatal"):
+                    told = self.tells_fatal and bool(said.get("exception"))
                 level, event = str(said["level"]), str(said["event"])
             except (ValueError, KeyError, TypeError, AttributeError):
                 level, event = "debug", line
@@ -126,7 +129,7 @@ class Child:
                     event += "\n" + str(said["exception"])
             if level == "error":
                 self.last_error = event.splitlines()[0]
-            if self.tells_fatal or not fatal:
+            if told:
                 self.on_log(self.name, level, event)
 
 
