@@ -197,14 +197,15 @@ while True:
 
 @pytest.mark.parametrize("seed", [1, 2])
 def test_killed_at_any_moment_it_loses_and_repeats_nothing(
-    real: redis.Redis, server: EmbeddedRedis, tmp_path: Path, seed: int
+    any_server: EmbeddedRedis, tmp_path: Path, seed: int
 ) -> None:
-    publish(real, range(101, 341))
-    publish_end(real, 340)
+    client = streams.connect(any_server.url)
+    publish(client, range(101, 341))
+    publish_end(client, 340)
     output = tmp_path / "out" / "{camera}-{segment}.mp4"
     output.parent.mkdir()
     done = subprocess.run(
-        [sys.executable, "-c", _KILLED_AGAIN_AND_AGAIN, server.url, str(output), str(seed)],
+        [sys.executable, "-c", _KILLED_AGAIN_AND_AGAIN, any_server.url, str(output), str(seed)],
         capture_output=True, text=True, timeout=90, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
