@@ -62,6 +62,7 @@ def read(source: Path, threads: int) -> Iterator[Reading]:
             yield Reading(
                 frame_id=number,
                 captured_at_ms=round(1000 * frame.pts_s),
+                pts_s=frame.pts_s,
                 alphabet=reader.alphabet,
                 plates=tuple(to_message(plate) for plate in reader.read([frame.image])[0]),
             )
@@ -90,7 +91,9 @@ def follow(readings: list[Reading], every: int, settings: TrackSettings) -> list
     gone: list[Track] = []
     for reading in readings[::every]:
         observations = [to_observation(plate, reading.alphabet) for plate in reading.plates]
-        step = tracker.update(reading.frame_id, reading.captured_at_ms, observations)
+        step = tracker.update(
+            reading.frame_id, reading.captured_at_ms, observations, pts_s=reading.pts_s
+        )
         for one, track in zip(observations, step.seen, strict=True):
             followed.setdefault(track.track_id, Followed(track)).readings.append(one)
         gone += step.gone

@@ -38,6 +38,7 @@ PlateString = Annotated[str, Field(max_length=MAX_CHARACTERS)]
 Candidate = tuple[PlateString, Annotated[float, Field(le=0.0)]]
 Ordinal = Annotated[int, Field(ge=1, lt=2**63)]
 Milliseconds = Annotated[int, Field(ge=0, lt=2**63)]
+Seconds = Annotated[float, Field(ge=0, lt=1e9, allow_inf_nan=False)]  # 30 years of video
 Speed = Annotated[float, Field(ge=-1e6, le=1e6)]
 
 _OF_READINGS_ONLY = {"probabilities", "candidates", "crop"}
@@ -124,7 +125,7 @@ class Frame(_Message):
 
     frame_id: Ordinal
     captured_at_ms: Milliseconds
-    pts_s: Annotated[float, Field(ge=0)]
+    pts_s: Seconds
     published_at_ms: Milliseconds | None = None
     width: Annotated[int, Field(ge=1, le=MAX_SIDE)]
     height: Annotated[int, Field(ge=1, le=MAX_SIDE)]
@@ -137,12 +138,15 @@ class Reading(_Message):
     """What OCR says of one frame: its plates, each with corners and text.
 
     Attributes:
+        pts_s: The frame's time in the video, which motion is measured by; None in entries of
+            before there was this field.
         alphabet: The recognizer's: what the classes of the plates' probabilities stand for, from
             the second on.
     """
 
     frame_id: Ordinal
     captured_at_ms: Milliseconds
+    pts_s: Seconds | None = None
     replica: Annotated[str, Field(max_length=128)] = ""
     alphabet: Annotated[str, Field(max_length=255)] = ""
     plates: Annotated[tuple[Plate, ...], Field(max_length=MAX_PLATES)] = ()
@@ -191,10 +195,15 @@ class TrackState(_Message):
 
 
 class Tracks(_Message):
-    """All of a camera's tracks after one frame."""
+    """All of a camera's tracks after one frame.
+
+    Attributes:
+        pts_s: The frame's time in the video; None where its reading has none.
+    """
 
     frame_id: Ordinal
     captured_at_ms: Milliseconds
+    pts_s: Seconds | None = None
     tracks: Annotated[tuple[TrackState, ...], Field(max_length=MAX_PLATES)] = ()
 
 
@@ -247,7 +256,7 @@ def frame_fields(frame: Frame) -> dict[str, str | bytes]:
     fields: dict[str, str | bytes] = {
         "frame_id": str(frame.frame_id),
         "captured_at_ms": str(frame.captured_at_ms),
-        "pts_s": f"{frame.pts_s:.6f}",
+        **_pts_fields(frame.pts_s),
         "width": str(frame.width),
         "height": str(frame.height),
         "rate": frame.rate,
@@ -274,6 +283,7 @@ def reading_fields(reading: Reading) -> dict[str, str | bytes]:
     return {
         "frame_id": str(reading.frame_id),
         "captured_at_ms": str(reading.captured_at_ms),
+        **_pts_fields(reading.pts_s),
         "replica": reading.replica,
         "alphabet": reading.alphabet,
         "text": _texts(reading.plates),
@@ -287,6 +297,7 @@ def tracks_fields(tracks: Tracks) -> dict[str, str | bytes]:
     return {
         "frame_id": str(tracks.frame_id),
         "captured_at_ms": str(tracks.captured_at_ms),
+        **_pts_fields(tracks.pts_s),
         "text": " ".join(track.text for track in tracks.tracks if track.text),
         "body": _pack({"tracks": [track.model_dump() for track in tracks.tracks]}),
     }
@@ -367,6 +378,10 @@ def parse_passage(fields: Fields) -> Passage | End:
 
 def _texts(plates: tuple[Plate, ...]) -> str:
     return " ".join(plate.text for plate in plates if plate.text)
+
+
+def _pts_fields(pts_s: float | None) -> dict[str, str | bytes]:
+    return {} if pts_s is None else {"pts_s": f"{pts_s:.6f}"}
 
 
 def _pack(body: dict[str, Any]) -> bytes:

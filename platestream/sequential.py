@@ -81,7 +81,7 @@ def run(job: Job, settings: Settings, on_progress: Callable[[Progress], None]) -
                 Observation(p.detection.corners, p.detection.score, p.text, reader.alphabet)
                 for p in read
             ]
-            step = tracker.update(frame_id, captured_at_ms, observations)
+            step = tracker.update(frame_id, captured_at_ms, observations, pts_s=source.pts_s)
             gone += step.gone
             shown = tuple(map(fused_plate, read, step.seen))
             overlay.draw(image, shown, 0)

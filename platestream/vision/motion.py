@@ -87,6 +87,27 @@ class Coordinate:
         )
 
 
+def elapsed_s(
+    then_ms: int, now_ms: int, then_pts_s: float | None = None, now_pts_s: float | None = None
+) -> float:
+    """How much time has passed for what is in the picture, between two frames.
+
+    By the frames' times in the video: those are the camera's, while the clock also has what the
+    network and a busy machine have done to a frame until it was captured. By the clock where
+    these times are not known, or run back as in a recording that begins anew.
+
+    Args:
+        then_ms, now_ms: When they were captured, in ms.
+        then_pts_s, now_pts_s: Their times in the video, in seconds.
+
+    Returns:
+        Seconds; negative if the clock has run back.
+    """
+    if then_pts_s is not None and now_pts_s is not None and now_pts_s >= then_pts_s:
+        return now_pts_s - then_pts_s
+    return (now_ms - then_ms) / 1000
+
+
 def approach(growth: float, seconds: float) -> float:
     """By what factor a plate is seen larger, if it moves on in a straight line at the same speed.
 

@@ -14,7 +14,7 @@ from platestream.plates import PlateFormats
 from platestream.vision.assignment import assign
 from platestream.vision.decoding import PlateText
 from platestream.vision.fusion import TextFusion, TextReading
-from platestream.vision.motion import Coordinate, approach
+from platestream.vision.motion import Coordinate, approach, elapsed_s
 
 Corners = npt.NDArray[np.float32]
 
@@ -102,6 +102,7 @@ class Track:
         corners, score: As last seen.
         first_frame_id, last_frame_id: The first and last frame on which it was seen.
         first_ms, last_ms: When these were captured, in ms.
+        last_pts_s: The last frame's time in the video; None where that is not known.
         frames_seen: On how many frames.
         fusion: Its readings.
         text: The fused text.
@@ -119,6 +120,7 @@ class Track:
     first_ms: int
     last_ms: int
     fusion: TextFusion
+    last_pts_s: float | None = None
     frames_seen: int = 1
     text: PlateText = field(default_factory=lambda: PlateText("", 0.0, (), False))
     crop: bytes = b""
@@ -178,7 +180,12 @@ class Tracker:
         self.last_ms = 0
 
     def update(
-        self, frame_id: int, captured_at_ms: int, observations: Sequence[Observation]
+        self,
+        frame_id: int,
+        captured_at_ms: int,
+        observations: Sequence[Observation],
+        *,
+        pts_s: float | None = None,
     ) -> Step:
         """Takes in what was read on a frame.
 
@@ -186,6 +193,8 @@ class Tracker:
             frame_id: Above that of the update before; frames between may be missing.
             captured_at_ms: When the frame was taken.
             observations: At most ``MOST_TRACKS``.
+            pts_s: The frame's time in the video, in seconds, which motion is then measured by
+                (``motion.elapsed_s``).
 
         Raises:
             ValueError: The frame is not later than the one before, or there are too many
@@ -199,17 +208,17 @@ class Tracker:
         if self.last_ms - captured_at_ms > self.settings.gone_after_ms:
             gone = self.end()  # the clock was set back, nobody knows how far
         captured_at_ms = max(captured_at_ms, self.last_ms)
-        gone += self.part(captured_at_ms)
+        gone += self.part(captured_at_ms, pts_s)
         self.last_frame_id, self.last_ms = frame_id, captured_at_ms
-        pairs = assign(self._costs(captured_at_ms, observations), _ALONE)
+        pairs = assign(self._costs(captured_at_ms, pts_s, observations), _ALONE)
         known = {column: self.tracks[row] for row, column in pairs}
         seen = []
         for column, one in enumerate(observations):
             if column in known:
-                self._continue(known[column], frame_id, captured_at_ms, one)
+                self._continue(known[column], frame_id, captured_at_ms, pts_s, one)
                 seen.append(known[column])
             else:
-                seen.append(self._begin(frame_id, captured_at_ms, one))
+                seen.append(self._begin(frame_id, captured_at_ms, pts_s, one))
         absorbed = self._join()
         if len(self.tracks) > MOST_TRACKS:
             self.tracks.sort(key=lambda t: (-t.last_ms, t.track_id))
@@ -217,13 +226,19 @@ class Tracker:
             self.tracks = sorted(self.tracks[:MOST_TRACKS], key=lambda t: t.track_id)
         return Step([absorbed.get(t.track_id, t) for t in seen], gone)
 
-    def part(self, now_ms: int) -> list[Track]:
-        """Ends the tracks that nothing was seen of for too long; returns those that count."""
-        limit = self.settings.gone_after_ms
+    def part(self, now_ms: int, pts_s: float | None = None) -> list[Track]:
+        """Ends the tracks that nothing was seen of for too long; returns those that count.
+
+        Args:
+            now_ms: The time, in ms.
+            pts_s: The same in the video, in seconds.
+        """
+        limit_s = self.settings.gone_after_ms / 1000
         gone = [
             t
             for t in self.tracks
-            if now_ms - t.last_ms > (limit / _ONCE if self._seen_once_and_missed(t) else limit)
+            if _unseen_s(t, now_ms, pts_s)
+            > (limit_s / _ONCE if self._seen_once_and_missed(t) else limit_s)
         ]
         self.tracks = [t for t in self.tracks if t not in gone]
         return self._counting(gone)
@@ -240,11 +255,13 @@ class Tracker:
     def _seen_once_and_missed(self, track: Track) -> bool:
         return track.frames_seen == 1 and track.last_frame_id < self.last_frame_id
 
-    def _costs(self, now_ms: int, observations: Sequence[Observation]) -> npt.NDArray[np.float64]:
+    def _costs(
+        self, now_ms: int, pts_s: float | None, observations: Sequence[Observation]
+    ) -> npt.NDArray[np.float64]:
         cost = np.full((len(self.tracks), len(observations)), np.inf)
         looks = [(o, o.corners.mean(0).tolist(), o.width) for o in observations]
         for row, track in enumerate(self.tracks):
-            seconds = (now_ms - track.last_ms) / 1000
+            seconds = _unseen_s(track, now_ms, pts_s)
             x, y, size = _expected(track, seconds)
             for column, (one, (seen_x, seen_y), width) in enumerate(looks):
                 scale = max(width, track.width)
@@ -273,7 +290,7 @@ class Tracker:
                         cost[row, column] = _ALONE - 1 + min(far, near) / 100
         return cost
 
-    def _begin(self, frame_id: int, now_ms: int, seen: Observation) -> Track:
+    def _begin(self, frame_id: int, now_ms: int, pts_s: float | None, seen: Observation) -> Track:
         x, y = seen.corners.mean(0).tolist()
         width = seen.width
         track = Track(
@@ -288,21 +305,24 @@ class Tracker:
             now_ms,
             now_ms,
             TextFusion(),
+            pts_s,
         )
         self.next_track_id += 1
         self.tracks.append(track)
         self._read(track, frame_id, seen)
         return track
 
-    def _continue(self, track: Track, frame_id: int, now_ms: int, seen: Observation) -> None:
-        x, y, size = _expected(track, (now_ms - track.last_ms) / 1000)
+    def _continue(
+        self, track: Track, frame_id: int, now_ms: int, pts_s: float | None, seen: Observation
+    ) -> None:
+        x, y, size = _expected(track, _unseen_s(track, now_ms, pts_s))
         centre_x, centre_y = seen.corners.mean(0).tolist()
         width = seen.width
         track.x = x.corrected(centre_x, _JITTER * width)
         track.y = y.corrected(centre_y, _JITTER * width)
         track.size = size.corrected(math.log(width), _SIZE_JITTER)
         track.corners, track.score = seen.corners, seen.score
-        track.last_frame_id, track.last_ms = frame_id, now_ms
+        track.last_frame_id, track.last_ms, track.last_pts_s = frame_id, now_ms, pts_s
         track.frames_seen += 1
         self._read(track, frame_id, seen)
 
@@ -344,11 +364,16 @@ class Tracker:
         older.x, older.y, older.size = younger.x, younger.y, younger.size
         older.corners, older.score = younger.corners, younger.score
         older.last_frame_id, older.last_ms = younger.last_frame_id, younger.last_ms
+        older.last_pts_s = younger.last_pts_s
         older.frames_seen += younger.frames_seen
         if younger.crop_quality > older.crop_quality:
             older.crop, older.crop_quality = younger.crop, younger.crop_quality
             older.crop_frame_id = younger.crop_frame_id
         self.tracks.remove(younger)
+
+
+def _unseen_s(track: Track, now_ms: int, pts_s: float | None) -> float:
+    return elapsed_s(track.last_ms, now_ms, track.last_pts_s, pts_s)
 
 
 def _expected(track: Track, seconds: float) -> tuple[Coordinate, Coordinate, Coordinate]:

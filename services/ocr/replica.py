@@ -114,6 +114,7 @@ class Replica:
             Reading(
                 frame_id=work.frame.frame_id,
                 captured_at_ms=work.frame.captured_at_ms,
+                pts_s=work.frame.pts_s,
                 replica=self._name,
                 alphabet=self._reader.alphabet,
                 plates=tuple(self._with_crop(plate, work.delivery.camera) for plate in plates),

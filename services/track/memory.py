@@ -24,8 +24,8 @@ _TRACKER = "tracker"
 _LAYOUT = 1
 _MAX_FIELD_BYTES = 2**18
 _PLAIN = (
-    "track_id", "score", "first_frame_id", "last_frame_id", "first_ms", "last_ms", "frames_seen",
-    "crop_quality", "crop_frame_id",
+    "track_id", "score", "first_frame_id", "last_frame_id", "first_ms", "last_ms", "last_pts_s",
+    "frames_seen", "crop_quality", "crop_frame_id",
 )  # fmt: skip
 
 
@@ -124,6 +124,7 @@ def _track(record: dict[str, Any], written: Mapping[str, bytes], tracker: Tracke
     frames = sorted(int(name[len(prefix) :]) for name in written if name.startswith(prefix))
     fusion.add(*(_reading(f, written[f"{prefix}{f}"]) for f in frames[:MOST_READINGS]))
     crop = written.get(f"crop:{track_id}:{int(record['crop_frame_id'])}", b"")
+    record.setdefault("last_pts_s", None)  # a tracker of before there was this field
     return Track(
         **{name: record[name] for name in _PLAIN},
         x=Coordinate(*map(float, record["x"])),

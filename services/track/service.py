@@ -129,7 +129,10 @@ class _Service:
             if self._tracker.last_frame_id < first_frame_id <= frame_id:
                 self._pass(self._tracker.end(), passages)  # an older recording's
             step = self._tracker.update(
-                frame_id, one.reading.captured_at_ms, self._observations(one.reading)
+                frame_id,
+                one.reading.captured_at_ms,
+                self._observations(one.reading),
+                pts_s=one.reading.pts_s,
             )
             self._pass(step.gone, passages)
             tracks.append((streams.entry_id(frame_id), self._tracks_fields(one.reading)))
@@ -189,6 +192,7 @@ class _Service:
         tracks = Tracks(
             frame_id=reading.frame_id,
             captured_at_ms=reading.captured_at_ms,
+            pts_s=reading.pts_s,
             tracks=tuple(plate_messages.to_track_state(t) for t in self._tracker.tracks),
         )
         return messages.tracks_fields(tracks)

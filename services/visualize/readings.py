@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from platestream.messages import MAX_SIDE, Corners, Frame, Plate, Reading, Tracks, TrackState
 from platestream.vision.geometry import Box, bounding_box, box_iou
-from platestream.vision.motion import approach, moved
+from platestream.vision.motion import approach, elapsed_s, moved
 
 KEPT = 512  # some 20 s at 25 fps: far more than any reading that is still drawn
 _SAME_PLACE = 0.3  # least intersection over union of a plate and its track
@@ -84,16 +84,16 @@ class LatestReading:
     def _drawn(self, reading: Reading | None, frame: Frame) -> tuple[Reading, int] | None:
         if reading is None:
             return None
-        age_ms = max(0, frame.captured_at_ms - reading.captured_at_ms)
+        age_ms = max(0, frame.captured_at_ms - reading.captured_at_ms)  # as a viewer sees it
         if age_ms > self._stale_after_ms:
             return None
         tracks = self._tracks.latest(reading.frame_id)
         if tracks is not None:
-            after_ms = reading.captured_at_ms - tracks.captured_at_ms
-            if 0 <= after_ms <= self._stale_after_ms:
-                plates = with_fused_texts(reading.plates, tracks.tracks, after_ms / 1000)
-                now = tuple(_later(track, after_ms / 1000) for track in tracks.tracks)
-                plates = with_motion(plates, now, age_ms / 1000)
+            after_s = _between_s(tracks, reading)
+            if 0 <= after_s <= self._stale_after_ms / 1000:
+                plates = with_fused_texts(reading.plates, tracks.tracks, after_s)
+                now = tuple(_later(track, after_s) for track in tracks.tracks)
+                plates = with_motion(plates, now, max(0.0, _between_s(reading, frame)))
                 plates = tuple(p for p in plates if _is_seen(p, frame.width, frame.height))
                 reading = reading.model_copy(update={"plates": plates})
         return reading, age_ms
@@ -148,6 +148,10 @@ def with_motion(
             plate = plate.model_copy(update={"corners": (tl, tr, br, bl)})
         there.append(plate)
     return tuple(there)
+
+
+def _between_s(then: Tracks | Reading, now: Reading | Frame) -> float:
+    return elapsed_s(then.captured_at_ms, now.captured_at_ms, then.pts_s, now.pts_s)
 
 
 def _later(track: TrackState, seconds: float) -> TrackState:

@@ -85,6 +85,35 @@ def test_a_reading_is_legible_without_its_body() -> None:
     assert messages.parse_reading(wire(fields)) == reading
 
 
+def test_a_readings_and_its_tracks_time_in_the_video_travel_and_may_be_missing() -> None:
+    reading = Reading(frame_id=7, captured_at_ms=5, pts_s=2**33 / 90_000)
+    fields = messages.reading_fields(reading)
+    assert fields["pts_s"] == "95443.717689"
+    assert messages.parse_reading(wire(fields)).pts_s == pytest.approx(reading.pts_s, abs=1e-6)
+    tracks = messages.parse_tracks(
+        wire(messages.tracks_fields(Tracks(frame_id=7, captured_at_ms=5, pts_s=0.25)))
+    )
+    assert isinstance(tracks, Tracks)
+    assert tracks.pts_s == 0.25
+    old = Reading(frame_id=7, captured_at_ms=5)
+    assert "pts_s" not in messages.reading_fields(old)
+    assert messages.parse_reading(wire(messages.reading_fields(old))) == old
+
+
+@pytest.mark.parametrize("pts_s", [b"-0.04", b"nan", b"inf", b"1e9", b"soon"])
+def test_a_time_that_no_video_has_is_refused(pts_s: bytes) -> None:
+    reading = wire(messages.reading_fields(Reading(frame_id=7, captured_at_ms=5)))
+    tracks = wire(messages.tracks_fields(Tracks(frame_id=7, captured_at_ms=5)))
+    frame = wire(messages.frame_fields(FRAME))
+    for parse, fields in (
+        (messages.parse_reading, reading),
+        (messages.parse_tracks, tracks),
+        (messages.parse_frame, frame),
+    ):
+        with pytest.raises(MessageError, match="pts_s"):
+            parse({**fields, b"pts_s": pts_s})
+
+
 def test_probabilities_travel_with_a_reading_but_not_with_a_picture() -> None:
     plate = PLATE.model_copy(update={"probabilities": bytes(range(256))})
     reading = Reading(frame_id=7, captured_at_ms=5, plates=(plate,))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from platestream.vision.motion import Coordinate, approach, moved
+from platestream.vision.motion import Coordinate, approach, elapsed_s, moved
 
 
 def test_a_velocity_is_learnt_from_noisy_looks() -> None:
@@ -71,3 +71,13 @@ def test_doubt_about_the_growth_widens_what_is_expected() -> None:
     assert unsure.position_variance > sure.position_variance + 10
     assert unsure.velocity_variance > sure.velocity_variance
     assert unsure.covariance**2 < unsure.position_variance * unsure.velocity_variance
+
+
+@pytest.mark.parametrize(
+    ("then_pts_s", "now_pts_s", "seconds"),
+    [(1.0, 1.04, 0.04), (1.0, 1.0, 0.0), (90_000.0, 0.5, 0.3), (None, 1.0, 0.3), (1.0, None, 0.3)],
+)
+def test_time_passes_as_the_video_says_and_else_by_the_clock(
+    then_pts_s: float | None, now_pts_s: float | None, seconds: float
+) -> None:
+    assert elapsed_s(1000, 1300, then_pts_s, now_pts_s) == pytest.approx(seconds)

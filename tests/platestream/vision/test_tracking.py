@@ -43,6 +43,31 @@ def test_a_plate_that_moves_is_one_track() -> None:
     assert track.crop == b"jpeg"
 
 
+def test_velocity_is_measured_by_stream_time_however_frames_arrive() -> None:
+    late_ms = np.random.default_rng(1).exponential(60, 30)
+    arrivals = np.maximum.accumulate([FRAME_MS * n + late_ms[n] for n in range(30)])
+
+    def velocity(*, stamped: bool) -> float:
+        tracker = Tracker()
+        for n, arrived in enumerate(arrivals):
+            pts_s = n * FRAME_MS / 1000 if stamped else None
+            tracker.update(n + 1, round(arrived), [plate(100 + 12 * n, 300)], pts_s=pts_s)
+        return max(tracker.tracks, key=lambda t: t.frames_seen).velocity[0]
+
+    assert velocity(stamped=True) == pytest.approx(300, rel=0.02)
+    assert velocity(stamped=False) != pytest.approx(300, rel=0.1)
+
+
+def test_frames_that_a_hung_machine_captures_late_part_no_track() -> None:
+    tracker = Tracker()
+    for n in range(1, 20):
+        captured_at_ms = FRAME_MS * n + (5000 if n > 10 else 0)
+        seen = [plate(100 + 12 * n, 300, "A301PO174")]
+        assert not tracker.update(n, captured_at_ms, seen, pts_s=FRAME_MS * n / 1000).gone
+    (track,) = tracker.end()
+    assert track.frames_seen == 19
+
+
 def test_a_plate_that_cannot_be_read_is_followed_by_its_motion() -> None:
     frames = {n: [plate(100 + 20 * n, 300)] for n in range(1, 30)}
     (track,) = run(frames)

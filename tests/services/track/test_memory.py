@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgpack
 import pytest
 
 from platestream.errors import MessageError
@@ -14,7 +15,7 @@ def followed(frames: range, tracker: Tracker | None = None) -> Tracker:
     tracker = tracker or Tracker()
     for n in frames:
         seen = [plate(100 + 9 * n, 300, "A301PO174", noise=2.0, seed=n), plate(900 - 9 * n, 600)]
-        tracker.update(n, FRAME_MS * n, seen)
+        tracker.update(n, FRAME_MS * n, seen, pts_s=FRAME_MS * n / 1000)
     return tracker
 
 
@@ -31,12 +32,22 @@ def test_a_new_tracker_goes_on_as_the_old_one_would_have() -> None:
             b.first_frame_id,
             b.last_frame_id,
         )
+        assert a.last_pts_s == b.last_pts_s == pytest.approx(24 * FRAME_MS / 1000)
         assert (a.frames_seen, a.crop, a.crop_frame_id) == (b.frames_seen, b.crop, b.crop_frame_id)
         assert a.text.text == b.text.text
         assert a.text.confidence == pytest.approx(b.text.confidence, abs=0.05)
         assert a.velocity == pytest.approx(b.velocity)
         assert len(a.fusion.readings) == len(b.fusion.readings)
     assert old.next_track_id == new.next_track_id
+
+
+def test_what_a_tracker_before_this_one_wrote_without_stream_times_is_read() -> None:
+    fields, _ = Memory().changes(followed(range(1, 5)), Position())
+    record = msgpack.unpackb(fields["track:1"])
+    assert record.pop("last_pts_s") == pytest.approx(0.16)
+    new = Tracker()
+    restore({**fields, "track:1": msgpack.packb(record)}, new)
+    assert [track.last_pts_s for track in new.tracks] == [None, pytest.approx(0.16)]
 
 
 def test_readings_and_pictures_are_written_once_and_deleted_with_their_track() -> None:

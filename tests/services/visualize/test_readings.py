@@ -152,6 +152,30 @@ def test_plates_are_moved_on_to_the_frame() -> None:
     assert [left(one) for one in own[0].plates] == [100, 600]
 
 
+@pytest.mark.parametrize(
+    ("tracks_pts_s", "reading_pts_s", "frame_pts_s", "moved_by"),
+    [
+        (9.8, 10.0, 10.1, 50),  # by stream time, though the frames came 400 ms apart
+        (9.8, 10.0, 0.1, 200),  # a recording that began anew: by the clock
+        (None, None, 10.1, 200),  # of an OCR that says no time
+    ],
+)
+def test_plates_are_moved_by_stream_time_where_it_is_known(
+    tracks_pts_s: float | None, reading_pts_s: float | None, frame_pts_s: float, moved_by: float
+) -> None:
+    latest = LatestReading(1000)
+    read = {"plates": (plate(100),), "pts_s": reading_pts_s}
+    latest.add(reading(5).model_copy(update=read))
+    one = track(1, 0 if tracks_pts_s else 100, "A301PO174", speed=500)
+    at_ms = 600 if tracks_pts_s else 1200  # 200 ms before, which the clock takes for 600
+    latest.add_tracks(Tracks(frame_id=4, captured_at_ms=at_ms, pts_s=tracks_pts_s, tracks=(one,)))
+    found = latest.for_frame(frame(10, 1600).model_copy(update={"pts_s": frame_pts_s}))
+    assert found is not None
+    assert found[1] == 400  # its age stays what a viewer sees
+    assert found[0].plates[0].track == 1
+    assert left(found[0].plates[0]) == pytest.approx(100 + moved_by)
+
+
 def test_plates_that_have_left_the_picture_are_not_drawn() -> None:
     latest = LatestReading(1000)
     follow(latest, plate(20), plate(600), tracks=(track(1, 20, "A301PO174", speed=-600),))
