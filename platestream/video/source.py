@@ -8,13 +8,14 @@ from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import av
 import av.error
 import numpy as np
 import numpy.typing as npt
 from av.container import InputContainer
+from av.packet import Packet
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
@@ -24,14 +25,17 @@ from platestream.messages import MAX_PIXELS, MAX_SIDE
 from platestream.video.orientation import Orientation
 from platestream.video.reason import reason
 from platestream.video.timestamps import Timestamps
+from platestream.video.transport_stream import TransportStream
 
 Image = npt.NDArray[np.uint8]
+VideoPacket: TypeAlias = "Packet[VideoStream]"
+Through = Callable[["Iterator[VideoPacket]"], "Iterator[VideoPacket | None]"]
 
 _MAX_RATE = 240
 _FALLBACK_RATE = Fraction(25)
 _NO_TIMESTAMPS = 0x80  # FFmpeg's AVFMT_NOTIMESTAMPS: stamps are made up from a guessed rate
 _DURATION_SLACK_S = 2.0  # headers round, and a last frame may stand for long
-_CODEC_CHANGED = 8  # packets in a row that cannot be decoded; MPEG-TS may change its codec
+_CODEC_CHANGED = 25  # packets in a row, of a live source, that cannot be decoded
 _UDP_BUFFER = 4 * 2**20  # bytes in the kernel: a large picture comes as one burst
 
 
@@ -60,6 +64,7 @@ class VideoSource:
         has_end: Whether it is known to end: a file, also one behind a URL.
         packets: How many packets have come so far.
         undecodable: How many of them could not be decoded; they are passed over.
+        parts_lost: How many parts of an MPEG-TS file, each of another codec, could not be opened.
         cut_short: Why it ended before its end; None if it did not.
         timed_out: Whether that was because nothing came for too long.
     """
@@ -75,12 +80,16 @@ class VideoSource:
         """
         self.source = source
         self.name = mask(source)
+        self._parts: TransportStream | None = None
         self._container = _open(source, rtsp_transport, timeout_s)
         try:
             self._stream = _video_stream(self._container, source)
         except SourceError:
             self._container.close()
             raise
+        if not is_live(source) and self._container.format.name == "mpegts":
+            self._parts = TransportStream(Path(source))
+            self._open_part()
         # frame threads would hold pictures back, which a live viewer would see as delay
         self._stream.thread_type = "SLICE" if is_live(source) else "AUTO"
         self.width = int(self._stream.codec_context.width)
@@ -95,6 +104,7 @@ class VideoSource:
         self._reached_s = 0.0
         self.packets = 0
         self.undecodable = 0
+        self.parts_lost = 0
         self.cut_short: str | None = None
         self.timed_out = False
 
@@ -113,44 +123,77 @@ class VideoSource:
             if index >= skip:
                 yield SourceFrame(to_image(frame), pts_s)
 
-    def decoded(self, stopped: Callable[[], bool] = lambda: False) -> Iterator[VideoFrame]:
-        """Decodes the frames as FFmpeg has them, upright, until the end or ``stopped``."""
+    def decoded(
+        self,
+        stopped: Callable[[], bool] = lambda: False,
+        through: Through = lambda packets: packets,
+    ) -> Iterator[VideoFrame]:
+        """Decodes the frames as FFmpeg has them, upright, until the end or ``stopped``.
+
+        Args:
+            through: What packets go through between the container and the decoder. It may leave
+                some out, and says by a None before the next that it does not go on from there.
+        """
         try:
-            while (changed_at := (yield from self._decode(stopped))) is not None:
-                self._open_again(changed_at)
+            yield from self._decode(stopped, through)
+            while self._parts is not None and not stopped() and self._parts.next_part():
+                try:
+                    self._open_part()
+                except SourceError:
+                    self.parts_lost += 1
+                else:
+                    yield from self._decode(stopped, through)
         except av.error.EOFError:
             return
         except av.error.FFmpegError as error:
             self.timed_out = isinstance(error, (av.error.ExitError, av.error.TimeoutError))
             self.cut_short = "no answer" if self.timed_out else reason(error)
 
-    def _decode(self, stopped: Callable[[], bool]) -> Generator[VideoFrame, None, int | None]:
-        """Decodes to the end; returns early with the place (bytes) where the codec has changed."""
-        undecodable, since = 0, 0
-        may_change = not is_live(self.source) and self._container.format.name == "mpegts"
+    def _decode(self, stopped: Callable[[], bool], through: Through) -> Iterator[VideoFrame]:
+        undecodable = decoded = 0
+        packets = through(self._demuxed())
+        try:
+            for packet in packets:
+                try:
+                    for frame in self._frames_of(packet):
+                        if frame.width * frame.height > MAX_PIXELS:
+                            raise SourceError(_too_large(self.name, frame.width, frame.height))
+                        undecodable = 0
+                        decoded += 1
+                        yield self._orientation.upright(frame)
+                except av.error.InvalidDataError:
+                    self.undecodable += 1
+                    undecodable += 1
+                if stopped():
+                    return
+                if is_live(self.source) and decoded and undecodable >= _CODEC_CHANGED:
+                    self.cut_short = "nothing that comes can be decoded; has its codec changed?"
+                    return
+        finally:
+            if isinstance(packets, Generator):
+                packets.close()  # a thread may be reading for it, from what is closed next
+
+    def _demuxed(self) -> Iterator[VideoPacket]:
         for packet in self._container.demux(self._stream):
             self.packets += 1
-            try:
-                for frame in packet.decode():
-                    if frame.width * frame.height > MAX_PIXELS:
-                        raise SourceError(_too_large(self.name, frame.width, frame.height))
-                    undecodable = 0
-                    yield self._orientation.upright(frame)
-            except av.error.InvalidDataError:
-                self.undecodable += 1
-                since = since if undecodable else packet.pos or 0
-                undecodable += 1
-            if stopped():
-                return None
-            if may_change and undecodable == _CODEC_CHANGED and since > 0:
-                self.undecodable -= undecodable  # they are read again
-                return since
-        return None
+            yield packet
 
-    def _open_again(self, begin: int) -> None:
-        """Goes on at a place in the file, with whatever codec is there."""
+    def _frames_of(self, packet: VideoPacket | None) -> list[VideoFrame]:
+        """What a packet completes; for None, what the decoder still holds, and then it is empty."""
+        if packet is not None:
+            return list(packet.decode())
+        nothing = Packet()
+        if self._stream.time_base is not None:
+            nothing.time_base = self._stream.time_base
+        frames = list(self._stream.codec_context.decode(nothing))
+        self._stream.codec_context.flush_buffers()
+        return frames
+
+    def _open_part(self) -> None:
+        """Opens the next part of an MPEG-TS file, whatever its codec."""
+        assert self._parts is not None
         self._container.close()
-        self._container = _open(self.source, begin=begin)
+        self._container = _open_container(self._parts, self.source, format="mpegts")
         self._stream = _video_stream(self._container, self.source)
         self._stream.thread_type = "AUTO"
 
@@ -165,6 +208,8 @@ class VideoSource:
             said.append(f"it cannot be read beyond frame {frames}: {self.cut_short}")
         if self.undecodable:
             said.append(f"{self.undecodable} damaged packets were passed over")
+        if self.parts_lost:
+            said.append(f"{self.parts_lost} parts of another codec could not be opened")
         if self.promised > frames:
             said.append(
                 f"its header promises {self.promised} frames, but {frames} could be decoded"
@@ -179,6 +224,8 @@ class VideoSource:
     def close(self) -> None:
         """Lets go of the source."""
         self._container.close()
+        if self._parts is not None:
+            self._parts.close()
 
     def __enter__(self) -> VideoSource:
         return self
@@ -192,10 +239,7 @@ def to_image(frame: VideoFrame) -> Image:
     return frame.to_ndarray(format="bgr24").astype(np.uint8, copy=False)
 
 
-def _open(
-    source: str, rtsp_transport: str = "tcp", timeout_s: float = 10.0, begin: int = 0
-) -> InputContainer:
-    name = mask(source)
+def _open(source: str, rtsp_transport: str = "tcp", timeout_s: float = 10.0) -> InputContainer:
     options: dict[str, str] = {}
     kind = None
     if not is_live(source):
@@ -206,8 +250,6 @@ def _open(
             raise SourceError(f"'{source}' is a folder; name a video file, a URL or a device")
         if path.stat().st_size == 0:
             raise SourceError(f"'{source}' is empty (0 bytes)")
-        if begin:
-            options["skip_initial_bytes"] = str(begin)
         options["protocol_whitelist"] = "file"  # a playlist in disguise must not fetch anything
     elif source.startswith("rtsp"):
         options["rtsp_transport"] = rtsp_transport
@@ -217,23 +259,23 @@ def _open(
         options["overrun_nonfatal"] = "1"  # lost packets are seen by the decoder; go on
     elif source.startswith("/dev/"):
         kind = "v4l2"
+    timeout = (timeout_s, timeout_s) if is_live(source) else None
+    return _open_container(source, source, format=kind, options=options, timeout=timeout)
+
+
+def _open_container(opened: str | TransportStream, source: str, **how: Any) -> InputContainer:
+    name = mask(source)
     began = time.monotonic()
     try:
-        container: Any = av.open(
-            source,
-            format=kind,
-            options=options,
-            timeout=(timeout_s, timeout_s) if is_live(source) else None,
-            metadata_errors="replace",
-        )
+        container: Any = av.open(opened, metadata_errors="replace", **how)
     except PermissionError as error:
         raise SourceError(f"'{name}' may not be read: permission denied") from error
     except (av.error.FFmpegError, OSError, ValueError) as error:
         why = reason(error)
         if is_live(source):
             # FFmpeg reports its own interruption as whatever it was doing then
-            if time.monotonic() - began >= timeout_s:
-                why = f"no answer within {timeout_s:g} s"
+            if (waited := how["timeout"][0]) <= time.monotonic() - began:
+                why = f"no answer within {waited:g} s"
             raise SourceError(f"cannot open {name}: {why}") from error
         raise SourceError(
             f"'{name}' is not a video that can be read ({why}); is it whole, and a video?"
