@@ -33,6 +33,7 @@ _WHY_SKIPPED = {
     "overwritten_before": "overwritten",
     "refused_by": "refused",
     "late_for": "late",
+    "undecoded_by": "undecoded",
 }
 _COUNTED_BY_DONE = {"frames_in", "frames_written", "readings"}
 

@@ -109,6 +109,9 @@ class CaptureSettings(_Section):
     live_backlog_frames: int = Field(
         12, ge=1, description="live source: frames that may wait to be published"
     )
+    live_lag_s: float = Field(
+        1.0, gt=0, description="live source: how late a frame may be decoded, else key frames only"
+    )
     reconnect_max_s: float = Field(30.0, gt=0, description="longest pause between two tries")
     patience_s: float | None = Field(
         None, ge=0, description="give up on a live source away for so long; none: never"

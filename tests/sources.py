@@ -97,15 +97,17 @@ def write_video(
     size: tuple[int, int] = (320, 180),
     first_number: int = 0,
     rate: int = 25,
+    key_frames: int = 12,
     extra: Callable[[int], int] = lambda number: 0,
 ) -> Path:
     """A video with a numbered picture at each time; the ending of ``path`` is its container.
 
     Args:
+        key_frames: Frames from one to the next.
         extra: Added to the time stamp of a frame, in 90,000ths of a second, by its place.
     """
     with av.open(str(path), "w") as file:
-        for packet in packets(file, times_s, codec, size, first_number, rate):
+        for packet in packets(file, times_s, codec, size, first_number, rate, key_frames):
             number = round(packet.pts)
             packet.pts = packet.dts = number + extra(number)
             file.mux(packet)
@@ -119,6 +121,7 @@ def packets(
     size: tuple[int, int] = (320, 180),
     first_number: int = 0,
     rate: int = 25,
+    key_frames: int = 12,
 ) -> Iterator[av.Packet]:
     """Encoded numbered pictures, to be muxed into ``file``."""
     stream = file.add_stream(codec, rate=rate)
@@ -127,7 +130,7 @@ def packets(
     # MPEG-2 and MPEG-4 encoders take no clock as fine as MPEG-TS's own
     clock = _CLOCK if codec == "libx264" else Fraction(1, rate)
     stream.time_base = stream.codec_context.time_base = clock
-    stream.codec_context.gop_size = 12
+    stream.codec_context.gop_size = key_frames
     stream.codec_context.max_b_frames = 0
     if codec == "libx264":
         stream.options = {"preset": "ultrafast", "tune": "zerolatency"}
@@ -141,11 +144,19 @@ def packets(
 
 @contextmanager
 def capture(
-    source: str, url: str, camera: str, *settings: str, cwd: Path
+    source: str,
+    url: str,
+    camera: str,
+    *settings: str,
+    cwd: Path,
+    module: Sequence[str] = ("-m", "services.capture"),
 ) -> Iterator[subprocess.Popen[str]]:
-    """``platestream capture`` under way."""
-    command = [sys.executable, "-m", "services.capture", source, "--camera", camera]
-    command += ["--redis", url]
+    """``platestream capture`` under way.
+
+    Args:
+        module: What of Python's runs it.
+    """
+    command = [sys.executable, *module, source, "--camera", camera, "--redis", url]
     for setting in settings:
         command += ["--set", setting]
     process = subprocess.Popen(

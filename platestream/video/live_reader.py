@@ -14,12 +14,14 @@ from av.video.frame import VideoFrame
 from platestream.errors import SourceError
 from platestream.masking import mask
 from platestream.video.pacer import Pacer
-from platestream.video.source import Image, VideoSource, to_image
+from platestream.video.packet_queue import PacketQueue
+from platestream.video.source import Image, Through, VideoSource, to_image
 from platestream.video.timestamps import Timestamps
 
 _GRACE_S = 1.0  # FFmpeg's own limit comes first, so that the thread lets go of the source itself
 _BEGINNING = 3  # times timeout_s: opening has several steps, and a key frame may be far
 _LETTING_GO_S = 1.0
+_BURST = 10  # times lag_s: a piece of a source in bursts comes at once, and is decoded in turn
 
 
 class StalledError(SourceError):
@@ -32,7 +34,7 @@ class LiveFrame:
 
     Attributes:
         stamp_s: The source's own time stamp, seconds from anywhere; None where there is none.
-        arrived_ms: When it was decoded, ms since the epoch.
+        arrived_ms: When the packet came that completed it, ms since the epoch.
         arrived_s: The same by the monotonic clock, in seconds.
     """
 
@@ -50,21 +52,29 @@ class LiveReader:
     """One connection to a live source: opened, read and decoded in a thread.
 
     Frames wait in a short queue. Whoever takes them too slowly finds the newest only: when the
-    queue is full it is emptied, so that neither the queue nor the buffers of the network behind
-    it hold pictures of the past.
+    queue is full it is emptied. A decoder that is too slow for the source finds, as soon as it is
+    too late, the newest key frame (``PacketQueue``). So neither queue nor the buffers of the
+    network behind them hold pictures of the past.
 
     Attributes:
         rate: Nominal frames per second, once a frame has come.
     """
 
     def __init__(
-        self, source: str, *, rtsp_transport: str, timeout_s: float, backlog_frames: int
+        self,
+        source: str,
+        *,
+        rtsp_transport: str,
+        timeout_s: float,
+        backlog_frames: int,
+        lag_s: float,
     ) -> None:
         """Begins to open the source.
 
         Args:
             timeout_s: So long without a frame is a stall.
             backlog_frames: How many frames may wait to be taken.
+            lag_s: How late frames may be decoded.
         """
         self.name = mask(source)
         self.rate = Fraction(25)
@@ -72,6 +82,8 @@ class LiveReader:
         self._transport = rtsp_transport
         self._timeout_s = timeout_s
         self._backlog = backlog_frames
+        self._lag_s = lag_s
+        self._packet_queue: PacketQueue | None = None
         self._changed = threading.Condition()
         self._frames: deque[LiveFrame] = deque()
         self._skipped = 0
@@ -118,6 +130,10 @@ class LiveReader:
             skipped, self._skipped = self._skipped, 0
             return skipped
 
+    def take_undecoded(self) -> int:
+        """How many frames there was no time to decode, since this was last asked."""
+        return self._packet_queue.take_skipped() if self._packet_queue is not None else 0
+
     def close(self, *, wait: bool = False) -> None:
         """Lets go of the source; the thread ends as soon as FFmpeg returns to it.
 
@@ -129,7 +145,8 @@ class LiveReader:
             self._thread.join(_LETTING_GO_S)
 
     def _check(self) -> None:
-        silent_s = time.monotonic() - self._alive_at
+        let_go_s = self._packet_queue.let_go_s if self._packet_queue is not None else 0.0
+        silent_s = time.monotonic() - max(self._alive_at, let_go_s)
         limit_s = self._timeout_s * (1 if self._packets else _BEGINNING) + _GRACE_S
         if silent_s <= limit_s:
             return
@@ -170,14 +187,19 @@ class LiveReader:
             # a file behind a URL comes as fast as the network is; a camera has its own pace
             pacer = Pacer(self._closing.wait) if video.has_end else None
             times = Timestamps(1 / float(video.rate))
-            for frame in video.decoded(self._closing.is_set):
+            through: Through = iter
+            if not video.has_end:
+                lag_s = self._lag_s * (_BURST if video.in_bursts else 1)
+                self._packet_queue = PacketQueue(lag_s, self._closing.is_set)
+                through = self._packet_queue.through
+            for frame in video.decoded(self._closing.is_set, through):
                 stamp_s = video.stamp_s(frame)
                 if pacer is not None:
                     self._alive_at = math.inf
                     pacer.wait(times.place(stamp_s))
                 if self._closing.is_set():
                     return None
-                self._put(LiveFrame(frame, stamp_s, time.time_ns() // 1_000_000, time.monotonic()))
+                self._put(LiveFrame(frame, stamp_s, *self._arrived()))
                 self._packets = video.packets
             if video.timed_out:
                 return StalledError(self._stalled(time.monotonic() - self._alive_at))
@@ -185,11 +207,16 @@ class LiveReader:
                 return SourceError(f"{self.name} is lost: {video.cut_short or 'the stream ended'}")
             return None
 
+    def _arrived(self) -> tuple[int, float]:
+        if self._packet_queue is not None:
+            return self._packet_queue.arrived_ms, self._packet_queue.arrived_s
+        return time.time_ns() // 1_000_000, time.monotonic()
+
     def _put(self, frame: LiveFrame) -> None:
         with self._changed:
             if len(self._frames) >= self._backlog:
                 self._skipped += len(self._frames)
                 self._frames.clear()
             self._frames.append(frame)
-            self._alive_at = frame.arrived_s
+            self._alive_at = time.monotonic()
             self._changed.notify_all()

@@ -35,6 +35,7 @@ _MAX_RATE = 240
 _FALLBACK_RATE = Fraction(25)
 _NO_TIMESTAMPS = 0x80  # FFmpeg's AVFMT_NOTIMESTAMPS: stamps are made up from a guessed rate
 _DURATION_SLACK_S = 2.0  # headers round, and a last frame may stand for long
+_IN_BURSTS = ("hls", "dash")
 _CODEC_CHANGED = 25  # packets in a row, of a live source, that cannot be decoded
 _UDP_BUFFER = 4 * 2**20  # bytes in the kernel: a large picture comes as one burst
 
@@ -62,6 +63,7 @@ class VideoSource:
         rate: Nominal frames per second.
         promised: How many frames the header says there are; 0 if it does not say.
         has_end: Whether it is known to end: a file, also one behind a URL.
+        in_bursts: Whether it comes in pieces of several seconds.
         packets: How many packets have come so far.
         undecodable: How many of them could not be decoded; they are passed over.
         parts_lost: How many parts of an MPEG-TS file, each of another codec, could not be opened.
@@ -97,6 +99,7 @@ class VideoSource:
         self.rate = _rate(self._stream)
         self.promised = int(self._stream.frames or 0)
         self.has_end = _has_end(self._container, source)
+        self.in_bursts = self._container.format.name in _IN_BURSTS
         # a rate that FFmpeg guessed would play a camera's pictures at a wrong speed
         self._stamped = not (is_live(source) and self._container.format.flags & _NO_TIMESTAMPS)
         self._orientation = Orientation()

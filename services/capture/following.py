@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 
@@ -25,6 +26,10 @@ Publish = Callable[[SourceFrame, int], bool]
 
 _POLL_S = 0.25
 _MOST_HANGING = 3
+_SAY_S = 60.0
+_COUNTED = (
+    "skipped_by_capture", "undecoded_by_capture", "reconnects", "stalls", "timestamp_jumps",
+)  # fmt: skip
 
 
 class Following:
@@ -40,8 +45,9 @@ class Following:
         self._recording: Recording | None = None
         self._times = Timestamps(1 / 25, longest_gap_s=LIVE_GAP_S)
         self._state: State | None = None
-        names = ("skipped_by_capture", "reconnects", "stalls", "timestamp_jumps")
-        self._counts = dict.fromkeys(names, 0)
+        self._counts = dict.fromkeys(_COUNTED, 0)
+        self._undecoded = 0  # not said yet
+        self._said_at = -math.inf
         self._connected_at = 0.0  # when this connection's first frame came; 0: none has
         self._last_at = time.monotonic()  # when the last frame came
         self._retry_at = 0.0
@@ -79,6 +85,7 @@ class Following:
         stopped = session.stopped()
         if self._reader is not None:
             self._reader.close(wait=True)
+            self._count_losses(self._reader)
         if self._recording is not None:
             self._count()
             recordings.end(session, self._recording, "stopped" if stopped else "end of stream")
@@ -94,13 +101,14 @@ class Following:
                 rtsp_transport=settings.rtsp_transport,
                 timeout_s=settings.timeout_s,
                 backlog_frames=settings.live_backlog_frames,
+                lag_s=settings.live_lag_s,
             )
         try:
             frame = self._reader.take(_POLL_S)
         except SourceError as error:
             self._lost(error)
             return None
-        self._counts["skipped_by_capture"] += self._reader.take_skipped()
+        self._count_losses(self._reader)
         if frame is not None:
             self._came(frame, self._reader)
         self._count()
@@ -147,7 +155,7 @@ class Following:
         session, settings = self._session, self._session.settings.capture
         assert self._reader is not None
         now = time.monotonic()
-        self._counts["skipped_by_capture"] += self._reader.take_skipped()
+        self._count_losses(self._reader)
         self._reader.close()
         self._hanging = [reader for reader in [*self._hanging, self._reader] if reader.alive]
         self._reader = None
@@ -171,6 +179,20 @@ class Following:
         if state != self._state:
             self._state = state
             recordings.note_state(self._session, state)
+
+    def _count_losses(self, reader: LiveReader) -> None:
+        """Counts frames of which the reader had too many, and says so where it cannot keep up."""
+        self._counts["skipped_by_capture"] += reader.take_skipped()
+        undecoded = reader.take_undecoded()
+        self._counts["undecoded_by_capture"] += undecoded
+        self._undecoded += undecoded
+        now = time.monotonic()
+        if self._undecoded and now - self._said_at >= _SAY_S:
+            self._session.log.warning(
+                f"decoding cannot keep up with {reader.name}: {self._undecoded} frames were left "
+                "out up to key frames; give it more CPU, or let the camera send fewer pixels"
+            )
+            self._undecoded, self._said_at = 0, now
 
     def _count(self) -> None:
         counts = {name: amount for name, amount in self._counts.items() if amount}

@@ -9,6 +9,7 @@ import re
 import signal
 import socket
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -335,6 +336,65 @@ def test_mpeg_ts_over_udp_is_waited_for_and_followed(
     shown = numbers(some)[-30:]
     assert shown == sorted(shown)
     assert "no answer within 2 s" in log
+
+
+@pytest.fixture
+def paced(tmp_path: Path) -> Iterator[Callable[[Path], tuple[str, subprocess.Popen[str]]]]:
+    """Serves a file's MPEG-TS at its own pace, in a process of its own."""
+    started: list[subprocess.Popen[str]] = []
+
+    def start(path: Path) -> tuple[str, subprocess.Popen[str]]:
+        port = free_port()
+        command = [sys.executable, "-m", "tests.paced_server", str(port), str(path)]
+        process = subprocess.Popen(
+            command, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[3]
+        )
+        started.append(process)
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        return f"http://127.0.0.1:{port}/camera", process
+
+    yield start
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+@pytest.mark.parametrize("key_frames", [12, 75])
+def test_a_decoder_slower_than_the_camera_leaves_frames_out_and_stays_in_the_present(
+    paced: Callable[[Path], tuple[str, subprocess.Popen[str]]],
+    tmp_path: Path,
+    server: EmbeddedRedis,
+    key_frames: int,
+) -> None:
+    """25 frames a second come, 10 can be decoded: without that it was 16 s behind at the end."""
+    client = streams.connect(server.url)
+    many = 250
+    clip = write_video(tmp_path / "c.ts", [n / 25 for n in range(many)], key_frames=key_frames)
+    url, camera = paced(clip)
+    slow = ("-m", "tests.services.capture.slow_capture", "0.1")
+    with capture(url, server.url, CAMERA, *FAST, cwd=tmp_path, module=slow) as process:
+        assert camera.stdout is not None
+        began = float(camera.stdout.readline())
+        wait_until(lambda: facts(client).get("state") == "lost", 60, what="the camera's end")
+        process.send_signal(signal.SIGTERM)
+        _, log = process.communicate(timeout=30)
+    some = frames(client)
+    check_order(some)
+    shown = numbers(some)
+    assert shown == sorted(set(shown))
+    ages = [
+        (frame.published_at_ms or 0) / 1000 - began - number / 25
+        for frame, number in zip(some, shown, strict=True)
+    ]
+    assert max(ages) < 4
+    assert shown[-1] > many - 75 - 25
+    left_out = counts(client, "undecoded_by_capture")
+    assert left_out > 50
+    assert captured(client) == len(some)
+    assert captured(client) + counts(client, "skipped_by_capture") + left_out == many
+    assert "decoding cannot keep up with http://127" in log
+    assert counts(client, "stalls") == 0
 
 
 class _Web(http.server.SimpleHTTPRequestHandler):
