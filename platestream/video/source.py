@@ -68,7 +68,8 @@ class VideoSource:
         undecodable: How many of them could not be decoded; they are passed over.
         parts_lost: How many parts of an MPEG-TS file, each of another codec, could not be opened.
         cut_short: Why it ended before its end; None if it did not.
-        timed_out: Whether that was because nothing came for too long.
+        timed_out: Live: whether it ended as nothing came for too long, or nothing that can be
+            decoded.
     """
 
     def __init__(self, source: str, *, rtsp_transport: str = "tcp", timeout_s: float = 10.0):
@@ -170,7 +171,7 @@ class VideoSource:
                 if stopped():
                     return
                 if is_live(self.source) and decoded and undecodable >= _CODEC_CHANGED:
-                    self.cut_short = "nothing that comes can be decoded; has its codec changed?"
+                    self.timed_out = True  # its codec may have changed
                     return
         finally:
             if isinstance(packets, Generator):
