@@ -210,6 +210,9 @@ class WriterSettings(_Section):
     keep_mib: float = Field(
         0, ge=0, description="delete this camera's oldest finished files above so much; 0: never"
     )
+    fsync_s: float = Field(
+        5.0, ge=0, description="sync what is written to the disk so often; 0: at a file's end only"
+    )
     patience_s: float | None = Field(
         None, ge=0, description="give up when the disk takes nothing for so long; none: never"
     )

@@ -12,7 +12,7 @@ from platestream import messages, streams
 from platestream.append_file import DiskError, LostFileError
 from platestream.errors import MessageError, OutputError, OverwrittenError
 from platestream.messages import End, RenderedFrame
-from platestream.outputs import check_output, check_video_name
+from platestream.outputs import OutputFiles, check_output, check_video_name
 from platestream.runtime import Session
 from platestream.streams import Delivery, GroupConsumer
 from platestream.video import codecs
@@ -20,6 +20,7 @@ from services.writer import recording as recordings
 from services.writer.finisher import Finisher, unfinished
 from services.writer.recording import Recording
 from services.writer.rotation import remove_old
+from services.writer.syncer import Syncer
 
 T = TypeVar("T")
 
@@ -30,6 +31,7 @@ _MOST_PENDING = 1000
 _DISK_BACKOFF_S = (0.1, 5.0)
 _REMIND_S = 60.0
 _ROTATE_S = 60.0
+_LAST_SYNC_S = 5.0
 
 
 class Writer:
@@ -38,6 +40,7 @@ class Writer:
     def __init__(self) -> None:
         self._recording: Recording | None = None
         self._finisher = Finisher()
+        self._syncer: Syncer | None = None
         self._held: list[tuple[str, int]] = []  # taken, not acknowledged: entry id, frame id
         self._again = True  # whether what was handed out before is to be read again
         self._lost = False  # whether the segment's files are gone
@@ -61,6 +64,8 @@ class Writer:
         )
         consumer.join()
         self._again = True
+        if self._syncer is None:
+            self._syncer = Syncer(settings.fsync_s, session.log)
         try:
             if self._recording is None:
                 self._take_up(session, codec)
@@ -86,6 +91,7 @@ class Writer:
             except OutputError as error:
                 session.log.warning(f"{error}; it can be played up to what was written before")
             self._settle(session, consumer)
+            self._sync_ended(self._recording.segment.files)
             self._recording = None
 
     def close(self) -> None:
@@ -93,8 +99,11 @@ class Writer:
         if self._recording is not None:
             with contextlib.suppress(OutputError):  # said when it happened; the rest can be played
                 self._recording.segment.end()
+            self._sync_ended(self._recording.segment.files)
             self._recording = None
         self._finisher.wait()
+        if self._syncer is not None:
+            self._syncer.wait(_LAST_SYNC_S)
 
     def _take_up(self, session: Session, codec: str) -> None:
         settings = session.settings.writer
@@ -179,12 +188,20 @@ class Writer:
             _count_missing(session, self._recording.last_frame_id, frame)
         recording = self._recording
         if not recording.segment.fits(frame):
+            files = recording.segment.files
             complete = self._patiently(session, lambda: recording.next_segment(frame))
+            self._sync_ended(files)
             self._finisher.add(complete, session.log)
             session.log.info(f"{complete} is complete; going on in {recording.video}")
             self._rotate(session)
         recording.write(frame)
         self._patiently(session, recording.segment.flush)
+        if self._syncer is not None:
+            self._syncer.wrote(recording.segment.files)
+
+    def _sync_ended(self, files: OutputFiles) -> None:
+        if self._syncer is not None:
+            self._syncer.ended(files)
 
     def _begin(self, session: Session, codec: str, first: RenderedFrame) -> Recording:
         recording = Recording.begin(session, codec, first)
@@ -204,6 +221,7 @@ class Writer:
             self._settle(session, consumer)
         recordings.note_finished(session, end, recording)
         if recording is not None and not self._lost:
+            self._sync_ended(recording.segment.files)
             self._finisher.add(recording.video, session.log)
         self._recording, self._lost = None, False
         self._rotate(session)
