@@ -83,6 +83,11 @@ class VideoSource:
         """
         self.source = source
         self.name = mask(source)
+        self.packets = 0
+        self.undecodable = 0
+        self.parts_lost = 0
+        self.cut_short: str | None = None
+        self.timed_out = False
         self._parts: TransportStream | None = None
         self._container = _open(source, rtsp_transport, timeout_s)
         try:
@@ -92,7 +97,7 @@ class VideoSource:
             raise
         if not is_live(source) and self._container.format.name == "mpegts":
             self._parts = TransportStream(Path(source))
-            self._open_part()
+            self._open_first_part()
         # frame threads would hold pictures back, which a live viewer would see as delay
         self._stream.thread_type = "SLICE" if is_live(source) else "AUTO"
         self.width = int(self._stream.codec_context.width)
@@ -106,11 +111,6 @@ class VideoSource:
         self._orientation = Orientation()
         self._promised_s = _promised_s(self._container, self._stream)
         self._reached_s = 0.0
-        self.packets = 0
-        self.undecodable = 0
-        self.parts_lost = 0
-        self.cut_short: str | None = None
-        self.timed_out = False
 
     def frames(self, skip: int = 0) -> Iterator[SourceFrame]:
         """Decodes the frames in order of presentation, each in its own size.
@@ -152,6 +152,8 @@ class VideoSource:
         except av.error.FFmpegError as error:
             self.timed_out = isinstance(error, (av.error.ExitError, av.error.TimeoutError))
             self.cut_short = "no answer" if self.timed_out else reason(error)
+        except OSError as error:  # of a file that is read here
+            self.cut_short = reason(error)
 
     def _decode(self, stopped: Callable[[], bool], through: Through) -> Iterator[VideoFrame]:
         undecodable = decoded = 0
@@ -192,6 +194,19 @@ class VideoSource:
         frames = list(self._stream.codec_context.decode(nothing))
         self._stream.codec_context.flush_buffers()
         return frames
+
+    def _open_first_part(self) -> None:
+        assert self._parts is not None
+        while True:
+            try:
+                self._open_part()
+            except SourceError:
+                if not self._parts.next_part():
+                    self._parts.close()
+                    raise
+                self.parts_lost += 1
+            else:
+                return
 
     def _open_part(self) -> None:
         """Opens the next part of an MPEG-TS file, whatever its codec."""

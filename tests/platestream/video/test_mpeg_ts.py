@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
+import av
 import pytest
 
 from platestream.video import VideoSource
-from tests.conftest import number_of
+from platestream.video.source import VideoPacket, to_image
+from platestream.video.transport_stream import TransportStream
+from tests.conftest import number_of, numbered_picture
 from tests.sources import write_video
 
 TIMES = [n / 25 for n in range(40)]
@@ -99,3 +103,69 @@ def test_rubbish_in_the_middle_is_passed_over(tmp_path: Path) -> None:
     got = [number for number, _ in read(tmp_path / "b.ts")]
     assert got[:12] == list(range(12))
     assert got[-4:] == [36, 37, 38, 39]
+
+
+def test_a_first_part_that_cannot_be_opened_is_passed_over(tmp_path: Path) -> None:
+    first = write_video(tmp_path / "1.ts", TIMES, codec="mpeg2video")
+    data = bytearray(first.read_bytes())
+    for packet in range(3 * 188, len(data), 188):
+        data[packet + 1 : packet + 3] = b"\x1f\xff"
+    first.write_bytes(data)
+    whole = joined(tmp_path / "whole.ts", first, write_video(tmp_path / "2.ts", TIMES))
+    with VideoSource(str(whole)) as source:
+        assert [int(number_of(f.image)) for f in source.frames()] == list(range(40))
+        assert source.parts_lost == 1
+
+
+def test_a_file_that_can_no_longer_be_read_is_cut_short(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_video(tmp_path / "a.ts", [n / 25 for n in range(400)])
+    with VideoSource(str(path)) as source:
+        frames = source.frames()
+        next(frames)
+
+        def fail(*_: object) -> bytes:
+            raise OSError(5, "Input/output error")
+
+        monkeypatch.setattr(TransportStream, "_take", fail)
+        left = len(list(frames))
+        assert left < 399
+        assert source.complaints(left + 1) == [
+            f"it cannot be read beyond frame {left + 1}: input/output error"
+        ]
+
+
+def test_what_the_decoder_holds_comes_before_a_cut(tmp_path: Path) -> None:
+    path = tmp_path / "b.ts"
+    with av.open(str(path), "w") as file:
+        stream = file.add_stream("libx264", rate=25, options={"bf": "3", "g": "12"})
+        stream.width, stream.height, stream.pix_fmt = 320, 180, "yuv420p"
+        for number in range(48):
+            picture = av.VideoFrame.from_ndarray(numbered_picture(number), format="bgr24")
+            picture.pts = number
+            file.mux(stream.encode(picture))
+        file.mux(stream.encode(None))
+    left_out = 0
+
+    def through(packets: Iterator[VideoPacket]) -> Iterator[VideoPacket | None]:
+        nonlocal left_out
+        skipping = False
+        for place, packet in enumerate(packets):
+            skipping = place == 20 or (skipping and not packet.is_keyframe)
+            if skipping:
+                left_out += 1
+                continue
+            if left_out and packet.is_keyframe and place < 30:
+                yield None
+            yield packet
+
+    with VideoSource(str(path)) as source:
+        frames = list(source.decoded(through=through))
+        stamps = [source.stamp_s(frame) for frame in frames]
+    shown = [int(number_of(to_image(frame))) for frame in frames]
+    assert left_out > 0
+    assert len(shown) == 48 - left_out
+    assert shown == sorted(set(shown))
+    first = stamps[0] or 0.0
+    assert [(stamp or 0.0) - first for stamp in stamps] == pytest.approx([n / 25 for n in shown])
