@@ -10,7 +10,7 @@ import time
 from collections.abc import Sequence
 
 from platestream import runtime, settings
-from platestream.pixels import Image
+from platestream.picture import Image
 from platestream.vision.reader import PlateReader, ReadPlate
 from services.ocr import service
 

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal, TypeVar
 import msgpack
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from platestream.colour import Matrix
 from platestream.errors import MessageError
 
 Fields = Mapping[bytes, bytes]
@@ -99,9 +100,15 @@ class Pixels(_Message):
     Attributes:
         data: With ``jpeg`` and ``raw``, the picture's bytes.
         ring, slot, generation: With ``shm``, where it lies, and the slot's state when it did.
+        layout: With ``shm`` and ``raw``: ``bgr``, three bytes a pixel, or ``i420``, planes with
+            4:2:0 chroma.
+        matrix, full_range: Of planes: what they mean (see ``platestream.colour``).
     """
 
     codec: Literal["shm", "jpeg", "raw"]
+    layout: Literal["bgr", "i420"] = "bgr"
+    matrix: Matrix = "bt601"
+    full_range: bool = False
     data: bytes = b""
     ring: Annotated[str, Field(pattern=f"^$|{RING_NAME}")] = ""
     slot: Annotated[int, Field(ge=0, lt=2**31)] = 0

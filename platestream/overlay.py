@@ -7,12 +7,9 @@ from contextlib import contextmanager
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
 from platestream.messages import Plate
-
-Image = npt.NDArray[np.uint8]
-Box = tuple[int, int, int, int]
+from platestream.picture import Box, Image, Picture, form_of, patch
 
 ACCEPTED = (80, 220, 60)  # BGR
 DOUBTFUL = (40, 180, 255)
@@ -38,7 +35,7 @@ def opacity(age_ms: int, stale_after_ms: int) -> float:
     return 1 - (1 - _FAINTEST) * min(1.0, max(0.0, late))
 
 
-def draw(image: Image, plates: Sequence[Plate], age_ms: int, strength: float = 1.0) -> None:
+def draw(picture: Picture, plates: Sequence[Plate], age_ms: int, strength: float = 1.0) -> None:
     """Draws plates with their texts, in place.
 
     A label stands above its plate, or below, or beside it, wherever it covers neither a plate
@@ -46,39 +43,38 @@ def draw(image: Image, plates: Sequence[Plate], age_ms: int, strength: float = 1
     background. From an age of 100 ms it says how old it is.
 
     Args:
-        image: HxWx3 uint8 BGR, of any size.
-        plates: Corners in the image's pixels.
+        picture: Of any size.
+        plates: Corners in the picture's pixels.
         age_ms: How old the reading is.
         strength: 1 hides what is behind the lines, 0 draws nothing (``opacity``).
     """
-    scale = max(0.45, image.shape[0] / _REFERENCE_HEIGHT)
+    width, height, _ = form_of(picture)
+    scale = max(0.45, height / _REFERENCE_HEIGHT)
     taken = [_box(plate) for plate in plates]
     for plate in plates:
         colour = ACCEPTED if plate.accepted else DOUBTFUL
         corners = np.asarray(plate.corners, np.float64)
-        corners = np.clip(corners, -2 * image.shape[1], 3 * image.shape[1])
-        points = np.rint(corners * 8).astype(np.int32)
+        corners = np.clip(corners, -2 * width, 3 * width)
         x1, y1, x2, y2 = _box(plate)
         line = max(1, min(round(2 * scale), (y2 - y1) // 8))  # of a far plate something must show
-        with _faded(image, (x1 - line, y1 - line, x2 + line + 1, y2 + line + 1), strength):
-            cv2.polylines(image, [points], True, colour, line, cv2.LINE_AA, shift=3)
+        edge = (x1 - line, y1 - line, x2 + line + 2, y2 + line + 2)
+        with _faded(picture, edge, strength) as (image, left, top):
+            if image.size:
+                points = np.rint((corners - (left, top)) * 8).astype(np.int32)
+                cv2.polylines(image, [points], True, colour, line, cv2.LINE_AA, shift=3)
         if plate.text.strip("?"):  # a row of question marks tells nobody anything
             words = _words(plate, age_ms)
-            taken.append(_draw_label(image, _box(plate), words, colour, scale, taken, strength))
+            taken.append(_draw_label(picture, _box(plate), words, colour, scale, taken, strength))
 
 
 @contextmanager
-def _faded(image: Image, box: Box, strength: float) -> Iterator[None]:
-    """What is drawn meanwhile inside a box becomes as strong as that; only the box is looked at."""
-    if strength >= 1:
-        yield
-        return
-    left, top, right, bottom = (max(0, v) for v in box)
-    region = image[top:bottom, left:right]
-    before = region.copy()
-    yield
-    if region.size:
-        cv2.addWeighted(region, strength, before, 1 - strength, 0, dst=region)
+def _faded(picture: Picture, box: Box, strength: float) -> Iterator[tuple[Image, int, int]]:
+    """A part of a picture to draw on (``patch``); what is drawn becomes as strong as that."""
+    with patch(picture, box) as (image, left, top):
+        before = image.copy() if strength < 1 else image
+        yield image, left, top
+        if strength < 1 and image.size:
+            cv2.addWeighted(image, strength, before, 1 - strength, 0, dst=image)
 
 
 def _words(plate: Plate, age_ms: int) -> tuple[str, str]:
@@ -93,7 +89,7 @@ def _box(plate: Plate) -> Box:
 
 
 def _draw_label(
-    image: Image,
+    picture: Picture,
     plate: Box,
     words: tuple[str, str],
     colour: tuple[int, int, int],
@@ -101,7 +97,7 @@ def _draw_label(
     taken: Sequence[Box],
     strength: float,
 ) -> Box:
-    height, width = image.shape[:2]
+    width, height, _ = form_of(picture)
     pad = max(2, round(5 * scale))
     sizes = (0.85 * scale, 0.5 * scale)
     extents = [_extent(word, size) for word, size in zip(words, sizes, strict=True)]
@@ -116,15 +112,16 @@ def _draw_label(
 
     left, top = _place(plate, label_width, label_height, (width, height), pad, taken)
     box = (left, top, left + label_width, top + label_height)
-    with _faded(image, box, strength):
-        panel = image[top : box[3], left : box[2]]
+    with _faded(picture, box, strength) as (image, column, row):
+        x, y, bottom = left - column, top - row, box[3] - row
+        panel = image[y:bottom, x : x + label_width]
         cv2.convertScaleAbs(panel, dst=panel, alpha=1 - _COVER, beta=_COVER * _PANEL)
         bar = max(1, round(3 * scale))
-        cv2.rectangle(image, (left, top), (left + bar - 1, box[3] - 1), colour, cv2.FILLED)
-        base = box[3] - pad - 1
+        cv2.rectangle(image, (x, y), (x + bar - 1, bottom - 1), colour, cv2.FILLED)
+        base = bottom - pad - 1
         thick = max(1, round(1.4 * scale))
         thin = max(1, thick - 1)
-        x = left + pad + bar // 2
+        x += pad + bar // 2
         cv2.putText(image, words[0], (x, base), _FONT, sizes[0], _INK, thick, cv2.LINE_AA)
         x += extents[0][0] + pad
         cv2.putText(image, words[1], (x, base), _FONT, sizes[1], colour, thin, cv2.LINE_AA)

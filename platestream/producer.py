@@ -4,15 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-import numpy as np
-import numpy.typing as npt
-
 from platestream import pixels, streams
 from platestream.messages import Pixels
+from platestream.picture import Form, Picture, form_of
 from platestream.pixels import StreamName
 from platestream.runtime import Session
-
-Image = npt.NDArray[np.uint8]
 
 
 class Producer:
@@ -51,37 +47,29 @@ class Producer:
         self._window: streams.Window | None = None
         self._budget: streams.ByteBudget | None = None
 
-    def prepare(self, width: int, height: int, *, waits: bool) -> None:
-        """Takes the memory for pictures of a size, where it is taken beforehand.
-
-        Raises:
-            SharedMemoryError: There is too little.
-        """
-        self._sender.prepare(width, height, waits=waits)
-
-    def canvas(self, frame_id: int, width: int, height: int, *, waits: bool) -> Image | None:
+    def canvas(self, frame_id: int, form: Form, *, waits: bool) -> Picture | None:
         """Where to make a frame's picture, once there is room for it; ``pack`` comes next.
 
         Args:
             waits: Whether the groups are waited for.
 
         Returns:
-            HxWx3 uint8 BGR, with anything in it; None if the service was asked to stop before
-            there was room.
+            A picture of that form, with anything in it; None if the service was asked to stop
+            before there was room.
 
         Raises:
             SharedMemoryError: There is too little for pictures of this size.
         """
-        frames = self._sender.prepare(width, height, waits=waits)
+        frames = self._sender.prepare(form, waits=waits)
         if waits and not self._wait(frame_id, frames):
             return None
-        return self._sender.canvas(frame_id, width, height)
+        return self._sender.canvas(frame_id, form)
 
-    def pack(self, frame_id: int, image: Image, *, waits: bool) -> Pixels | None:
+    def pack(self, frame_id: int, picture: Picture, *, waits: bool) -> Pixels | None:
         """Packs a frame's picture, once there is room for it.
 
         Args:
-            image: HxWx3 uint8 BGR: any, or the canvas that was asked for last.
+            picture: Any, or the canvas that was asked for last.
             waits: Whether the groups are waited for.
 
         Returns:
@@ -90,11 +78,10 @@ class Producer:
         Raises:
             SharedMemoryError: There is too little for pictures of this size.
         """
-        height, width = image.shape[:2]
-        frames = self._sender.prepare(width, height, waits=waits)
+        frames = self._sender.prepare(form_of(picture), waits=waits)
         if waits and not self._wait(frame_id, frames):
             return None
-        packed = self._sender.pack(frame_id, image)
+        packed = self._sender.pack(frame_id, picture)
         if waits and not self._wait(frame_id, frames, self._sender.weight(packed)):
             return None
         return packed

@@ -9,11 +9,13 @@ import time
 from collections.abc import Callable
 
 from platestream import overlay, plates
+from platestream.colour import BT601
 from platestream.errors import SourceError
 from platestream.job import Job, Progress, Result
 from platestream.masking import mask
 from platestream.messages import Frame, Pixels, RenderedFrame
 from platestream.outputs import OutputFiles
+from platestream.picture import bgr, copy, form_of
 from platestream.plate_messages import fused_plate, to_passage
 from platestream.reading_lines import reading_line
 from platestream.settings import Settings
@@ -63,7 +65,7 @@ def run(job: Job, settings: Settings, on_progress: Callable[[Progress], None]) -
         started_at_ms = time.time_ns() // 1_000_000
         for frame_id, source in enumerate(video.frames(), 1):
             if encoder is None:
-                height, width = source.image.shape[:2]
+                width, height, colour = form_of(source.picture)
                 encoder = VideoEncoder(
                     job.output,
                     width,
@@ -73,9 +75,11 @@ def run(job: Job, settings: Settings, on_progress: Callable[[Progress], None]) -
                     preset=settings.writer.preset,
                     crf=settings.writer.crf,
                     threads=settings.writer.threads,
+                    colour=colour or BT601,
                 )
-            image = fit(source.image, width, height)
-            read = reader.read([image])[0]
+            picture = fit(source.picture, width, height)
+            read = reader.read([bgr(picture)])[0]
+            picture = copy(picture)  # the decoder's memory is not drawn on
             captured_at_ms = started_at_ms + round(1000 * source.pts_s)
             observations = [
                 Observation(p.detection.corners, p.detection.score, p.text, reader.alphabet)
@@ -84,8 +88,8 @@ def run(job: Job, settings: Settings, on_progress: Callable[[Progress], None]) -
             step = tracker.update(frame_id, captured_at_ms, observations, pts_s=source.pts_s)
             gone += step.gone
             shown = tuple(map(fused_plate, read, step.seen))
-            overlay.draw(image, shown, 0)
-            encoder.write(image, source.pts_s)
+            overlay.draw(picture, shown, 0)
+            encoder.write(picture, source.pts_s)
             frame = Frame(
                 frame_id=frame_id,
                 captured_at_ms=captured_at_ms,

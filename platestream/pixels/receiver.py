@@ -6,16 +6,13 @@ from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import numpy as np
-import numpy.typing as npt
-
+from platestream import picture as pictures
 from platestream.messages import Frame, Pixels
+from platestream.picture import Image, Picture
 from platestream.pixels import codec
 from platestream.pixels.folder import ring_folder
 from platestream.pixels.ring import Ring
 from platestream.settings import StreamSettings
-
-Image = npt.NDArray[np.uint8]
 
 _OPEN_RINGS = 64  # of so many cameras and streams; a ring of its own for each
 
@@ -27,14 +24,17 @@ class Receiver:
         self._folder = settings.shm_dir
         self._rings: OrderedDict[str, Ring] = OrderedDict()
 
-    def unpack(self, pixels: Pixels, width: int, height: int, into: Image | None = None) -> Image:
+    def unpack(
+        self, pixels: Pixels, width: int, height: int, into: Picture | None = None
+    ) -> Picture:
         """Unpacks a picture that must have the size its entry says.
 
         Args:
-            into: HxWx3 uint8, contiguous: where to put it; none: a new array.
+            into: Where to put it, of the form that ``codec.form`` says, in one piece; none: a
+                new one.
 
         Returns:
-            HxWx3 uint8 BGR; writable, owned by the caller.
+            A picture of that form; writable, owned by the caller.
 
         Raises:
             OverwrittenError: It lay in shared memory, and is gone.
@@ -43,21 +43,32 @@ class Receiver:
         if pixels.codec != "shm":
             return codec.unpack(pixels, width, height, into)
         ring = self._ring(pixels.ring)
-        seen = ring.peek(pixels.slot, pixels.generation, width, height)
-        image = np.empty_like(seen) if into is None else into
-        np.copyto(image, seen)
-        ring.check(pixels.slot, pixels.generation, image)
-        return image
+        seen = ring.peek(pixels.slot, pixels.generation, codec.form(pixels, width, height))
+        picture = pictures.copy(seen, into)
+        ring.check(pixels.slot, pixels.generation, picture)
+        return picture
+
+    def bgr(self, pixels: Pixels, width: int, height: int) -> Image:
+        """A picture to read: HxWx3 uint8 BGR, owned by the caller.
+
+        Raises:
+            OverwrittenError, MessageError: As ``unpack``.
+        """
+        if pixels.codec == "shm" and pixels.layout == "i420":
+            with self.view(pixels, width, height) as picture:
+                return pictures.bgr(picture)
+        return pictures.bgr(self.unpack(pixels, width, height))
 
     @contextmanager
-    def view(self, pixels: Pixels, width: int, height: int) -> Iterator[Image]:
+    def view(self, pixels: Pixels, width: int, height: int) -> Iterator[Picture]:
         """A picture to look at, without a copy where it lies in shared memory.
 
         What was made of it counts only once the block has ended without an error: the producer
         may write over it meanwhile.
 
         Yields:
-            HxWx3 uint8 BGR; to be read only, and not after the block.
+            A picture of the form that ``codec.form`` says; to be read only, and not after the
+            block.
 
         Raises:
             OverwrittenError: At the block's end too: it was overwritten meanwhile.
@@ -67,14 +78,14 @@ class Receiver:
             yield codec.unpack(pixels, width, height)
             return
         ring = self._ring(pixels.ring)
-        image = ring.peek(pixels.slot, pixels.generation, width, height)
+        picture = ring.peek(pixels.slot, pixels.generation, codec.form(pixels, width, height))
         try:
-            yield image
+            yield picture
         except Exception:
             # what fails on half a picture is no fault of the picture's
-            ring.check(pixels.slot, pixels.generation, image)
+            ring.check(pixels.slot, pixels.generation, picture)
             raise
-        ring.check(pixels.slot, pixels.generation, image)
+        ring.check(pixels.slot, pixels.generation, picture)
 
     def detach(self, frame: Frame, jpeg_quality: int) -> Frame:
         """The frame with its picture in itself, as JPEG.
@@ -84,8 +95,8 @@ class Receiver:
         """
         if frame.pixels.codec == "jpeg":
             return frame
-        with self.view(frame.pixels, frame.width, frame.height) as image:
-            packed = codec.pack(image, "jpeg", jpeg_quality)
+        with self.view(frame.pixels, frame.width, frame.height) as picture:
+            packed = codec.pack(picture, "jpeg", jpeg_quality)
         return frame.model_copy(update={"pixels": packed})
 
     def _ring(self, name: str) -> Ring:

@@ -6,7 +6,7 @@ The file, little-endian, every part on a page of its own:
   pid, the boot it was made in, the Redis it belongs to, when a picture was last written;
 - a header for every slot, eight words of 64 bits: generation, frame id, size in bytes, width and
   height, checksum;
-- the slots: pictures as HxWx3 uint8 BGR.
+- the slots: pictures, as HxWx3 uint8 BGR or as planes; how many bytes they have tells which.
 
 A slot is a sequence lock (seqlock). Its generation is odd while the producer writes, and even and
 new once the picture is whole; an entry names the generation it means. A reader looks at the
@@ -38,13 +38,12 @@ from pathlib import Path
 from typing import Final, Literal
 
 import numpy as np
-import numpy.typing as npt
 
 from platestream.clock import now_ms
 from platestream.errors import MessageError, OverwrittenError, SharedMemoryError
 from platestream.messages import MAX_PIXELS, RING_NAME
+from platestream.picture import Form, Picture, copy, form_of, memory_of
 
-Image = npt.NDArray[np.uint8]
 StreamName = Literal["frames", "rendered"]
 
 PAGE: Final = 4096
@@ -60,9 +59,9 @@ _GENERATION, _FRAME_ID, _SIZE, _SHAPE, _CHECKSUM = range(5)
 _NAME = re.compile(RING_NAME)
 
 
-def slot_bytes_for(width: int, height: int) -> int:
-    """How much a slot for pictures of a size takes: whole pages."""
-    return -(-width * height * 3 // PAGE) * PAGE
+def slot_bytes_for(form: Form) -> int:
+    """How much a slot for pictures of a form takes: whole pages."""
+    return -(-form.size // PAGE) * PAGE
 
 
 def ring_bytes(slots: int, slot_bytes: int) -> int:
@@ -246,47 +245,47 @@ class Ring:
             return slot, generation
         return None
 
-    def begin(self, frame_id: int, width: int, height: int) -> Image:
-        """A frame's slot, to be written: HxWx3 uint8 BGR, whatever was in it before.
+    def begin(self, frame_id: int, form: Form) -> Picture:
+        """A frame's slot, to be written: a picture of a form, whatever was in it before.
 
-        Nobody can read it until ``finish``; ``width * height * 3`` is no more than a slot.
+        Nobody can read it until ``finish``; the form's size is no more than a slot.
         """
         words, at = self._words, self._at(frame_id % self.slots)
         words[at] = self._generation + 1
         words[at + _FRAME_ID] = frame_id
-        words[at + _SIZE] = width * height * 3
-        words[at + _SHAPE] = width << 32 | height
-        return self._picture(frame_id % self.slots, width, height)
+        words[at + _SIZE] = form.size
+        words[at + _SHAPE] = form.width << 32 | form.height
+        return self._picture(frame_id % self.slots, form)
 
-    def finish(self, frame_id: int, image: Image) -> tuple[int, int]:
+    def finish(self, frame_id: int, picture: Picture) -> tuple[int, int]:
         """Says that what ``begin`` gave is whole; returns the slot and its generation."""
         slot = frame_id % self.slots
         words, at = self._words, self._at(slot)
         if self._checked:
-            words[at + _CHECKSUM] = zlib.crc32(image.data)
+            words[at + _CHECKSUM] = zlib.crc32(memory_of(picture).data)
         self._generation += 2
         words[at] = self._generation
         words[_WRITTEN_AT_WORD] = now_ms()
         return slot, self._generation
 
-    def write(self, frame_id: int, image: Image) -> tuple[int, int]:
-        """Copies a picture into its frame's slot; returns the slot and its generation.
+    def write(self, frame_id: int, picture: Picture) -> tuple[int, int]:
+        """Copies a picture, no larger than a slot, into its frame's slot.
 
-        Args:
-            image: HxWx3 uint8 BGR, no larger than a slot.
+        Returns:
+            The slot and its generation.
         """
-        target = self.begin(frame_id, image.shape[1], image.shape[0])
-        np.copyto(target, image)
+        target = self.begin(frame_id, form_of(picture))
+        copy(picture, target)
         return self.finish(frame_id, target)
 
-    def peek(self, slot: int, generation: int, width: int, height: int) -> Image:
-        """A picture where it lies, HxWx3 uint8 BGR, read-only; ``check`` says if it was whole.
+    def peek(self, slot: int, generation: int, form: Form) -> Picture:
+        """A picture where it lies, read-only; ``check`` says if it was whole.
 
         Raises:
             OverwrittenError: The slot holds another picture already.
             MessageError: There is no such slot, or its picture is of another size.
         """
-        size = width * height * 3
+        size, (width, height, _) = form.size, form
         if slot >= self.slots or size > self.slot_bytes:
             raise MessageError(
                 f"the ring '{self.name}' has {self.slots} slots of {self.slot_bytes} bytes, and "
@@ -296,20 +295,22 @@ class Ring:
         self._expect(at, generation)
         if self._words[at + _SIZE] != size or self._words[at + _SHAPE] != width << 32 | height:
             self._expect(at, generation)
-            raise MessageError(f"slot {slot} of '{self.name}' is no picture of {width}x{height}")
-        return self._picture(slot, width, height)
+            raise MessageError(
+                f"slot {slot} of '{self.name}' is no picture of {width}x{height} in {size} bytes"
+            )
+        return self._picture(slot, form)
 
-    def check(self, slot: int, generation: int, image: Image) -> None:
+    def check(self, slot: int, generation: int, picture: Picture) -> None:
         """Makes sure that what was read of a slot until now was of its generation.
 
         Args:
-            image: What was read: the slot's picture, or a copy of it.
+            picture: What was read: the slot's picture, or a copy of it.
 
         Raises:
             OverwrittenError: It was overwritten meanwhile.
         """
         at = self._at(slot)
-        if self._checked and zlib.crc32(image.data) != self._words[at + _CHECKSUM]:
+        if self._checked and zlib.crc32(memory_of(picture).data) != self._words[at + _CHECKSUM]:
             raise OverwrittenError(
                 f"slot {slot} of '{self.name}' was overwritten while it was read"
             )
@@ -340,9 +341,9 @@ class Ring:
     def _at(self, slot: int) -> int:
         return PAGE // 8 + slot * _SLOT_WORDS
 
-    def _picture(self, slot: int, width: int, height: int) -> Image:
+    def _picture(self, slot: int, form: Form) -> Picture:
         begin = self._first_slot + slot * self.slot_bytes
-        return self._bytes[begin : begin + width * height * 3].reshape(height, width, 3)
+        return form.over(self._bytes[begin : begin + form.size])
 
 
 def boot_id() -> bytes:

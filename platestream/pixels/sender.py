@@ -7,18 +7,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
-import numpy as np
-import numpy.typing as npt
-
 from platestream import streams
 from platestream.errors import SharedMemoryError
 from platestream.messages import MAX_PIXELS, Pixels
+from platestream.picture import Form, Picture, form_of
 from platestream.pixels import codec
 from platestream.pixels.folder import list_folder, make_folder, remove_left_rings, ring_folder
 from platestream.pixels.ring import Ring, StreamName, new_name, parts_of, slot_bytes_for
 from platestream.settings import Settings, StreamSettings
-
-Image = npt.NDArray[np.uint8]
 
 _SPARE = 2  # slots beyond the window: a reader that is late has its picture a little longer
 _FEWEST_LIVE = 4
@@ -28,8 +24,8 @@ _MOST_LIVE = 64
 class Sender(Protocol):
     """Packs a camera's pictures for one stream."""
 
-    def prepare(self, width: int, height: int, *, waits: bool) -> int:
-        """Makes ready for pictures of a size; costs nothing while it stays the same.
+    def prepare(self, form: Form, *, waits: bool) -> int:
+        """Makes ready for pictures of a form; costs nothing while it stays the same.
 
         Args:
             waits: Whether the producer waits for its consumers; else the newest pictures count.
@@ -41,20 +37,20 @@ class Sender(Protocol):
             SharedMemoryError: There is too little of it.
         """
 
-    def canvas(self, frame_id: int, width: int, height: int) -> Image:
+    def canvas(self, frame_id: int, form: Form) -> Picture:
         """Where to make a frame's picture, if it is not there yet: packing it then costs less.
 
         Returns:
-            HxWx3 uint8 BGR, with anything in it.
+            A picture of that form, in one piece, with anything in it.
         """
 
-    def pack(self, frame_id: int, image: Image) -> Pixels:
-        """Packs the picture (HxWx3 uint8 BGR) of a frame; ``prepare`` was called for its size.
+    def pack(self, frame_id: int, picture: Picture) -> Pixels:
+        """Packs the picture of a frame; ``prepare`` was called for its form.
 
         A frame that was published before must be found as it was: it is not packed again.
 
         Args:
-            image: Any picture, or the canvas that was asked for last.
+            picture: Any picture, or the canvas that was asked for last.
         """
 
     def weight(self, pixels: Pixels) -> int:
@@ -96,18 +92,18 @@ class CodecSender:
     def __init__(self, settings: StreamSettings) -> None:
         self._settings = settings
 
-    def prepare(self, width: int, height: int, *, waits: bool) -> int:
+    def prepare(self, form: Form, *, waits: bool) -> int:
         """See ``Sender``."""
         return self._settings.window_frames
 
-    def canvas(self, frame_id: int, width: int, height: int) -> Image:
+    def canvas(self, frame_id: int, form: Form) -> Picture:
         """See ``Sender``."""
-        return np.empty((height, width, 3), np.uint8)
+        return form.empty()
 
-    def pack(self, frame_id: int, image: Image) -> Pixels:
+    def pack(self, frame_id: int, picture: Picture) -> Pixels:
         """See ``Sender``."""
         raw = self._settings.pixels == "raw"
-        return codec.pack(image, "raw" if raw else "jpeg", self._settings.jpeg_quality)
+        return codec.pack(picture, "raw" if raw else "jpeg", self._settings.jpeg_quality)
 
     def weight(self, pixels: Pixels) -> int:
         """See ``Sender``."""
@@ -156,8 +152,8 @@ class RingSender:
         self._token = token
         self._published = published
         self._ring: Ring | None = None
-        self._canvas: Image | None = None
-        self._prepared: tuple[int, int, bool] | None = None
+        self._canvas: Picture | None = None
+        self._prepared: tuple[Form, bool] | None = None
         self._window = 1
         self._waits = False
         self._folder: Path = ring_folder(settings.shm_dir)
@@ -168,11 +164,12 @@ class RingSender:
         self._old = [ring for ring in found if ring is not None]
         self._doubtful = bool(self._old)  # whether a frame to be packed may be out already
 
-    def prepare(self, width: int, height: int, *, waits: bool) -> int:
+    def prepare(self, form: Form, *, waits: bool) -> int:
         """See ``Sender``."""
-        if self._prepared == (width, height, waits):
+        if self._prepared == (form, waits):
             return self._window
-        slot_bytes = slot_bytes_for(width, height)
+        slot_bytes = slot_bytes_for(form)
+        width, height, _ = form
         if width * height > MAX_PIXELS:
             raise SharedMemoryError(f"{width}x{height}: the limit is {MAX_PIXELS} pixels")
         affordable = self._settings.budget_mib * 2**20 // slot_bytes
@@ -193,27 +190,33 @@ class RingSender:
             )
         self._waits = waits
         self._window = max(1, min(self._settings.window_frames, ring.slots - _SPARE))
-        self._prepared = (width, height, waits)
+        self._prepared = (form, waits)
         return self._window
 
-    def canvas(self, frame_id: int, width: int, height: int) -> Image:
+    def canvas(self, frame_id: int, form: Form) -> Picture:
         """See ``Sender``."""
         if self._place_of_published(frame_id) is not None:
-            return np.empty((height, width, 3), np.uint8)
-        self._canvas = self._written().begin(frame_id, width, height)
+            return form.empty()
+        self._canvas = self._written().begin(frame_id, form)
         return self._canvas
 
-    def pack(self, frame_id: int, image: Image) -> Pixels:
+    def pack(self, frame_id: int, picture: Picture) -> Pixels:
         """See ``Sender``."""
         ring = self._written()
-        if image is self._canvas:
-            place = ring.finish(frame_id, image)
+        if picture is self._canvas:
+            place = ring.finish(frame_id, picture)
         else:
-            place = self._place_of_published(frame_id) or ring.write(frame_id, image)
+            place = self._place_of_published(frame_id) or ring.write(frame_id, picture)
         self._canvas = None
         if not self._waits:
             self.release(frame_id - ring.slots)
-        return Pixels(codec="shm", ring=ring.name, slot=place[0], generation=place[1])
+        return Pixels(
+            codec="shm",
+            ring=ring.name,
+            slot=place[0],
+            generation=place[1],
+            **codec.layout(form_of(picture)),
+        )
 
     def weight(self, pixels: Pixels) -> int:
         """See ``Sender``.

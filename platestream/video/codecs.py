@@ -17,6 +17,7 @@ from av.container import OutputContainer
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
+from platestream.colour import BT601, Colour
 from platestream.errors import SettingsError
 from platestream.video.reason import reason
 
@@ -82,6 +83,7 @@ def open_muxer(
     preset: str,
     crf: int,
     threads: int,
+    colour: Colour = BT601,
 ) -> tuple[OutputContainer, VideoStream]:
     """Opens an encoder and an MP4 that has a fragment for each of its frames.
 
@@ -92,6 +94,7 @@ def open_muxer(
         crf: Quality, 0 to 51 on x264's scale; others take it as their constant quality, and
             those that have none get 0.1 bit a pixel.
         threads: Of libx264; 0 lets it choose.
+        colour: Of the planes to come; the file says it.
 
     Raises:
         av.error.FFmpegError: The encoder does not open.
@@ -106,7 +109,7 @@ def open_muxer(
     stream.time_base = context.time_base = TIME_BASE
     context.gop_size = max(1, round(KEYFRAME_S * rate))
     context.max_b_frames = 0
-    context.color_range, context.colorspace = 1, 6  # limited, BT.601: as OpenCV makes YUV
+    context.color_range, context.colorspace = colour.range_code, colour.matrix_code
     if codec == _SOFTWARE:
         context.thread_count = threads
     if not how.constant_quality:

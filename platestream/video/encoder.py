@@ -10,17 +10,15 @@ import av
 import av.error
 import cv2
 import numpy as np
-import numpy.typing as npt
-from av.video.frame import VideoFrame
 
 from platestream.append_file import DiskError
+from platestream.colour import BT601, Colour
 from platestream.errors import OutputError
+from platestream.picture import I420, Form, Image, Picture, bgr, i420, video_frame
 from platestream.video import codecs
 from platestream.video.codecs import TIME_BASE
 from platestream.video.fragments import FragmentFile, Fragments, last_decode_time
 from platestream.video.reason import reason
-
-Image = npt.NDArray[np.uint8]
 
 _LEAST_HEIGHT = 4  # pixels; x264 takes no picture with fewer rows
 
@@ -44,6 +42,7 @@ class VideoEncoder:
         preset: str = "superfast",
         crf: int = 23,
         threads: int = 2,
+        colour: Colour = BT601,
         kept: Fragments | None = None,
     ) -> None:
         """Opens the encoder; the file is opened for the first whole fragment.
@@ -54,6 +53,8 @@ class VideoEncoder:
             codec: ``libx264`` or another that ``codecs.choose`` has found to work.
             preset, crf: x264's trade of speed for size, and its quality (0 to 51, less is better).
             threads: Of libx264; 0 lets it choose.
+            colour: Of the planes in the file, which says it: those of the pictures to come, so
+                that they are encoded as they are; others are converted.
             kept: Goes on after these fragments of what is at ``path``.
 
         Raises:
@@ -70,13 +71,21 @@ class VideoEncoder:
                 f"cannot write '{path}': pictures of {width}x{height} are too small for H.264; "
                 f"it needs {_LEAST_HEIGHT} rows"
             )
+        self._colour = colour
         self._duration = round(1 / rate / TIME_BASE)
         self._file = FragmentFile(path, kept)
         self._ended = False
         try:
             self._last_pts = last_decode_time(path, kept) if kept else -1
             self._container, self._stream = codecs.open_muxer(
-                self._file, codec, self._coded, rate, preset=preset, crf=crf, threads=threads
+                self._file,
+                codec,
+                self._coded,
+                rate,
+                preset=preset,
+                crf=crf,
+                threads=threads,
+                colour=colour,
             )
         except (av.error.FFmpegError, OSError) as error:
             raise OutputError(f"cannot write '{path}' with {codec}: {reason(error)}") from error
@@ -92,13 +101,13 @@ class VideoEncoder:
         """The file's size, in bytes."""
         return self._file.size
 
-    def write(self, image: Image, pts_s: float) -> None:
+    def write(self, picture: Picture, pts_s: float) -> None:
         """Encodes a picture; the one before it is then in the file, whole.
 
         (A fragment is complete once the next frame gives the length of its last one.)
 
         Args:
-            image: HxWx3 uint8 BGR, of the size given at the start.
+            picture: Of the size given at the start.
             pts_s: Seconds from the first frame; must rise.
 
         Raises:
@@ -106,23 +115,18 @@ class VideoEncoder:
             DiskError: The file cannot be written now. The picture is kept: ``flush`` tries again.
             LostFileError: The file is gone.
         """
-        self.encode(image, pts_s)
+        self.encode(picture, pts_s)
         self.flush()
 
-    def encode(self, image: Image, pts_s: float) -> None:
+    def encode(self, picture: Picture, pts_s: float) -> None:
         """Encodes a picture and holds it in memory, for ``flush``; arguments as in ``write``.
-
-        OpenCV makes YUV of it (BT.601, limited range; the file says so): several times faster
-        than FFmpeg's own conversion.
 
         Raises:
             OutputError: The encoder failed.
         """
-        padding = (self._coded[1] - image.shape[0], self._coded[0] - image.shape[1])
-        if any(padding):
-            image = np.pad(image, ((0, padding[0]), (0, padding[1]), (0, 0)), mode="edge")
-        yuv = cv2.cvtColor(image, cv2.COLOR_BGR2YUV_I420).astype(np.uint8, copy=False)
-        frame = VideoFrame.from_numpy_buffer(yuv, format="yuv420p")
+        if not isinstance(picture, I420) or picture.colour != self._colour:
+            picture = self._planes(bgr(picture))
+        frame = video_frame(picture)
         if self._stream.pix_fmt != "yuv420p":
             frame = frame.reformat(format=self._stream.pix_fmt)
         self._last_pts = max(round(pts_s / TIME_BASE), self._last_pts + 1)
@@ -133,6 +137,20 @@ class VideoEncoder:
             self._container.mux(self._stream.encode(frame))
         except (av.error.FFmpegError, OSError) as error:
             raise OutputError(f"cannot encode '{self.path}': {reason(error)}") from error
+
+    def _planes(self, image: Image) -> I420:
+        """BGR in the file's colour and size."""
+        width, height = self._coded
+        padding = (height - image.shape[0], width - image.shape[1])
+        if any(padding):
+            image = np.pad(image, ((0, padding[0]), (0, padding[1]), (0, 0)), mode="edge")
+        if self._colour != BT601:
+            return i420(image, self._colour)
+        # OpenCV knows this one only, and is several times faster
+        block = cv2.cvtColor(image, cv2.COLOR_BGR2YUV_I420).astype(np.uint8, copy=False)
+        planes = Form(width, height, self._colour).over(block.reshape(-1))
+        assert isinstance(planes, I420)
+        return planes
 
     def flush(self) -> None:
         """Puts what is whole and held into the file.

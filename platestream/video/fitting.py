@@ -4,24 +4,23 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
-Image = npt.NDArray[np.uint8]
+from platestream.picture import Picture, bgr, form_of
 
 
-def fit(image: Image, width: int, height: int) -> Image:
+def fit(picture: Picture, width: int, height: int) -> Picture:
     """Fits a picture into a size: its sides keep their ratio, black borders fill the rest.
 
     Args:
-        image: HxWx3 uint8.
         width, height: Of the picture that is returned, in pixels.
 
     Returns:
-        The same array if it has that size already.
+        The same picture if it has that size already, else BGR.
     """
-    rows, columns = image.shape[:2]
+    columns, rows, _ = form_of(picture)
     if (columns, rows) == (width, height):
-        return image
+        return picture
+    image = bgr(picture)
     scale = min(width / columns, height / rows)
     size = (max(1, round(columns * scale)), max(1, round(rows * scale)))
     way = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR

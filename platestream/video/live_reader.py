@@ -13,9 +13,10 @@ from av.video.frame import VideoFrame
 
 from platestream.errors import SourceError
 from platestream.masking import mask
+from platestream.picture import Picture
 from platestream.video.pacer import Pacer
 from platestream.video.packet_queue import PacketQueue
-from platestream.video.source import Image, Through, VideoSource, to_image
+from platestream.video.source import Through, VideoSource, to_picture
 from platestream.video.timestamps import Timestamps
 
 _GRACE_S = 1.0  # FFmpeg's own limit comes first, so that the thread lets go of the source itself
@@ -43,9 +44,9 @@ class LiveFrame:
     arrived_ms: int
     arrived_s: float
 
-    def image(self) -> Image:
-        """HxWx3 uint8 BGR; made when it is asked for, as frames that are skipped need none."""
-        return to_image(self.decoded)
+    def picture(self) -> Picture:
+        """The picture, to be read only; made when it is asked for: who skips it needs none."""
+        return to_picture(self.decoded)
 
 
 class LiveReader:

@@ -8,8 +8,9 @@ from fractions import Fraction
 from pathlib import Path
 
 from platestream.errors import SourceError
+from platestream.picture import Image
 from platestream.pictures import ENDINGS, is_picture, read_picture
-from platestream.video.source import Image, SourceFrame
+from platestream.video.source import SourceFrame
 
 
 class PictureFolder:

@@ -8,26 +8,27 @@ from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 import av
 import av.error
 import numpy as np
-import numpy.typing as npt
 from av.container import InputContainer
 from av.packet import Packet
 from av.video.frame import VideoFrame
+from av.video.plane import VideoPlane
 from av.video.stream import VideoStream
 
+from platestream.colour import Colour, Matrix
 from platestream.errors import SourceError
 from platestream.masking import mask
 from platestream.messages import MAX_PIXELS, MAX_SIDE
+from platestream.picture import I420, Image, Picture, bgr
 from platestream.video.orientation import Orientation
 from platestream.video.reason import reason
 from platestream.video.timestamps import Timestamps
 from platestream.video.transport_stream import TransportStream
 
-Image = npt.NDArray[np.uint8]
 VideoPacket: TypeAlias = "Packet[VideoStream]"
 Through = Callable[["Iterator[VideoPacket]"], "Iterator[VideoPacket | None]"]
 
@@ -38,14 +39,22 @@ _DURATION_SLACK_S = 2.0  # headers round, and a last frame may stand for long
 _IN_BURSTS = ("hls", "dash")
 _CODEC_CHANGED = 25  # packets in a row, of a live source, that cannot be decoded
 _UDP_BUFFER = 4 * 2**20  # bytes in the kernel: a large picture comes as one burst
+# FFmpeg's AVColorSpace (ITU-T H.273, table 4); what does not say, it takes for BT.601
+_MATRICES: dict[int, Matrix] = {1: "bt709", 2: "bt601", 5: "bt601", 6: "bt601"}
+_FULL_RANGE = 2  # AVColorRange
 
 
 @dataclass(frozen=True, slots=True)
 class SourceFrame:
-    """A decoded picture: ``image`` HxWx3 uint8 BGR, ``pts_s`` seconds from the first one."""
+    """A decoded picture, to be read only, and its time: seconds from the first one."""
 
-    image: Image
+    picture: Picture
     pts_s: float
+
+    @property
+    def image(self) -> Image:
+        """HxWx3 uint8 BGR."""
+        return bgr(self.picture)
 
 
 def is_live(source: str) -> bool:
@@ -125,7 +134,7 @@ class VideoSource:
             pts_s = times.place(self.stamp_s(frame))
             self._reached_s = pts_s
             if index >= skip:
-                yield SourceFrame(to_image(frame), pts_s)
+                yield SourceFrame(to_picture(frame), pts_s)
 
     def decoded(
         self,
@@ -253,9 +262,26 @@ class VideoSource:
         self.close()
 
 
-def to_image(frame: VideoFrame) -> Image:
-    """A decoded frame as HxWx3 uint8 BGR."""
-    return frame.to_ndarray(format="bgr24").astype(np.uint8, copy=False)
+def to_picture(frame: VideoFrame) -> Picture:
+    """A decoded frame: its planes as they lie in the decoder's memory, read-only.
+
+    Where they are no 4:2:0 of even sides with 8 bits, in BT.601 or BT.709: HxWx3 uint8 BGR.
+    """
+    name, matrix = frame.format.name, _MATRICES.get(int(frame.colorspace))
+    upright = all(plane.line_size >= plane.width for plane in frame.planes)
+    even = frame.width % 2 == frame.height % 2 == 0
+    if name not in ("yuv420p", "yuvj420p") or matrix is None or not (even and upright):
+        return frame.to_ndarray(format="bgr24").astype(np.uint8, copy=False)
+    full_range = name == "yuvj420p" or int(frame.color_range) == _FULL_RANGE
+    y, u, v = map(_rows, frame.planes)
+    return I420(y, u, v, Colour(matrix, full_range))
+
+
+def _rows(plane: VideoPlane) -> Image:
+    """A plane as it lies in FFmpeg's memory, read-only."""
+    rows = np.frombuffer(cast("Any", plane), np.uint8).reshape(plane.height, -1)
+    rows.flags.writeable = False
+    return rows[:, : plane.width]
 
 
 def _open(source: str, rtsp_transport: str = "tcp", timeout_s: float = 10.0) -> InputContainer:

@@ -78,7 +78,7 @@ class Following:
             pts_s = self._place(recording, frame)
             try:
                 self._note("live")
-                publish(SourceFrame(one_size.fit(frame.image()), pts_s), frame.arrived_ms)
+                publish(SourceFrame(one_size.fit(frame.picture()), pts_s), frame.arrived_ms)
             except streams.OUTAGE:
                 self._counts["skipped_by_capture"] += 1
                 raise

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from platestream import streams
+from platestream.picture import Picture, form_of
 from platestream.runtime import Session
 from platestream.video import fit
-from platestream.video.source import Image
 from services.capture.recording import Recording
 
 
@@ -17,10 +17,10 @@ class OneSize:
         self._recording = recording
         self._said: tuple[int, int] | None = None
 
-    def fit(self, image: Image) -> Image:
+    def fit(self, picture: Picture) -> Picture:
         """The frame in the recording's size, with black borders where its sides' ratio differs."""
         recording = self._recording
-        height, width = image.shape[:2]
+        width, height, _ = form_of(picture)
         if not recording.frames and (width, height) != (recording.width, recording.height):
             recording.width, recording.height = width, height  # the header lied
             streams.register_camera(
@@ -31,7 +31,7 @@ class OneSize:
             )
         if (width, height) == (recording.width, recording.height):
             self._said = None
-            return image
+            return picture
         if self._said != (width, height):
             self._said = (width, height)
             self._session.log.warning(
@@ -39,4 +39,4 @@ class OneSize:
                 f"{recording.width}x{recording.height}, the size of the recording"
             )
         self._session.count(self._session.settings.camera, resized=1)
-        return fit(image, recording.width, recording.height)
+        return fit(picture, recording.width, recording.height)

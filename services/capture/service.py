@@ -10,6 +10,7 @@ from platestream.clock import now_ms
 from platestream.errors import SettingsError
 from platestream.masking import mask
 from platestream.messages import Frame, Mode
+from platestream.picture import form_of
 from platestream.producer import Producer
 from platestream.runtime import Session
 from platestream.video import (
@@ -109,10 +110,10 @@ class Capture:
                     captured_at_ms = now_ms()
                 else:
                     captured_at_ms = recording.started_at_ms + round(1000 * frame.pts_s)
-                image = one_size.fit(frame.image)
+                picture = one_size.fit(frame.picture)
                 playing.under_way = True
                 if session.stopped() or not publisher.publish(
-                    SourceFrame(image, frame.pts_s), captured_at_ms
+                    SourceFrame(picture, frame.pts_s), captured_at_ms
                 ):
                     break
                 playing.under_way = False
@@ -167,7 +168,6 @@ class _Publisher:
         for group in (streams.VISUALIZE, streams.OCR):
             streams.ensure_group(session.client, self._key, group)
         self._producer = Producer(session, "frames", groups)
-        self._producer.prepare(recording.width, recording.height, waits=self._waits)
 
     def publish(self, frame: SourceFrame, captured_at_ms: int) -> bool:
         """Publishes a frame; returns False if it was not, because the session is stopped.
@@ -177,10 +177,10 @@ class _Publisher:
         settings, client = self._session.settings, self._session.client
         took = self._session.metrics.took(settings.camera)
         frame_id = self._recording.next_frame_id
-        packed = self._producer.pack(frame_id, frame.image, waits=self._waits)
+        packed = self._producer.pack(frame_id, frame.picture, waits=self._waits)
         if packed is None:
             return False
-        height, width = frame.image.shape[:2]
+        width, height, _ = form_of(frame.picture)
         message = Frame(
             frame_id=frame_id,
             captured_at_ms=captured_at_ms,

@@ -9,7 +9,7 @@ from typing import Protocol
 from platestream import messages, pixels, streams
 from platestream.errors import MessageError, OverwrittenError
 from platestream.messages import End, Frame, Plate, Reading
-from platestream.pixels import Image
+from platestream.picture import Image
 from platestream.plate_messages import to_message
 from platestream.runtime import Session
 from platestream.streams import PoolDelivery
@@ -94,7 +94,7 @@ class Replica:
             if isinstance(frame, End):
                 client.xack(delivery.key, streams.OCR, delivery.id)
                 return None
-            image = self._receiver.unpack(frame.pixels, frame.width, frame.height)
+            image = self._receiver.bgr(frame.pixels, frame.width, frame.height)
         except OverwrittenError:
             self._session.count(camera, overwritten_before_ocr=1)
             client.xack(delivery.key, streams.OCR, delivery.id)

@@ -112,10 +112,11 @@ class _Renderer:
                 "wait for nothing: set it to latest"
             )
         waits = not self.live and self._session.settings.visualize.wait_for_writer
-        image = self._producer.canvas(frame.frame_id, frame.width, frame.height, waits=waits)
-        if image is None:
+        form = pixels.form(frame.pixels, frame.width, frame.height)
+        picture = self._producer.canvas(frame.frame_id, form, waits=waits)
+        if picture is None:
             return False
-        self._receiver.unpack(frame.pixels, frame.width, frame.height, into=image)
+        self._receiver.unpack(frame.pixels, frame.width, frame.height, into=picture)
         if self._exact:
             if not self._arrivals.wait_for(frame.frame_id):
                 return False
@@ -125,8 +126,8 @@ class _Renderer:
             shown = self._arrivals.latest.for_frame(frame)
         if shown is not None:
             opacity = overlay.opacity(shown[1], self._session.settings.visualize.stale_after_ms)
-            overlay.draw(image, shown[0].plates, shown[1], opacity)
-        packed = self._producer.pack(frame.frame_id, image, waits=waits)
+            overlay.draw(picture, shown[0].plates, shown[1], opacity)
+        packed = self._producer.pack(frame.frame_id, picture, waits=waits)
         if packed is None:
             return False
         rendered = RenderedFrame(

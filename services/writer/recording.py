@@ -141,8 +141,8 @@ class Recording:
             OutputError: The encoder failed.
             MessageError: The frame's picture is damaged, or overwritten.
         """
-        image = self._receiver.unpack(frame.pixels, frame.width, frame.height)
-        self.segment.add(image, frame)
+        picture = self._receiver.unpack(frame.pixels, frame.width, frame.height)
+        self.segment.add(picture, frame)
 
     def _advance(self, frame: RenderedFrame, frames: int) -> None:
         """Names the next segment in Redis, then turns to it; nothing has changed if that fails."""

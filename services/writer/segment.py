@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
+from platestream import pixels
 from platestream.append_file import AppendFile, DiskError
+from platestream.colour import BT601
 from platestream.messages import RenderedFrame
 from platestream.outputs import OutputFiles
-from platestream.pixels import Image
+from platestream.picture import Picture
 from platestream.reading_lines import reading_line
 from platestream.settings import WriterSettings
 from platestream.video import Fragments, OtherHeaderError, VideoEncoder, scan
@@ -92,18 +94,18 @@ class Segment:
             return False
         return (encoder.width, encoder.height) == (frame.width, frame.height)
 
-    def add(self, image: Image, frame: RenderedFrame) -> None:
+    def add(self, picture: Picture, frame: RenderedFrame) -> None:
         """Encodes a frame and holds it, with its line, for ``flush``.
 
         Args:
-            image: HxWx3 uint8 BGR, of the size that ``fits`` has seen.
+            picture: Of the size that ``fits`` has seen.
 
         Raises:
             OutputError: The encoder failed.
         """
         if self._first_pts_s is None:
             self._first_pts_s = frame.pts_s
-        self._open(frame).encode(image, frame.pts_s - self._first_pts_s)
+        self._open(frame).encode(picture, frame.pts_s - self._first_pts_s)
         self._held.append(reading_line(frame).encode())
         self._unsafe.append(frame.frame_id)
         self.frames += 1
@@ -152,6 +154,7 @@ class Segment:
 
     def _open(self, frame: RenderedFrame) -> VideoEncoder:
         if self._encoder is None:
+            form = pixels.form(frame.pixels, frame.width, frame.height)
             self._encoder = VideoEncoder(
                 self.files.video,
                 frame.width,
@@ -161,6 +164,7 @@ class Segment:
                 preset=self._settings.preset,
                 crf=self._settings.crf,
                 threads=self._settings.threads,
+                colour=form.colour or BT601,
                 kept=self._found if self.kept else None,
             )
         return self._encoder

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from platestream.errors import MessageError, OverwrittenError, SharedMemoryError
+from platestream.picture import Form
 from platestream.pixels import ring as rings
 from platestream.pixels.ring import Ring, new_name, ring_bytes, slot_bytes_for
 from tests.conftest import wait_until
@@ -28,11 +29,13 @@ def picture(value: int, width: int = WIDTH, height: int = HEIGHT) -> np.ndarray:
 
 
 def make(folder: Path, slots: int = 3, *, checked: bool = False) -> Ring:
-    return Ring.create(folder, NAME, slots, slot_bytes_for(WIDTH, HEIGHT), HOME, checked=checked)
+    return Ring.create(
+        folder, NAME, slots, slot_bytes_for(Form(WIDTH, HEIGHT)), HOME, checked=checked
+    )
 
 
 def read(ring: Ring, slot: int, generation: int) -> np.ndarray:
-    image = ring.peek(slot, generation, WIDTH, HEIGHT).copy()
+    image = ring.peek(slot, generation, Form(WIDTH, HEIGHT)).copy()
     ring.check(slot, generation, image)
     return image
 
@@ -69,7 +72,7 @@ def test_what_is_overwritten_while_it_is_looked_at_is_found_out(tmp_path: Path) 
     ring = make(tmp_path, slots=1)
     reader = Ring.open(tmp_path / NAME)
     slot, generation = ring.write(1, picture(1))
-    seen = reader.peek(slot, generation, WIDTH, HEIGHT)
+    seen = reader.peek(slot, generation, Form(WIDTH, HEIGHT))
     ring.write(2, picture(2))
     with pytest.raises(OverwrittenError):
         reader.check(slot, generation, seen)
@@ -80,7 +83,7 @@ def test_a_checksum_finds_what_the_generation_does_not(tmp_path: Path) -> None:
     ring = make(tmp_path, checked=True)
     slot, generation = ring.write(1, picture(1))
     reader = Ring.open(tmp_path / NAME)
-    ring._picture(slot, WIDTH, HEIGHT)[50, 50] = 9
+    ring._picture(slot, Form(WIDTH, HEIGHT))[50, 50] = 9
     with pytest.raises(OverwrittenError):
         read(reader, slot, generation)
 
@@ -134,7 +137,7 @@ def test_what_an_entry_says_is_not_believed(
     ring = make(tmp_path)
     _, generation = ring.write(3, picture(3))
     with pytest.raises(MessageError) as error:
-        Ring.open(tmp_path / NAME).peek(slot, generation, width, height)
+        Ring.open(tmp_path / NAME).peek(slot, generation, Form(width, height))
     assert not isinstance(error.value, OverwrittenError)
 
 
@@ -213,7 +216,7 @@ def test_new_names_are_names() -> None:
 
 
 def test_more_than_there_is_is_refused_with_the_bytes(tmp_path: Path) -> None:
-    slots, slot_bytes = 4096, slot_bytes_for(8192, 8192)
+    slots, slot_bytes = 4096, slot_bytes_for(Form(8192, 8192))
     needed = ring_bytes(slots, slot_bytes)
     folder = Path("/dev/shm") if rings.free_bytes(Path("/dev/shm")) < needed else tmp_path
     if rings.free_bytes(folder) > needed:
@@ -252,8 +255,9 @@ _WRITER = """
 import sys, time
 from pathlib import Path
 import numpy as np
+from platestream.picture import Form
 from platestream.pixels.ring import Ring, slot_bytes_for
-ring = Ring.create(Path(sys.argv[1]), sys.argv[2], 2, slot_bytes_for(640, 360), bytes(16),
+ring = Ring.create(Path(sys.argv[1]), sys.argv[2], 2, slot_bytes_for(Form(640, 360)), bytes(16),
                    checked=sys.argv[3] == "1")
 pictures = [np.full((360, 640, 3), v, np.uint8) for v in range(251)]
 until = time.monotonic() + float(sys.argv[4])
@@ -281,7 +285,7 @@ def test_no_torn_picture_however_a_reader_races_its_writer(tmp_path: Path, check
             slot = frame % 2
             generation = ring._words[ring._at(slot)]
             try:
-                seen = ring.peek(slot, generation, 640, 360)
+                seen = ring.peek(slot, generation, Form(640, 360))
             except OverwrittenError:
                 before += 1
                 continue

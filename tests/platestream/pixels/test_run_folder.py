@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from platestream.errors import SharedMemoryError
+from platestream.picture import Form
 from platestream.pixels import RunFolder
 from platestream.pixels import run_folder as module
 from platestream.pixels.ring import Ring, new_name, slot_bytes_for
@@ -65,7 +66,7 @@ def test_a_folder_in_which_a_service_still_writes_stays(tmp_path: Path) -> None:
     folder = tmp_path / "run-1-0"
     folder.mkdir()
     ring = Ring.create(
-        folder, new_name("a", "frames", "0" * 16), 2, slot_bytes_for(8, 8), bytes(16)
+        folder, new_name("a", "frames", "0" * 16), 2, slot_bytes_for(Form(8, 8)), bytes(16)
     )
     assert module.remove_left_folders(tmp_path) == []
     ring.release()

@@ -11,6 +11,7 @@ import redis
 from platestream import messages, pixels, streams
 from platestream.errors import MessageError, OverwrittenError, SharedMemoryError
 from platestream.messages import Frame, Pixels
+from platestream.picture import Form
 from platestream.pixels.ring import Ring, new_name, slot_bytes_for
 from platestream.settings import Settings, load
 
@@ -51,7 +52,7 @@ def rings(folder: Path) -> list[str]:
 def test_a_picture_comes_through_an_entry(client: redis.Redis, tmp_path: Path, how: str) -> None:
     given = settings(tmp_path, how)
     sending = sender(client, given)
-    sending.prepare(WIDTH, HEIGHT, waits=False)
+    sending.prepare(Form(WIDTH, HEIGHT), waits=False)
     publish(client, 1, sending.pack(1, picture(77)))
     ((_, fields),) = client.xrange(streams.frames_key(CAMERA))
     arrived = messages.parse_frame(fields)
@@ -68,7 +69,7 @@ def test_a_picture_comes_through_an_entry(client: redis.Redis, tmp_path: Path, h
 def test_a_receiver_cannot_write_into_a_ring(client: redis.Redis, tmp_path: Path) -> None:
     given = settings(tmp_path)
     sending = sender(client, given)
-    sending.prepare(WIDTH, HEIGHT, waits=False)
+    sending.prepare(Form(WIDTH, HEIGHT), waits=False)
     packed = sending.pack(1, picture(1))
     with (
         pixels.Receiver(given.streams).view(packed, WIDTH, HEIGHT) as seen,
@@ -80,7 +81,7 @@ def test_a_receiver_cannot_write_into_a_ring(client: redis.Redis, tmp_path: Path
 def test_a_view_says_at_its_end_whether_it_was_whole(client: redis.Redis, tmp_path: Path) -> None:
     given = settings(tmp_path)
     sending = sender(client, given)
-    sending.prepare(WIDTH, HEIGHT, waits=False)
+    sending.prepare(Form(WIDTH, HEIGHT), waits=False)
     packed = sending.pack(1, picture(1))
 
     def overwrite() -> None:
@@ -136,7 +137,7 @@ def test_a_ring_of_a_file_has_room_for_the_window_and_more(
     client: redis.Redis, tmp_path: Path
 ) -> None:
     sending = sender(client, settings(tmp_path, window_frames=5))
-    assert sending.prepare(WIDTH, HEIGHT, waits=True) == 5
+    assert sending.prepare(Form(WIDTH, HEIGHT), waits=True) == 5
     (name,) = rings(tmp_path)
     assert Ring.open(tmp_path / name).slots > 5
 
@@ -144,8 +145,8 @@ def test_a_ring_of_a_file_has_room_for_the_window_and_more(
 def test_a_budget_bounds_window_and_ring(client: redis.Redis, tmp_path: Path) -> None:
     given = settings(tmp_path, budget_mib=30, window_frames=8)
     file, live = sender(client, given), sender(client, given, "rendered")
-    assert file.prepare(1920, 1080, waits=True) == 3  # five of 5.93 MiB, two to spare
-    live.prepare(1920, 1080, waits=False)
+    assert file.prepare(Form(1920, 1080), waits=True) == 3  # five of 5.93 MiB, two to spare
+    live.prepare(Form(1920, 1080), waits=False)
     for name in rings(tmp_path):
         assert (tmp_path / name).stat().st_size < 30 * MIB
 
@@ -155,9 +156,9 @@ def test_a_frame_of_another_size_gets_a_ring_of_its_own(
 ) -> None:
     given = settings(tmp_path, window_frames=4)
     sending, receiver = sender(client, given), pixels.Receiver(given.streams)
-    sending.prepare(WIDTH, HEIGHT, waits=True)
+    sending.prepare(Form(WIDTH, HEIGHT), waits=True)
     small = sending.pack(1, picture(1))
-    sending.prepare(640, 360, waits=True)
+    sending.prepare(Form(640, 360), waits=True)
     large = sending.pack(2, picture(2, 640, 360))
     assert len(rings(tmp_path)) == 2
     assert (receiver.unpack(small, WIDTH, HEIGHT) == 1).all()  # still to be read
@@ -166,7 +167,7 @@ def test_a_frame_of_another_size_gets_a_ring_of_its_own(
     assert len(rings(tmp_path)) == 2
     sending.release(2)  # frame 1 is done with
     assert rings(tmp_path) == [large.ring]
-    sending.prepare(WIDTH, HEIGHT, waits=True)  # a smaller one fits
+    sending.prepare(Form(WIDTH, HEIGHT), waits=True)  # a smaller one fits
     assert sending.pack(3, picture(3)).ring == large.ring
 
 
@@ -174,9 +175,9 @@ def test_live_an_old_ring_goes_when_its_frames_would_have(
     client: redis.Redis, tmp_path: Path
 ) -> None:
     sending = sender(client, settings(tmp_path, budget_mib=4))
-    sending.prepare(WIDTH, HEIGHT, waits=False)
+    sending.prepare(Form(WIDTH, HEIGHT), waits=False)
     sending.pack(1, picture(1))
-    sending.prepare(640, 360, waits=False)
+    sending.prepare(Form(640, 360), waits=False)
     for frame_id in range(2, 9):
         last = sending.pack(frame_id, picture(2, 640, 360))
     assert rings(tmp_path) == [last.ring]
@@ -187,13 +188,13 @@ def test_a_follower_goes_on_in_the_ring_of_one_that_was_killed(
 ) -> None:
     given = settings(tmp_path)
     first, receiver = sender(client, given), pixels.Receiver(given.streams)
-    first.prepare(WIDTH, HEIGHT, waits=True)
+    first.prepare(Form(WIDTH, HEIGHT), waits=True)
     packed = {i: first.pack(i, picture(i)) for i in (1, 2, 3)}
     for frame_id in (1, 2):
         publish(client, frame_id, packed[frame_id])
     first.close()  # as the end of a process does; frame 3 never came out
     second = sender(client, given)
-    second.prepare(WIDTH, HEIGHT, waits=True)
+    second.prepare(Form(WIDTH, HEIGHT), waits=True)
     # frame 2 is out: who reads it must find what its entry says, not a picture drawn anew
     assert second.pack(2, picture(99)) == packed[2]
     again = second.pack(3, picture(98))
@@ -209,14 +210,14 @@ def test_two_producers_do_not_write_into_one_ring(client: redis.Redis, tmp_path:
     given = settings(tmp_path)
     one, two = sender(client, given), sender(client, given)
     for sending in (one, two):
-        sending.prepare(WIDTH, HEIGHT, waits=True)
+        sending.prepare(Form(WIDTH, HEIGHT), waits=True)
     assert one.pack(1, picture(1)).ring != two.pack(1, picture(2)).ring
 
 
 def test_a_ring_whose_camera_is_forgotten_is_removed(client: redis.Redis, tmp_path: Path) -> None:
     given = settings(tmp_path)
     sending = sender(client, given)
-    sending.prepare(WIDTH, HEIGHT, waits=True)
+    sending.prepare(Form(WIDTH, HEIGHT), waits=True)
     ring = sending.pack(1, picture(1)).ring
     sending.close()
     other = pixels.open_sender(client, given, "gate-2", "frames")
@@ -229,7 +230,7 @@ def test_a_ring_whose_camera_is_forgotten_is_removed(client: redis.Redis, tmp_pa
 
 def test_what_is_not_ours_to_judge_stays(client: redis.Redis, tmp_path: Path) -> None:
     """A ring of another Redis, one that is being made, one in use, and what is no ring."""
-    slot_bytes = slot_bytes_for(16, 16)
+    slot_bytes = slot_bytes_for(Form(16, 16))
     token = "0" * 16
     foreign = Ring.create(tmp_path, new_name("a", "frames", token), 2, slot_bytes, b"other" * 3)
     foreign.release()
@@ -256,7 +257,7 @@ def test_a_folder_that_cannot_be_used_is_named(client: redis.Redis, tmp_path: Pa
 def test_a_detached_frame_outlives_its_ring(client: redis.Redis, tmp_path: Path) -> None:
     given = settings(tmp_path)
     sending, receiver = sender(client, given), pixels.Receiver(given.streams)
-    sending.prepare(WIDTH, HEIGHT, waits=True)
+    sending.prepare(Form(WIDTH, HEIGHT), waits=True)
     kept = receiver.detach(frame(1, sending.pack(1, picture(50))), 90)
     (tmp_path / rings(tmp_path)[0]).unlink()
     image = pixels.Receiver(given.streams).unpack(kept.pixels, WIDTH, HEIGHT)
@@ -268,7 +269,7 @@ def test_a_receiver_lets_removed_rings_go(client: redis.Redis, tmp_path: Path) -
     receiver = pixels.Receiver(given.streams)
     sending = sender(client, given)
     for turn, size in enumerate((100, 200, 400), 1):
-        sending.prepare(size, size, waits=True)
+        sending.prepare(Form(size, size), waits=True)
         receiver.unpack(sending.pack(turn, picture(turn, size, size)), size, size)
         sending.release(turn)
     assert len(receiver._rings) == 2  # the one in use, and the one removed since
@@ -278,9 +279,9 @@ def test_a_receiver_lets_removed_rings_go(client: redis.Redis, tmp_path: Path) -
 def test_a_picture_made_where_it_is_to_lie(client: redis.Redis, tmp_path: Path, how: str) -> None:
     given = settings(tmp_path, how)
     sending, receiver = sender(client, given), pixels.Receiver(given.streams)
-    sending.prepare(WIDTH, HEIGHT, waits=True)
+    sending.prepare(Form(WIDTH, HEIGHT), waits=True)
     source = sending.pack(1, picture(40))
-    canvas = sending.canvas(2, WIDTH, HEIGHT)
+    canvas = sending.canvas(2, Form(WIDTH, HEIGHT))
     receiver.unpack(source, WIDTH, HEIGHT, into=canvas)
     canvas[:90] = 200
     packed = sending.pack(2, canvas)
@@ -293,10 +294,10 @@ def test_a_picture_made_where_it_is_to_lie(client: redis.Redis, tmp_path: Path, 
 def test_a_canvas_that_is_not_packed_is_read_by_nobody(client: redis.Redis, tmp_path: Path) -> None:
     given = settings(tmp_path, window_frames=2)
     sending, receiver = sender(client, given), pixels.Receiver(given.streams)
-    sending.prepare(WIDTH, HEIGHT, waits=True)
+    sending.prepare(Form(WIDTH, HEIGHT), waits=True)
     first = sending.pack(1, picture(1))
     slots = Ring.open(tmp_path / first.ring).slots
-    sending.canvas(1 + slots, WIDTH, HEIGHT)
+    sending.canvas(1 + slots, Form(WIDTH, HEIGHT))
     with pytest.raises(OverwrittenError):
         receiver.unpack(first, WIDTH, HEIGHT)
     second = sending.pack(2, picture(2))
@@ -306,13 +307,13 @@ def test_a_canvas_that_is_not_packed_is_read_by_nobody(client: redis.Redis, tmp_
 def test_a_published_picture_is_not_drawn_over(client: redis.Redis, tmp_path: Path) -> None:
     given = settings(tmp_path)
     first = sender(client, given)
-    first.prepare(WIDTH, HEIGHT, waits=True)
+    first.prepare(Form(WIDTH, HEIGHT), waits=True)
     packed = first.pack(1, picture(1))
     publish(client, 1, packed)
     first.close()
     second = sender(client, given)
-    second.prepare(WIDTH, HEIGHT, waits=True)
-    canvas = second.canvas(1, WIDTH, HEIGHT)
+    second.prepare(Form(WIDTH, HEIGHT), waits=True)
+    canvas = second.canvas(1, Form(WIDTH, HEIGHT))
     canvas[:] = 9
     receiver = pixels.Receiver(given.streams)
     assert (receiver.unpack(packed, WIDTH, HEIGHT) == 1).all()

@@ -8,8 +8,9 @@ from pathlib import Path
 import av
 import pytest
 
+from platestream.picture import bgr
 from platestream.video import VideoSource
-from platestream.video.source import VideoPacket, to_image
+from platestream.video.source import VideoPacket, to_picture
 from platestream.video.transport_stream import TransportStream
 from tests.conftest import number_of, numbered_picture
 from tests.sources import write_video
@@ -163,7 +164,7 @@ def test_what_the_decoder_holds_comes_before_a_cut(tmp_path: Path) -> None:
     with VideoSource(str(path)) as source:
         frames = list(source.decoded(through=through))
         stamps = [source.stamp_s(frame) for frame in frames]
-    shown = [int(number_of(to_image(frame))) for frame in frames]
+    shown = [int(number_of(bgr(to_picture(frame)))) for frame in frames]
     assert left_out > 0
     assert len(shown) == 48 - left_out
     assert shown == sorted(set(shown))

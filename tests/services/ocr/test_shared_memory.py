@@ -11,6 +11,7 @@ import redis
 
 from platestream import messages, pixels, streams
 from platestream.messages import Frame
+from platestream.picture import Form
 from platestream.runtime import Session
 from platestream.settings import Settings, load
 from services.ocr import service
@@ -41,7 +42,7 @@ def capture(client: redis.Redis, settings: Settings, frames: int) -> None:
     streams.ensure_group(client, KEY, streams.OCR)
     streams.register_camera(client, CAMERA, mode="live")
     sender = pixels.open_sender(client, settings, CAMERA, "frames")
-    sender.prepare(WIDTH, HEIGHT, waits=False)
+    sender.prepare(Form(WIDTH, HEIGHT), waits=False)
     for frame_id in range(1, frames + 1):
         image = np.full((HEIGHT, WIDTH, 3), 20 + frame_id, np.uint8)
         frame = Frame(

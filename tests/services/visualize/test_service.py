@@ -12,6 +12,7 @@ import redis
 from platestream import messages, pixels, streams
 from platestream.errors import SettingsError
 from platestream.messages import End, Frame, Reading, RenderedFrame, Tracks
+from platestream.picture import Form
 from platestream.runtime import Session
 from platestream.settings import Settings, load
 from services.visualize import service
@@ -132,7 +133,7 @@ def test_a_frame_overwritten_before_it_was_drawn_is_counted_and_passed_over(
     settings = load(flags | {"streams.budget_mib": 4, "visualize.live_backlog_frames": 99})
     streams.ensure_group(client, streams.frames_key(CAMERA), streams.VISUALIZE)
     sender = pixels.open_sender(client, settings, CAMERA, "frames")
-    sender.prepare(800, 600, waits=False)
+    sender.prepare(Form(800, 600), waits=False)
     for frame_id in range(1, 7):
         image = np.full((600, 800, 3), 10 * frame_id, np.uint8)
         frame = Frame(

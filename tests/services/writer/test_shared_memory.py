@@ -11,6 +11,7 @@ import redis
 
 from platestream import messages, pixels, streams
 from platestream.messages import End, RenderedFrame
+from platestream.picture import Form
 from platestream.runtime import Session
 from platestream.settings import load
 from platestream.video import VideoSource
@@ -39,7 +40,7 @@ def test_a_frame_overwritten_before_it_was_written_is_counted_and_left_out(
     )
     streams.ensure_group(real, KEY, streams.WRITER)
     sender = pixels.open_sender(real, settings, CAMERA, "rendered")
-    sender.prepare(WIDTH, HEIGHT, waits=False)
+    sender.prepare(Form(WIDTH, HEIGHT), waits=False)
     for frame_id in range(1, 8):
         frame = RenderedFrame(
             frame_id=frame_id,
