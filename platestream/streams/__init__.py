@@ -55,6 +55,7 @@ from platestream.streams.ending import (
 )
 from platestream.streams.follower import (
     Follower,
+    read_together,
 )
 from platestream.streams.group import (
     Delivery,
@@ -185,6 +186,7 @@ __all__ = [
     "publish_tracks",
     "read_counts",
     "read_hash",
+    "read_together",
     "read_tracker",
     "readings_key",
     "recording_key",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, cast
 
 from platestream.streams.connection import Client
@@ -29,15 +30,29 @@ class Follower:
         Args:
             block_ms: How long to wait for the first of them; None does not wait.
         """
-        if self._backlog:
-            backlog, self._backlog = self._backlog, []
-            return backlog
-        reply = cast(
-            "Any", self._client.xread({self._key: self._last}, count=count, block=block_ms)
-        )
-        fields = []
-        for _, entries in streams_of(reply):
-            for stream_id, entry in entries:
-                self._last = stream_id.decode()
-                fields.append(entry)
-        return fields
+        return read_together([self], count, block_ms)[0]
+
+
+def read_together(
+    followers: Sequence[Follower], count: int = 256, block_ms: int | None = None
+) -> list[list[dict[bytes, bytes]]]:
+    """What each of several would ``read``, asked for in one command.
+
+    Args:
+        followers: Of one client, and of streams of one camera.
+        count: At most so many entries of each.
+    """
+    found = [follower._backlog for follower in followers]
+    if any(found):
+        for follower in followers:
+            follower._backlog = []
+        return found
+    wanted: Any = {follower._key: follower._last for follower in followers}
+    reply = cast("Any", followers[0]._client.xread(wanted, count=count, block=block_ms))
+    entries = {key.decode(): rows for key, rows in streams_of(reply)}
+    for number, follower in enumerate(followers):
+        rows = entries.get(follower._key, [])
+        if rows:
+            follower._last = rows[-1][0].decode()
+        found[number] = [fields for _, fields in rows]
+    return found

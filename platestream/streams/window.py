@@ -10,7 +10,8 @@ from platestream.streams.connection import Client, StreamsLostError
 from platestream.streams.group import ensure_group, lowest_unfinished, oldest_id
 from platestream.streams.keys import end_id, frame_id_of
 
-_ROOM_POLL_S = 0.003
+_POLL_S = (0.001, 0.03)  # shortest and longest pause between two looks for room
+_SPARE = 4  # who found no room waits until a fourth of the window is free: half as many looks
 
 
 class Window:
@@ -47,6 +48,8 @@ class Window:
         self._sizes = EntrySizes(client, key, budget_bytes or 0)
         oldest = oldest_id(client, key, "+")
         self._seen = 0
+        self._frame_s = _POLL_S[0]  # how long the slowest group takes for a frame, about
+        self._looked_at = time.monotonic()
         self.lowest = first if oldest is None else min(first, frame_id_of(oldest))
 
     def wait_for_room(self, frame_id: int, stopped: Callable[[], bool], weight: int = 0) -> bool:
@@ -61,12 +64,15 @@ class Window:
         Raises:
             StreamsLostError: A group is not as far as it was: it is a new one.
         """
-        while self._groups and not self._has_room(frame_id, weight):
+        spare = 0
+        while self._groups and not self._has_room(frame_id, weight, spare):
+            spare = self.frames // _SPARE
             lowest = lowest_unfinished(self._client, self._key, self._groups)
             if lowest < self._seen:
                 raise StreamsLostError(f"Redis has lost {self._key}")
             self._seen = lowest
             if lowest > self.lowest:
+                self._note_pace(lowest - self.lowest)
                 # an end may lie between the last frame done and the next: it stays
                 self._client.xtrim(self._key, minid=end_id(lowest - 1), approximate=False)
                 self.lowest = lowest
@@ -74,14 +80,23 @@ class Window:
             elif stopped():
                 return False
             else:
-                time.sleep(_ROOM_POLL_S)
+                self._pause(frame_id - self.lowest - (self.frames - spare) + 1)
         if weight:
             self._sizes.forget_from(frame_id)
             self._sizes.add(frame_id, weight)
         return True
 
-    def _has_room(self, frame_id: int, weight: int) -> bool:
-        if frame_id - self.lowest >= max(1, self.frames):
+    def _note_pace(self, frames: int) -> None:
+        now = time.monotonic()
+        self._frame_s = (self._frame_s + (now - self._looked_at) / frames) / 2
+        self._looked_at = now
+
+    def _pause(self, frames: int) -> None:
+        """Waits for about as long as the slowest group takes for so many frames."""
+        time.sleep(min(max(self._frame_s * frames, _POLL_S[0]), _POLL_S[1]))
+
+    def _has_room(self, frame_id: int, weight: int, spare: int) -> bool:
+        if frame_id - self.lowest >= max(1, self.frames - spare):
             return False
         if self._budget is None or self._sizes.bytes + weight <= self._budget:
             return True

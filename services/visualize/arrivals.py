@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 
 from platestream import messages, streams
 from platestream.errors import MessageError
-from platestream.messages import End
+from platestream.messages import End, Fields
 from platestream.runtime import Session
 from platestream.streams import Follower
 from services.visualize.readings import KEPT, LatestReading
@@ -36,8 +37,9 @@ class Arrivals:
 
     def take_in(self) -> None:
         """Takes in what has come since; never waits."""
-        self._take_readings()
-        self._take_tracks(None)
+        readings, tracks = streams.read_together([self._readings, self._tracks])
+        self._add_readings(readings)
+        self._add_tracks(tracks)
 
     def wait_for(self, frame_id: int) -> bool:
         """Waits until a frame's reading and its tracks have come, or it is sure that none will.
@@ -74,15 +76,21 @@ class Arrivals:
 
     def _take_readings(self) -> bool:
         entries = self._readings.read()
+        self._add_readings(entries)
+        return bool(entries)
+
+    def _take_tracks(self, block_ms: int | None) -> None:
+        self._add_tracks(self._tracks.read(block_ms=block_ms))
+
+    def _add_readings(self, entries: Sequence[Fields]) -> None:
         for fields in entries:
             try:
                 self.latest.add(messages.parse_reading(fields))
             except MessageError as error:
                 self._refused(f"a reading was refused: {error}")
-        return bool(entries)
 
-    def _take_tracks(self, block_ms: int | None) -> None:
-        for fields in self._tracks.read(block_ms=block_ms):
+    def _add_tracks(self, entries: Sequence[Fields]) -> None:
+        for fields in entries:
             try:
                 tracks = messages.parse_tracks(fields)
             except MessageError as error:

@@ -18,6 +18,7 @@ from platestream.streams import Delivery, GroupConsumer
 from services.visualize.arrivals import Arrivals
 
 _BATCH = 4
+_ACK_EVERY = 2  # frames; later, and capture would wait for whole batches
 _BLOCK_MS = 500
 
 
@@ -48,17 +49,30 @@ def run(session: Session) -> None:
 def _handle_all(
     session: Session, consumer: GroupConsumer, renderer: _Renderer, deliveries: list[Delivery]
 ) -> None:
+    done: list[str] = []
     for delivery in deliveries:
         # one that has to wait longer than this process lives stays pending for the next, and so
         # must all after it: a frame behind a later one would be refused by Redis
-        if not _handle(session, consumer, renderer, delivery):
-            return
+        if not _handle(session, consumer, renderer, delivery, done):
+            break
+        if len(done) == _ACK_EVERY:
+            consumer.ack(*done)
+            done.clear()
+    consumer.ack(*done)
 
 
 def _handle(
-    session: Session, consumer: GroupConsumer, renderer: _Renderer, delivery: Delivery
+    session: Session,
+    consumer: GroupConsumer,
+    renderer: _Renderer,
+    delivery: Delivery,
+    done: list[str],
 ) -> bool:
-    """Deals with an entry; False if it was stopped while waiting, and has not."""
+    """Deals with an entry; False if it was stopped while waiting, and has not.
+
+    Args:
+        done: Takes the entry's id, to be acknowledged with others, where nothing is counted.
+    """
     camera = session.settings.camera
     refused = 0
     if delivery.fields is not None:
@@ -75,9 +89,11 @@ def _handle(
         except MessageError as error:
             session.log.error(f"entry {delivery.id} of {consumer.key}: {error}")
             refused = 1
-    consumer.ack(delivery.id)
+    done.append(delivery.id)
     trimmed = int(delivery.fields is None)
     if trimmed or refused:
+        consumer.ack(*done)
+        done.clear()
         session.count(camera, trimmed_before_visualize=trimmed, refused_by_visualize=refused)
     return True
 
