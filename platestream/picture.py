@@ -123,7 +123,8 @@ def bgr(picture: Picture) -> Image:
     """A picture as HxWx3 uint8 BGR, made by FFmpeg from planes; BGR is returned as it is."""
     if not isinstance(picture, I420):
         return picture
-    image = video_frame(picture).to_ndarray(format="bgr24")
+    # one thread: others are woken for longer than they would work
+    image = video_frame(picture).to_ndarray(format="bgr24", threads=1)
     return image.astype(np.uint8, copy=False)
 
 

@@ -5,15 +5,20 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from fractions import Fraction
 from pathlib import Path
 
 import cv2
+import numpy as np
 import pytest
 
 from platestream import streams
+from platestream.colour import BT601, Colour
 from platestream.embedded_redis import EmbeddedRedis
-from platestream.video import VideoSource
+from platestream.picture import form_of
+from platestream.video import VideoEncoder, VideoSource
 from tests.conftest import number_of, numbered_picture
+from tests.planes import some_planes
 from tests.sources import write_video
 
 
@@ -40,6 +45,28 @@ def test_a_variable_frame_rate_plays_at_its_own_speed(tmp_path: Path, ending: st
     assert result["frames_written"] == len(times)
     assert [number for number, _ in shown(out)] == list(range(len(times)))
     assert [pts_s for _, pts_s in shown(out)] == pytest.approx(times, abs=1e-3)
+
+
+@pytest.mark.parametrize("way", ["shm", "raw", "jpeg"])
+def test_colours_of_another_standard_stay_what_they_were(tmp_path: Path, way: str) -> None:
+    colour, source, out = Colour("bt709", True), tmp_path / "in.mp4", tmp_path / "out.mp4"
+    encoder = VideoEncoder(source, 322, 182, Fraction(25), crf=10, colour=colour)
+    planes = some_planes(322, 182, colour)
+    planes.y[...] = 120
+    for number in range(5):
+        encoder.write(planes, number / 25)
+    encoder.close()
+    settings = ("--set", f"streams.pixels={way}", "--set", "writer.crf=10")
+    run(source, out, "--ocr-replicas", "0", *settings)
+    with VideoSource(str(source)) as before, VideoSource(str(out)) as after:
+        pairs = list(zip(before.frames(), after.frames(), strict=True))
+    assert len(pairs) == 5
+    for one, other in pairs:
+        assert form_of(one.picture).colour == colour
+        assert form_of(other.picture).colour == (BT601 if way == "jpeg" else colour)
+        difference = one.image.astype(int) - other.image
+        assert np.abs(difference).mean() < (5 if way == "jpeg" else 3)
+        assert np.abs(difference.mean((0, 1))).max() < (5 if way == "jpeg" else 2)
 
 
 def test_a_size_that_changes_midway_is_fitted_and_said(tmp_path: Path) -> None:

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import cv2
 import numpy as np
 import pytest
 
+from platestream.colour import Colour
 from platestream.messages import Plate
 from platestream.overlay import draw, opacity
+from platestream.picture import I420, bgr, copy, memory_of
+from tests.planes import COLOURS, some_planes
 
 CORNERS = ((100.0, 80.0), (200.0, 80.0), (200.0, 102.0), (100.0, 102.0))
 
@@ -72,3 +78,43 @@ def test_of_a_far_plate_something_shows() -> None:
     corners = ((600.0, 300.0), (640.0, 300.0), (640.0, 309.0), (600.0, 309.0))
     draw(image, (Plate(corners=corners, score=0.9, text="", confidence=0),), 0)
     assert (image[303:307, 603:638] == 128).all()
+
+
+@pytest.mark.parametrize("strength", [1.0, 0.4])
+@pytest.mark.parametrize("colour", COLOURS)
+@pytest.mark.parametrize("at", [(0, 0), (1, 1), (-60, -10), (-500, 50)])
+def test_on_planes_the_same_is_drawn_and_nothing_else(
+    at: tuple[int, int], colour: Colour, strength: float
+) -> None:
+    planes = some_planes(400, 200, colour)
+    planes.y[...] = 90
+    before = copy(planes)
+    image = bgr(before).copy()
+    untouched = image.copy()
+    corners = tuple((x + at[0], y + at[1]) for x, y in CORNERS)
+    plate = Plate(corners=corners, score=0.9, text="A301AA77", confidence=0.5, accepted=True)
+    draw(image, (plate,), 150, strength)
+    draw(planes, (plate,), 150, strength)
+    changed = (image != untouched).any(2)
+    assert changed.any()
+    # of chroma there is one for four pixels: edges are softer in colour, not in brightness
+    grey = [cv2.cvtColor(p, cv2.COLOR_BGR2GRAY).astype(int) for p in (image, bgr(planes))]
+    assert np.abs(grey[0] - grey[1])[changed].mean() < 6
+    near = cv2.dilate(changed.astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
+    near |= _inside(corners, near.shape)  # its box is drawn on as a whole
+    assert isinstance(before, I420)
+    assert (planes.y[~near] == before.y[~near]).all()
+    assert np.abs(bgr(planes).astype(int) - untouched)[~changed].mean() < 1
+
+
+def _inside(corners: Sequence[tuple[float, float]], shape: tuple[int, int]) -> np.ndarray:
+    inside = np.zeros(shape, np.uint8)
+    cv2.fillPoly(inside, [np.array(corners, np.int32)], (1,))
+    return inside > 0
+
+
+def test_where_nothing_is_drawn_planes_stay_as_they_are() -> None:
+    planes = some_planes(400, 200, COLOURS[0])
+    before = copy(planes)
+    draw(planes, (), 0)
+    assert (memory_of(planes) == memory_of(before)).all()

@@ -7,9 +7,12 @@ import numpy as np
 import pytest
 
 from platestream import pixels
+from platestream.colour import BT601, Colour
 from platestream.errors import MessageError
 from platestream.messages import MAX_CROP_BYTES, Pixels
+from platestream.picture import I420, bgr, memory_of
 from platestream.pixels import codec
+from tests.planes import COLOURS, some_planes
 
 PICTURE = np.tile(np.linspace(0, 255, 81, dtype=np.uint8)[None, :, None], (47, 1, 3))
 
@@ -87,3 +90,42 @@ def test_a_jpeg_with_any_byte_of_its_head_damaged_is_a_picture_or_a_sentence() -
             else:
                 assert shape == image.shape
     assert refused > 100
+
+
+@pytest.mark.parametrize("colour", COLOURS)
+@pytest.mark.parametrize("size", [(64, 48), (62, 46)])
+def test_planes_travel_raw_as_they_are_and_as_jpeg_in_their_colours(
+    size: tuple[int, int], colour: Colour
+) -> None:
+    planes = some_planes(*size, colour)
+    raw = pixels.pack(planes, "raw")
+    assert len(raw.data) == size[0] * size[1] * 3 // 2
+    back = pixels.unpack(raw, *size)
+    assert isinstance(back, I420)
+    assert back.colour == colour
+    assert (memory_of(back) == memory_of(planes)).all()
+    back.y[...] = 0  # its own
+    planes.y[...] = 120
+    jpeg = pixels.pack(planes, "jpeg", 95)
+    image = pixels.unpack(jpeg, *size)
+    assert isinstance(image, np.ndarray)
+    assert np.abs(image.astype(int) - bgr(planes)).mean() < 3
+
+
+@pytest.mark.parametrize(
+    ("size", "length"),
+    [((63, 48), 63 * 48 * 3 // 2), ((64, 47), 64 * 47 * 3 // 2)]
+    + [((64, 48), length) for length in (0, 4607, 4609, 9216)],
+)
+def test_planes_of_an_odd_size_or_another_length_are_refused(
+    size: tuple[int, int], length: int
+) -> None:
+    with pytest.raises(MessageError):
+        pixels.unpack(Pixels(codec="raw", data=bytes(length), layout="i420"), *size)
+
+
+def test_an_entry_says_nothing_of_bgr() -> None:
+    said = pixels.pack(PICTURE, "raw").model_dump(exclude_defaults=True)
+    assert set(said) == {"codec", "data"}
+    planes = pixels.pack(some_planes(4, 4, BT601), "raw").model_dump(exclude_defaults=True)
+    assert set(planes) == {"codec", "data", "layout"}

@@ -13,11 +13,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from platestream.colour import BT601
 from platestream.errors import MessageError, OverwrittenError, SharedMemoryError
-from platestream.picture import Form
+from platestream.picture import Form, copy, form_of, memory_of
 from platestream.pixels import ring as rings
 from platestream.pixels.ring import Ring, new_name, ring_bytes, slot_bytes_for
 from tests.conftest import wait_until
+from tests.planes import some_planes
 
 HOME = b"a redis, sixteen"
 NAME = "gate-1.frames.0123456789abcdef.01234567.ring"
@@ -141,6 +143,21 @@ def test_what_an_entry_says_is_not_believed(
     assert not isinstance(error.value, OverwrittenError)
 
 
+def test_planes_are_read_as_they_were_written_and_not_as_bgr(tmp_path: Path) -> None:
+    planes = some_planes(WIDTH, HEIGHT, BT601)
+    ring = make(tmp_path, checked=True)
+    place = ring.write(7, planes)
+    reader, form = Ring.open(tmp_path / NAME), form_of(planes)
+    seen = reader.peek(*place, form)
+    reader.check(*place, seen)
+    assert (memory_of(seen) == memory_of(planes)).all()
+    with pytest.raises(MessageError, match="no picture of"):
+        reader.peek(*place, Form(WIDTH, HEIGHT))
+    place = ring.write(8, picture(8))
+    with pytest.raises(MessageError, match="no picture of"):
+        reader.peek(*place, form)
+
+
 @pytest.mark.parametrize(
     "damage",
     [
@@ -255,11 +272,13 @@ _WRITER = """
 import sys, time
 from pathlib import Path
 import numpy as np
+from platestream.colour import BT601
 from platestream.picture import Form
 from platestream.pixels.ring import Ring, slot_bytes_for
-ring = Ring.create(Path(sys.argv[1]), sys.argv[2], 2, slot_bytes_for(Form(640, 360)), bytes(16),
+form = Form(640, 360, BT601 if sys.argv[5] == "i420" else None)
+ring = Ring.create(Path(sys.argv[1]), sys.argv[2], 2, slot_bytes_for(form), bytes(16),
                    checked=sys.argv[3] == "1")
-pictures = [np.full((360, 640, 3), v, np.uint8) for v in range(251)]
+pictures = [form.over(np.full(form.size, v, np.uint8)) for v in range(251)]
 until = time.monotonic() + float(sys.argv[4])
 frame = 0
 while time.monotonic() < until:
@@ -271,10 +290,15 @@ print(frame)
 """
 
 
-@pytest.mark.parametrize("checked", [False, True])
-def test_no_torn_picture_however_a_reader_races_its_writer(tmp_path: Path, checked: bool) -> None:
-    """Every pixel of a picture tells its frame: one of two frames would be seen at once."""
-    command = [sys.executable, "-c", _WRITER, str(tmp_path), NAME, str(int(checked)), "2.5"]
+@pytest.mark.parametrize(
+    ("checked", "layout"), [(False, "bgr"), (True, "bgr"), (False, "i420"), (True, "i420")]
+)
+def test_no_torn_picture_however_a_reader_races_its_writer(
+    tmp_path: Path, checked: bool, layout: str
+) -> None:
+    """Every byte of a picture tells its frame: one of two frames would be seen at once."""
+    form = Form(640, 360, BT601 if layout == "i420" else None)
+    command = [sys.executable, "-c", _WRITER, str(tmp_path), NAME, str(int(checked)), "2.5", layout]
     writer = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     try:
         wait_until(lambda: (tmp_path / NAME).exists(), 60, "a ring")
@@ -285,17 +309,18 @@ def test_no_torn_picture_however_a_reader_races_its_writer(tmp_path: Path, check
             slot = frame % 2
             generation = ring._words[ring._at(slot)]
             try:
-                seen = ring.peek(slot, generation, Form(640, 360))
+                seen = ring.peek(slot, generation, form)
             except OverwrittenError:
                 before += 1
                 continue
-            image = seen.copy()
+            picture = copy(seen)
             try:
-                ring.check(slot, generation, image)
+                ring.check(slot, generation, picture)
             except OverwrittenError:
                 during += 1
                 continue
-            assert (image == image[0, 0, 0]).all()
+            memory = memory_of(picture).reshape(-1)
+            assert (memory == memory[0]).all()
             whole += 1
     finally:
         writer.kill()
@@ -306,7 +331,7 @@ def test_no_torn_picture_however_a_reader_races_its_writer(tmp_path: Path, check
 
 
 def test_a_killed_producer_leaves_its_ring_to_a_follower(tmp_path: Path) -> None:
-    command = [sys.executable, "-c", _WRITER, str(tmp_path), NAME, "0", "60"]
+    command = [sys.executable, "-c", _WRITER, str(tmp_path), NAME, "0", "60", "bgr"]
     writer = subprocess.Popen(command, stdout=subprocess.PIPE)
     try:
         wait_until(lambda: (tmp_path / NAME).exists(), 60, "a ring")

@@ -9,11 +9,13 @@ import pytest
 import redis
 
 from platestream import messages, pixels, streams
+from platestream.colour import BT601, Colour
 from platestream.errors import MessageError, OverwrittenError, SharedMemoryError
 from platestream.messages import Frame, Pixels
-from platestream.picture import Form
+from platestream.picture import I420, Form, bgr, form_of, memory_of
 from platestream.pixels.ring import Ring, new_name, slot_bytes_for
 from platestream.settings import Settings, load
+from tests.planes import some_planes
 
 CAMERA = "gate-1"
 WIDTH, HEIGHT = 320, 180
@@ -319,3 +321,69 @@ def test_a_published_picture_is_not_drawn_over(client: redis.Redis, tmp_path: Pa
     assert (receiver.unpack(packed, WIDTH, HEIGHT) == 1).all()
     assert second.pack(1, canvas) == packed
     assert (receiver.unpack(packed, WIDTH, HEIGHT) == 1).all()
+
+
+@pytest.mark.parametrize("how", ["shm", "raw", "jpeg"])
+def test_planes_come_through_an_entry(client: redis.Redis, tmp_path: Path, how: str) -> None:
+    given = settings(tmp_path, how)
+    planes = some_planes(WIDTH, HEIGHT, Colour("bt709", True))
+    planes.y[...] = 99
+    sending = sender(client, given)
+    sending.prepare(form_of(planes), waits=False)
+    publish(client, 1, sending.pack(1, planes))
+    ((_, fields),) = client.xrange(streams.frames_key(CAMERA))
+    arrived = messages.parse_frame(fields)
+    assert isinstance(arrived, Frame)
+    receiver = pixels.Receiver(given.streams)
+    form = pixels.form(arrived.pixels, WIDTH, HEIGHT)
+    assert form == (Form(WIDTH, HEIGHT) if how == "jpeg" else form_of(planes))
+    if how != "jpeg":
+        back = receiver.unpack(arrived.pixels, WIDTH, HEIGHT)
+        assert (memory_of(back) == memory_of(planes)).all()
+    image = receiver.bgr(arrived.pixels, WIDTH, HEIGHT)
+    assert np.abs(image.astype(int) - bgr(planes)).mean() <= (3 if how == "jpeg" else 0)
+    image[:] = 0  # its own
+    buried = receiver.detach(arrived, 95)
+    assert np.abs(receiver.bgr(buried.pixels, WIDTH, HEIGHT).astype(int) - bgr(planes)).mean() < 3
+
+
+def test_a_ring_of_planes_has_twice_as_many_slots_and_takes_no_bgr(
+    client: redis.Redis, tmp_path: Path
+) -> None:
+    sending = sender(client, settings(tmp_path, budget_mib=32))
+    sending.prepare(Form(1920, 1080, BT601), waits=False)
+    assert [Ring.open(tmp_path / name).slots for name in rings(tmp_path)] == [10]
+    planes = sending.pack(1, some_planes(1920, 1080, BT601))
+    sending.prepare(Form(1920, 1080), waits=False)  # the same camera, now in another size, fitted
+    packed = sending.pack(2, picture(7, 1920, 1080))
+    assert packed.ring != planes.ring
+    receiver = pixels.Receiver(settings(tmp_path).streams)
+    assert (receiver.bgr(packed, 1920, 1080) == 7).all()
+    assert isinstance(receiver.unpack(planes, 1920, 1080), I420)
+    sending.prepare(Form(1920, 1080, BT601), waits=False)
+    assert sending.pack(3, some_planes(1920, 1080, BT601)).ring == packed.ring  # they fit there
+
+
+def test_planes_that_an_entry_only_says_are_there_are_refused(
+    client: redis.Redis, tmp_path: Path
+) -> None:
+    given = settings(tmp_path)
+    sending = sender(client, given)
+    sending.prepare(Form(WIDTH, HEIGHT), waits=False)
+    packed = sending.pack(1, picture(1)).model_copy(update={"layout": "i420"})
+    receiver = pixels.Receiver(given.streams)
+    for width, height in ((WIDTH, HEIGHT), (WIDTH - 1, HEIGHT), (WIDTH, 2 * HEIGHT)):
+        with pytest.raises(MessageError) as error:
+            receiver.bgr(packed, width, height)
+        assert not isinstance(error.value, OverwrittenError)
+
+
+def test_a_view_of_planes_cannot_be_written(client: redis.Redis, tmp_path: Path) -> None:
+    given = settings(tmp_path)
+    sending = sender(client, given)
+    planes = some_planes(WIDTH, HEIGHT, BT601)
+    sending.prepare(form_of(planes), waits=False)
+    packed = sending.pack(1, planes)
+    with pixels.Receiver(given.streams).view(packed, WIDTH, HEIGHT) as seen:
+        assert isinstance(seen, I420)
+        assert not any(plane.flags.writeable for plane in (*seen.planes, seen.block))

@@ -10,13 +10,15 @@ import pytest
 import redis
 
 from platestream import messages, pixels, streams
+from platestream.colour import Colour
 from platestream.errors import SettingsError
-from platestream.messages import End, Frame, Reading, RenderedFrame, Tracks
-from platestream.picture import Form
+from platestream.messages import End, Frame, Plate, Reading, RenderedFrame, Tracks
+from platestream.picture import I420, Form, form_of, memory_of
 from platestream.runtime import Session
 from platestream.settings import Settings, load
 from services.visualize import service
 from tests.conftest import wait_until
+from tests.planes import some_planes
 
 CAMERA = "gate-1"
 DAMAGED = {"frame_id": "3", "captured_at_ms": "1000", "body": b"\xc1 no msgpack"}
@@ -158,3 +160,45 @@ def test_a_frame_overwritten_before_it_was_drawn_is_counted_and_passed_over(
         assert isinstance(one, RenderedFrame)
         assert (receiver.unpack(one.pixels, 800, 600) == 10 * one.frame_id).all()
     assert "refused_by_visualize" not in streams.read_hash(client, counts)
+
+
+@pytest.mark.parametrize("way", ["shm", "raw"])
+def test_planes_are_drawn_on_only_where_a_plate_is(
+    client: redis.Redis, tmp_path: Path, way: str
+) -> None:
+    flags = {"camera": CAMERA, "streams.pixels": way, "streams.shm_dir": str(tmp_path)}
+    settings = load(flags)
+    planes = some_planes(640, 360, Colour("bt709", True))
+    streams.ensure_group(client, streams.frames_key(CAMERA), streams.VISUALIZE)
+    corners = ((300.0, 200.0), (380.0, 200.0), (380.0, 220.0), (300.0, 220.0))
+    plate = Plate(corners=corners, score=0.9, text="A301AA77", confidence=0.9, accepted=True)
+    reading = Reading(frame_id=2, captured_at_ms=1080, plates=(plate,))
+    streams.publish_readings(client, CAMERA, [messages.reading_fields(reading)], [])
+    sender = pixels.open_sender(client, settings, CAMERA, "frames")
+    sender.prepare(form_of(planes), waits=False)
+    for frame_id in (1, 2):
+        frame = Frame(
+            frame_id=frame_id, captured_at_ms=1000 + 40 * frame_id, pts_s=0.04 * frame_id,
+            width=640, height=360, pixels=sender.pack(frame_id, planes),
+        )  # fmt: skip
+        streams.publish_captured(client, CAMERA, frame_id, messages.frame_fields(frame))
+    session = Session("visualize", settings, client)
+    thread = threading.Thread(target=service.run, args=(session,))
+    thread.start()
+    try:
+        wait_until(lambda: len(_rendered(client)) == 2, what="two rendered frames")
+        receiver = pixels.Receiver(settings.streams)
+        plain, drawn = (receiver.unpack(one.pixels, 640, 360) for one in _rendered(client))  # type: ignore[union-attr]
+    finally:
+        session.stopping.set()
+        thread.join(10)
+    assert form_of(plain) == form_of(drawn) == form_of(planes)
+    assert (memory_of(plain) == memory_of(planes)).all()
+    assert isinstance(drawn, I420)
+    changed = drawn.y != planes.y
+    assert changed[195:225, 295:385].any()
+    rows, columns = np.nonzero(changed)
+    assert rows.min() > 120
+    assert rows.max() < 300
+    assert columns.min() > 150
+    assert columns.max() < 530

@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from platestream import pixels
 from platestream.append_file import DiskError, LostFileError
+from platestream.colour import BT601, Colour
 from platestream.messages import RenderedFrame
 from platestream.outputs import OutputFiles
+from platestream.picture import form_of, i420
 from platestream.settings import WriterSettings
 from platestream.video import VideoSource, finish_video, scan
 from services.writer.segment import Segment
@@ -223,3 +226,27 @@ def test_a_deleted_file_is_noticed(files: OutputFiles, which: str) -> None:
     getattr(files, which).unlink()
     with pytest.raises(LostFileError, match="deleted"):
         write(one, frame(105))
+
+
+def planes(frame_id: int, colour: Colour) -> RenderedFrame:
+    picture = i420(numbered_picture(frame_id), colour)
+    return frame(frame_id).model_copy(update={"pixels": pixels.pack(picture, "raw")})
+
+
+def test_planes_keep_their_colour_over_a_restart_and_others_are_fitted_in(
+    files: OutputFiles,
+) -> None:
+    wide = Colour("bt709", True)
+    one = segment(files)
+    write(one, *(planes(frame_id, wide) for frame_id in range(101, 106)))
+    one.end()
+    two = segment(files, resume=True)
+    assert two.kept == 5
+    write(two, planes(106, wide), planes(107, BT601), frame(108), planes(109, wide))
+    two.end()
+    check(files, range(101, 110))
+    with VideoSource(str(files.video)) as source:
+        seen = list(source.frames())
+    assert {form_of(f.picture).colour for f in seen} == {wide}
+    for one_frame in seen:
+        assert np.abs(one_frame.image[100:].astype(int) - 90).mean() < 4
