@@ -64,7 +64,7 @@ def test_bgr_of_them_is_ffmpegs(tmp_path: Path, colour: Colour | None) -> None:
 
 
 @pytest.mark.parametrize(
-    ("pix_fmt", "odd"), [("yuv444p", False), ("yuv422p", False), ("yuv420p", True)]
+    ("pix_fmt", "odd"), [("yuv444p", False), ("yuv422p", False), ("yuv444p", True)]
 )
 def test_other_layouts_and_odd_sides_are_bgr(tmp_path: Path, pix_fmt: str, odd: bool) -> None:
     write(tmp_path / "a.mkv", BT601, pix_fmt, odd=odd)
