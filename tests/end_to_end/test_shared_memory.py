@@ -75,11 +75,11 @@ def test_too_little_shared_memory_is_said_at_the_start(
         text=True,
         timeout=100,
         cwd=Path(__file__).parents[2],
-        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (2**20, 2**20)),
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (2**19, 2**19)),
     )
     assert done.returncode == 2, done.stderr
     said = json.loads(done.stderr.splitlines()[-1])["event"]
-    slot = 172_800 + 4096 - 172_800 % 4096
+    slot = 86_400 + 4096 - 86_400 % 4096  # planes of 320x180
     assert f"need {8192 + 10 * slot} bytes" in said
     assert "streams.pixels=jpeg" in said
     assert "Traceback" not in done.stderr
