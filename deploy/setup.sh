@@ -35,7 +35,7 @@ give() { # owner, folder
 }
 
 mkdir -p /secrets/redis /secrets/certificates
-for user in admin monitor capture ocr track visualize writer; do
+for user in admin monitor run capture ocr track visualize writer; do
   password=/secrets/redis/redis_$user
   if [ ! -s "$password" ]; then
     head -c 24 /dev/urandom | base64 | tr '+/' 'xy' >"$password.new"

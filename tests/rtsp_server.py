@@ -1,6 +1,6 @@
 """A real RTSP server (GStreamer's) for tests; run it with the system's Python, which has gi.
 
-``/usr/bin/python3 tests/rtsp_server.py PORT MEDIA`` serves ``rtsp://127.0.0.1:PORT/camera``, to
+``/usr/bin/python3 tests/rtsp_server.py HOST PORT MEDIA`` serves ``rtsp://HOST:PORT/camera``, to
 every client from the beginning of the media: an MP4 or MPEG-TS file with H.264, sent as it is, or
 ``mjpeg``, a test picture of 640x360 at 10 frames per second. It prints ``ready`` once it listens.
 """
@@ -22,12 +22,12 @@ FILE = "filesrc location={} ! qtdemux ! rtph264pay name=pay0"
 
 def main() -> None:
     """Serves until it is killed."""
-    port, media = sys.argv[1:]
+    host, port, media = sys.argv[1:]
     Gst.init(None)
     factory = GstRtspServer.RTSPMediaFactory()
     factory.set_launch("( " + (MJPEG if media == "mjpeg" else FILE.format(media)) + " )")
     server = GstRtspServer.RTSPServer()
-    server.set_address("127.0.0.1")
+    server.set_address(host)
     server.set_service(port)
     server.get_mount_points().add_factory("/camera", factory)
     if not server.attach(None):

@@ -33,16 +33,17 @@ def free_port(kind: socket.SocketKind = socket.SOCK_STREAM) -> int:
 class RtspServer:
     """GStreamer's RTSP server in a process of its own: stopped, stalled and started at will."""
 
-    def __init__(self) -> None:
+    def __init__(self, host: str = "127.0.0.1") -> None:
+        self._host = host
         self.port = free_port()
-        self.url = f"rtsp://127.0.0.1:{self.port}/camera"
+        self.url = f"rtsp://{host}:{self.port}/camera"
         self._process: subprocess.Popen[str] | None = None
 
     def start(self, media: Path | str) -> None:
         """Serves a file with H.264, or ``mjpeg``."""
         script = Path(__file__).with_name("rtsp_server.py")
         self._process = subprocess.Popen(
-            [SYSTEM_PYTHON, str(script), str(self.port), str(media)],
+            [SYSTEM_PYTHON, str(script), self._host, str(self.port), str(media)],
             stdout=subprocess.PIPE,
             text=True,
         )
@@ -70,8 +71,8 @@ class RtspServer:
 
 
 @contextmanager
-def rtsp_server() -> Iterator[RtspServer]:
-    """A server that is not started yet; CI must have one."""
+def rtsp_server(host: str = "127.0.0.1") -> Iterator[RtspServer]:
+    """A server that is not started yet, for an address of this host; CI must have one."""
     there = (
         Path(SYSTEM_PYTHON).exists()
         and not subprocess.run(
@@ -82,7 +83,7 @@ def rtsp_server() -> Iterator[RtspServer]:
         if os.environ.get("CI"):
             pytest.fail("CI needs GStreamer's RTSP server (gir1.2-gst-rtsp-server-1.0)")
         pytest.skip("GStreamer's RTSP server (gir1.2-gst-rtsp-server-1.0) is not here")
-    server = RtspServer()
+    server = RtspServer(host)
     try:
         yield server
     finally:

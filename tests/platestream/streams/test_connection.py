@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import socket
 import subprocess
 import sys
-import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -15,6 +13,7 @@ from platestream import streams
 from platestream.errors import RedisError
 from platestream.settings import RedisSettings, load
 from platestream.streams.address import Address
+from tests.old_redis import OldRedis
 
 
 @pytest.mark.parametrize(
@@ -99,56 +98,11 @@ def test_the_environment_can_take_a_file_back(monkeypatch: pytest.MonkeyPatch) -
     assert load().redis.password_file is None
 
 
-class OldRedis(threading.Thread):
-    """A server that says what a Redis of some version says when it is greeted."""
-
-    def __init__(self, version: str, *, knows_hello: bool) -> None:
-        super().__init__(daemon=True)
-        self._version = version
-        self._knows_hello = knows_hello
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.port = self._listener.getsockname()[1]
-
-    def run(self) -> None:
-        while True:
-            try:
-                connection, _ = self._listener.accept()
-            except OSError:
-                return
-            threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
-
-    def stop(self) -> None:
-        self._listener.close()
-
-    def _serve(self, connection: socket.socket) -> None:
-        with connection, connection.makefile("rwb") as stream:
-            while line := stream.readline():
-                words = []
-                for _ in range(int(line[1:])):
-                    size = int(stream.readline()[1:])
-                    words.append(stream.read(size + 2)[:-2].decode())
-                stream.write(self._answer(words))
-                stream.flush()
-
-    def _answer(self, words: list[str]) -> bytes:
-        name = words[0].upper()
-        if name == "HELLO" and self._knows_hello:
-            return b"%2\r\n$5\r\nproto\r\n:3\r\n$7\r\nversion\r\n$5\r\n6.0.9\r\n"
-        if name == "INFO":
-            said = f"# Server\r\nredis_version:{self._version}\r\nrun_id:1\r\n".encode()
-            return b"$%d\r\n%s\r\n" % (len(said), said)
-        if name == "PING":
-            return b"+PONG\r\n"
-        said = ", ".join(f"`{word}`" for word in words[1:])
-        return f"-ERR unknown command `{words[0]}`, with args beginning with: {said}\r\n".encode()
-
-
-@pytest.fixture(params=[("5.0.14", False), ("6.0.9", True)])
+@pytest.fixture(params=["5.0.14", "6.0.9"])
 def old_redis(request: pytest.FixtureRequest) -> Iterator[tuple[str, OldRedis]]:
-    version, knows_hello = request.param
-    server = OldRedis(version, knows_hello=knows_hello)
+    server = OldRedis(request.param)
     server.start()
-    yield version, server
+    yield request.param, server
     server.stop()
 
 

@@ -1,0 +1,226 @@
+"""docker-compose.yml on a real engine: ``pytest -m docker``.
+
+The tests go through one installation in order: it comes up, reads the clip, is scaled, hurt, and
+taken away.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from platestream.demo import built_in_clip
+from platestream.video import VideoSource
+from tests.deploy.compose.installation import OWNER, Installation, docker
+from training.synthesis.crop import plate_crop
+
+pytestmark = [pytest.mark.docker, pytest.mark.timeout(900)]
+
+SERVICES = {"capture", "ocr", "track", "visualize", "writer"}
+MOST_MB = {"base": 400, "ocr": 700}
+FRAMES = 300
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _running(installation: Installation) -> None:
+    installation.up()
+
+
+@pytest.mark.parametrize("image", MOST_MB)
+def test_images_are_small(installation: Installation, image: str) -> None:
+    size = int(docker("image", "inspect", "-f", "{{.Size}}", f"platestream:{image}"))
+    print(f"platestream:{image} {size / 1e6:.0f} MB")
+    assert size <= MOST_MB[image] * 1e6
+
+
+def test_base_has_neither_networks_nor_training(installation: Installation) -> None:
+    said = installation.compose(
+        "exec", "-T", "capture", "python3", "-c",
+        "from importlib.util import find_spec as find; import pathlib, platestream;"
+        "print([m for m in ('torch', 'openvino', 'onnxruntime', 'scipy', 'pip') if find(m)],"
+        "sorted(pathlib.Path(platestream.__file__).parent.rglob('*.onnx')))",
+    ).stdout  # fmt: skip
+    assert said.strip() == "[] []"
+
+
+@pytest.mark.parametrize("service", sorted(SERVICES | {"redis"}))
+def test_a_container_may_do_nothing_it_need_not(installation: Installation, service: str) -> None:
+    (container,) = installation.containers(service)
+    host = installation.inspected(container)["HostConfig"]
+    assert host["ReadonlyRootfs"] is True
+    assert host["CapDrop"] == ["ALL"]
+    assert not host["CapAdd"]
+    assert "no-new-privileges:true" in host["SecurityOpt"]
+    assert host["Memory"] > 0
+    assert host["NanoCpus"] > 0
+    assert host["PidsLimit"] > 0
+    assert host["LogConfig"]["Config"]["max-size"]
+    assert not any(host["PortBindings"] or {})
+    status = installation.compose("exec", "-T", service, "cat", "/proc/1/status").stdout
+    words = {line.split(":")[0]: line.split(":")[1].split() for line in status.splitlines()}
+    assert "0" not in words["Uid"]
+    assert words["NoNewPrivs"] == ["1"]
+    assert set(words["CapEff"][0]) == set(words["CapBnd"][0]) == {"0"}
+    wrote = installation.compose("exec", "-T", service, "touch", "/usr/x", check=False)
+    assert "Read-only file system" in wrote.stderr
+
+
+def test_the_clip_is_written_whole_and_read_right(installation: Installation) -> None:
+    installation.wait_for_recordings(1)
+    (lines,) = installation.lines("gate-1")
+    assert [line["frame_id"] for line in lines] == list(range(1, FRAMES + 1))
+    (video,) = installation.out.glob("*.mp4")
+    with VideoSource(str(video)) as source:
+        assert sum(1 for _ in source.frames()) == FRAMES
+    truth = {plate["text"] for plate in built_in_clip()[1]["plates"]}
+
+    installation.wait_for(
+        "end of the passages", lambda: installation.texts("end", "passages:{gate-1}")
+    )
+    texts = installation.texts("text", "passages:{gate-1}")
+    accepted = installation.texts("accepted", "passages:{gate-1}")
+    assert {text for text, sure in zip(texts, accepted, strict=True) if sure == "1"} == truth
+    assert installation.restarts("capture") == 0
+
+
+def test_files_are_the_callers(installation: Installation) -> None:
+    for path in (installation.out, *installation.out.iterdir()):
+        assert (path.stat().st_uid, path.stat().st_gid) == OWNER
+
+
+def test_a_picture_is_read_in_a_container(installation: Installation) -> None:
+    (installation.folder / "data").mkdir(exist_ok=True)
+    with VideoSource(str(built_in_clip()[0])) as source:
+        picture = next(source.frames(skip=100)).image
+    cv2.imwrite(str(installation.folder / "data" / "frame.png"), picture)
+    said = installation.compose(
+        "run", "--rm", "--no-deps", "-T", "ocr", "read", "--json", "/data/frame.png"
+    ).stdout
+    truth = {plate["text"] for plate in built_in_clip()[1]["plates"]}
+    plates = json.loads(said.splitlines()[-1])["plates"]
+    assert {plate["text"] for plate in plates if plate["accepted"]} & truth
+
+
+def test_replicas_come_die_and_go_redis_restarts_and_nothing_is_lost(
+    installation: Installation,
+) -> None:
+    before = int(installation.redis("HGET", "counts:{gate-1}", "frames_written"))
+    installation.up("--no-recreate", "--scale", "ocr=3")
+    replicas = installation.containers("ocr")
+    assert len(replicas) == 3
+    installation.compose("restart", "capture")  # plays the clip once more
+
+    def written() -> int:
+        return int(installation.redis("HGET", "counts:{gate-1}", "frames_written")) - before
+
+    installation.wait_for("frame", lambda: written() > 20)
+    service = service_process(installation.inspected(replicas[0])["State"]["Pid"])
+    os.kill(service, signal.SIGKILL)
+    installation.wait_for(
+        "restart of the replica that was killed",
+        lambda: installation.inspected(replicas[0])["RestartCount"] == 1,
+    )
+    installation.compose("restart", "redis")
+    installation.compose("up", "-d", "--no-recreate", "--scale", "ocr=1")
+    assert len(installation.containers("ocr")) == 1
+    installation.wait_for_recordings(2)
+    lines = installation.lines("gate-1")[-1]
+    assert [x["frame_id"] for x in lines] == list(range(FRAMES + 1, 2 * FRAMES + 1))
+    assert written() == FRAMES
+    assert int(installation.redis("XLEN", "dead:{gate-1}")) == 0
+    groups = installation.redis("--raw", "XINFO", "GROUPS", "frames:{gate-1}")
+    assert re.findall(r"^pending\n(\d+)$", groups, re.M) == ["0", "0"]
+    # at least once: what was under way when Redis restarted may be read twice, and counts once
+    read = {int(frame_id) for frame_id in installation.texts("frame_id", "readings:{gate-1}")}
+    assert read == set(range(1, 2 * FRAMES + 1))
+
+
+def service_process(pid: int) -> int:
+    """The service below a container's first process (tini), as the host numbers it."""
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return int(children[0])
+
+
+def test_each_service_has_its_own_rights_in_redis(installation: Installation) -> None:
+    ask = (
+        "import sys, redis; from platestream import settings, streams;"
+        "client = streams.connect(settings.load().redis);"
+        "print(client.ping());"
+        "exec(sys.argv[1])"
+    )
+
+    def refused(service: str, question: str) -> str:
+        done = installation.compose("exec", "-T", service, "python3", "-c", ask, question,
+                                    check=False)  # fmt: skip
+        assert done.stdout.strip() == "True"  # it may come in
+        assert done.returncode != 0
+        return done.stderr.splitlines()[-1]
+
+    assert "permission" in refused("capture", "client.xrange('readings:{gate-1}')")
+    for service in sorted(SERVICES):
+        assert "permission" in refused(service, "client.flushall()")
+        assert "permission" in refused(service, "client.config_get('maxmemory')")
+        there = installation.compose("exec", "-T", service, "ls", "/run/secrets").stdout.split()
+        assert there == [f"redis_{service}"]
+    nobody = installation.compose(
+        "exec", "-T", "track", "python3", "-c", "import redis; redis.Redis('redis').ping()",
+        check=False,
+    )  # fmt: skip
+    assert "authenticat" in nobody.stderr
+    assert "noeviction" in installation.redis("--user", "admin", "CONFIG", "GET", "maxmemory*")
+
+
+def test_status_is_shown(installation: Installation) -> None:
+    assert "gate-1" in installation.run("status", "--json")
+
+
+def test_dead_frames_are_listed_tried_again_and_dropped(installation: Installation) -> None:
+    number = str(2 * FRAMES + 1)
+    entry = (f"{number}-0", "frame_id", number, "body", "no picture")
+    installation.redis("--user", "admin", "XADD", "frames:{gate-1}", *entry)
+
+    def is_dead() -> bool:
+        return installation.redis("XLEN", "dead:{gate-1}") == "1"
+
+    installation.wait_for("dead frame", is_dead)
+    (dead,) = installation.run("platestream", "dead", "list", "--json").splitlines()
+    assert json.loads(dead)["frame_id"] == int(number)
+    retried = installation.run("platestream", "dead", "retry", json.loads(dead)["id"])
+    assert "1 given to OCR again" in retried
+    installation.wait_for("frame that is dead again", is_dead)
+    assert "1 dropped" in installation.run("platestream", "dead", "drop", "--all")
+    assert "gate-1" in installation.run("platestream", "cameras", "list")
+    assert "no frame is dead" in installation.run("platestream", "dead", "list")
+
+
+def test_down_leaves_nothing(installation: Installation) -> None:
+    installation.compose("down", "-v")
+    mine = f"label=com.docker.compose.project={installation.project}"
+    assert docker("ps", "-aq", "--filter", mine) == ""
+    assert docker("volume", "ls", "-q", "--filter", mine) == ""
+    assert docker("network", "ls", "-q", "--filter", mine) == ""
+
+
+def test_training_in_a_container(installation: Installation) -> None:
+    installation.compose("build", "train", timeout=800)
+    crops = installation.folder / "data" / "crops"
+    crops.mkdir(parents=True)
+    random = np.random.default_rng(0)
+    for _ in range(40):
+        crop = plate_crop(random, lines=1)
+        cv2.imwrite(str(crops / f"{crop.text[:6]} {crop.text[6:]}.bmp"), crop.image)
+    installation.run(
+        "train", "recognizer", "--data", "/data/crops",
+        "--output", "/runs/recognizer.safetensors",
+        "--epochs", "1", "--steps", "1", "--synthetic-epochs", "0", "--threads", "1",
+    )  # fmt: skip
+    weights = installation.folder / "runs" / "recognizer.safetensors"
+    assert weights.stat().st_size > 1_000_000
+    assert (weights.stat().st_uid, weights.stat().st_gid) == OWNER
