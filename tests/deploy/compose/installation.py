@@ -82,6 +82,10 @@ class Installation:
         words = self.redis("--raw", "XRANGE", key, "-", "+").split("\n")
         return [words[i + 1] for i, word in enumerate(words[:-1]) if word == field]
 
+    def read(self, camera: str = "gate-1") -> set[int]:
+        """The frames whose readings there are."""
+        return {int(text) for text in self.texts("frame_id", f"readings:{{{camera}}}")}
+
     def containers(self, service: str) -> list[str]:
         return self.compose("ps", "-a", "-q", service).stdout.split()
 

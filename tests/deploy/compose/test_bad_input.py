@@ -91,7 +91,9 @@ def test_a_wrong_password(impatient: Installation) -> None:
     impatient.wait_for("track that is let in", lambda: impatient.health("track") == "healthy")
 
 
-def test_a_full_disk(impatient: Installation) -> None:
+@pytest.fixture
+def small(impatient: Installation) -> Iterator[Installation]:
+    """An installation whose videos go to a disk of 32 MiB."""
     options = {"type": "tmpfs", "device": "tmpfs", "o": "size=32m,mode=0777"}
     overlay(
         impatient,
@@ -101,27 +103,32 @@ def test_a_full_disk(impatient: Installation) -> None:
             "volumes": {"small": {"driver_opts": options}},
         },
     )
-    there = impatient.with_(COMPOSE_FILE=files("impatient.yml", "small.yml"))
-    there.up("writer")
+    yield impatient.with_(COMPOSE_FILE=files("impatient.yml", "small.yml"))
+    impatient.compose("rm", "-sfv", "writer")
+    docker("volume", "rm", f"{impatient.project}_small")
+
+
+def test_a_full_disk(small: Installation) -> None:
+    small.up("writer")
     # takes what there is
     filling = ("exec", "-T", "writer", "dd", "if=/dev/zero", "of=/out/filler", "bs=64k")
-    assert "No space left" in there.compose(*filling, check=False).stderr
-    there.up("ocr", "track", "visualize")
-    there.compose("up", "-d", "capture")
-    there.wait_for("unhealthy writer", lambda: there.health("writer") == "unhealthy", 90)
-    said = there.logs("writer")
+    assert "No space left" in small.compose(*filling, check=False).stderr
+    small.up("ocr", "track", "visualize")
+    small.compose("up", "-d", "capture")
+    small.wait_for("unhealthy writer", lambda: small.health("writer") == "unhealthy", 90)
+    said = small.logs("writer")
     assert "No space left on device" in said
     assert "Traceback" not in said
-    there.compose("exec", "-T", "writer", "rm", "/out/filler")
-    there.wait_for("healthy writer", lambda: there.health("writer") == "healthy", 60)
-    there.wait_for(
+    small.compose("exec", "-T", "writer", "rm", "/out/filler")
+    small.wait_for("healthy writer", lambda: small.health("writer") == "healthy", 60)
+    small.wait_for(
         "whole recording",
-        lambda: there.redis("HGET", "recording:{gate-1}", "state") == "finished",
+        lambda: small.redis("HGET", "recording:{gate-1}", "state") == "finished",
     )
-    assert there.restarts("writer") == 0
-    (video,) = there.compose("exec", "-T", "writer", "sh", "-c", "ls /out/*.mp4").stdout.split()
-    copy = there.folder / "copy.mp4"
-    there.compose("cp", f"writer:{video}", str(copy))
+    assert small.restarts("writer") == 0
+    (video,) = small.compose("exec", "-T", "writer", "sh", "-c", "ls /out/*.mp4").stdout.split()
+    copy = small.folder / "copy.mp4"
+    small.compose("cp", f"writer:{video}", str(copy))
     with VideoSource(str(copy)) as source:
         assert sum(1 for _ in source.frames()) == 300
 

@@ -84,7 +84,6 @@ def test_another_camera_is_taken_up_while_they_run(fleet: Installation, camera: 
 
 def test_the_camera_is_read_and_its_video_is_playable(fleet: Installation) -> None:
     fleet.wait_for("plates of the camera", lambda: len(accepted(fleet, "street") & TRUTH) >= 2)
-    assert fleet.redis("HGET", "camera:{street}", "state") in ("live", "lost")
     write_cameras(fleet, CLIP)  # ends the recording
     fleet.wait_for(
         "end of the recording",
