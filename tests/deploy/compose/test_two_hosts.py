@@ -51,7 +51,7 @@ def host_b(host_a: Installation) -> Iterator[Installation]:
         "platestream-test-b",
         {
             "HOST_A": host_a.environment["HOST_A"],
-            "COMPOSE_FILE": "deploy/two-hosts/host-b.yml",
+            "COMPOSE_FILE": files("deploy/two-hosts/host-b.yml"),
         },
     )
     yield made
