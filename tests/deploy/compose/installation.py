@@ -60,7 +60,7 @@ class Installation:
 
     def up(self, *arguments: str) -> None:
         """Starts services, and waits until they are healthy."""
-        self.compose("up", "-d", "--wait", "--wait-timeout", "200", *arguments)
+        self.compose("up", "-d", "--wait", "--wait-timeout", "500", *arguments, timeout=600)
 
     def down(self) -> None:
         """Takes all of it away, whatever of it there is."""
@@ -111,7 +111,7 @@ class Installation:
             for f in sorted(files, key=lambda path: path.stat().st_mtime)
         ]
 
-    def wait_for(self, what: str, true: Callable[[], object], seconds: float = 240) -> None:
+    def wait_for(self, what: str, true: Callable[[], object], seconds: float = 500) -> None:
         """Waits until something is true; shows the logs if it never is."""
         until = time.monotonic() + seconds
         while not true():

@@ -13,7 +13,7 @@ from platestream.video import VideoSource
 from tests.deploy.compose.installation import Installation, docker
 from tests.sources import RtspServer, rtsp_server
 
-pytestmark = [pytest.mark.docker, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.docker, pytest.mark.timeout(1200)]
 
 FRAMES = 300
 TRUTH = {plate["text"] for plate in built_in_clip()[1]["plates"]}
@@ -74,9 +74,11 @@ def test_replicas_read_both(fleet: Installation) -> None:
     )
 
 
-def test_another_camera_is_taken_up_while_they_run(
+def test_an_edit_is_taken_up_while_they_run_and_a_broken_one_is_not(
     fleet: Installation, camera: RtspServer, make_video: Callable[..., Path]
 ) -> None:
+    write_cameras(fleet, CLIP + '[cameras.street]\nsorce = "rtsp://x"\n')
+    fleet.wait_for("sentence", lambda: "did you mean" in fleet.logs("capture"))
     make_video(fleet.folder / "data" / "short.mp4", frames=40)
     short = '[cameras.short]\nsource = "/data/short.mp4"\n'
     write_cameras(fleet, CLIP + STREET.format(url=camera.url) + short)
