@@ -79,8 +79,16 @@ class Installation:
 
     def texts(self, field: str, key: str) -> list[str]:
         """A field of all entries of a stream, oldest first."""
-        words = self.redis("--raw", "XRANGE", key, "-", "+").split("\n")
-        return [words[i + 1] for i, word in enumerate(words[:-1]) if word == field]
+        return _values(field, self._entries(key))
+
+    def accepted(self, camera: str = "gate-1") -> set[str]:
+        """The plates that a camera's tracker is sure of."""
+        entries = self._entries(f"passages:{{{camera}}}")
+        texts, sure = _values("text", entries), _values("accepted", entries)
+        return {text for text, yes in zip(texts, sure, strict=True) if yes == "1"}
+
+    def _entries(self, key: str) -> list[str]:
+        return self.redis("--raw", "XRANGE", key, "-", "+").split("\n")
 
     def read(self, camera: str = "gate-1") -> set[int]:
         """The frames whose readings there are."""
@@ -127,6 +135,10 @@ class Installation:
             return len(files) == number and state == "finished"
 
         self.wait_for(f"{number} finished recordings", all_done)
+
+
+def _values(field: str, words: list[str]) -> list[str]:
+    return [words[i + 1] for i, word in enumerate(words[:-1]) if word == field]
 
 
 def docker(*arguments: str) -> str:

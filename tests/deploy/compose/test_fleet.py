@@ -46,13 +46,6 @@ def write_cameras(installation: Installation, text: str) -> None:
     (installation.folder / "cameras" / "cameras.toml").write_text(text)
 
 
-def accepted(installation: Installation, camera: str) -> set[str]:
-    """The plates that a camera's tracker is sure of."""
-    key = f"passages:{{{camera}}}"
-    texts, sure = installation.texts("text", key), installation.texts("accepted", key)
-    return {text for text, yes in zip(texts, sure, strict=True) if yes == "1"}
-
-
 def test_a_file_is_written_whole_beside_a_camera(fleet: Installation) -> None:
     fleet.wait_for_recordings(1, "clip")
     (lines,) = fleet.lines("clip")
@@ -61,7 +54,7 @@ def test_a_file_is_written_whole_beside_a_camera(fleet: Installation) -> None:
     with VideoSource(str(video)) as source:
         assert sum(1 for _ in source.frames()) == FRAMES
     fleet.wait_for("end of the passages", lambda: fleet.texts("end", "passages:{clip}"))
-    assert accepted(fleet, "clip") == TRUTH
+    assert fleet.accepted("clip") == TRUTH
 
 
 def test_replicas_read_both(fleet: Installation) -> None:
@@ -89,7 +82,7 @@ def test_an_edit_is_taken_up_while_they_run_and_a_broken_one_is_not(
 
 
 def test_the_camera_is_read_and_its_video_is_playable(fleet: Installation) -> None:
-    fleet.wait_for("plates of the camera", lambda: len(accepted(fleet, "street") & TRUTH) >= 2)
+    fleet.wait_for("plates of the camera", lambda: len(fleet.accepted("street") & TRUTH) >= 2)
     write_cameras(fleet, CLIP)  # ends the recording
     fleet.wait_for(
         "end of the recording",
