@@ -137,7 +137,8 @@ def _recognize(
     def line(said: dict[str, Any]) -> str:
         mark = "" if said["accepted"] else "  (not accepted)" if said["text"] else "no plate"
         sure = f"  {100 * said['confidence']:.0f}%" if said["text"] else ""
-        return f"{said['path']}: {said['text']}{sure}{mark}"
+        kind = f"  {said['format']}" if said["format"] else ""
+        return f"{said['path']}: {said['text']}{sure}{kind}{mark}"
 
     _each_picture(paths, answer, line, as_json, at_once=_CROPS_AT_ONCE)
 
@@ -216,6 +217,7 @@ _pass_on(
 _pass_on("export", "training.cli", "Writes a trained model as ONNX.", named=True)
 _pass_on("clean-labels", "training.cli", "Finds wrong labels of training crops.", named=True)
 _pass_on("contact-sheet", "training.cli", "Shows augmented training samples.", named=True)
+_pass_on("draw-plates", "training.cli", "Draws plate crops of any country.", named=True)
 
 
 def _plate_fields(plate: ReadPlate) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -16,6 +16,7 @@ from platestream.grammar import State, compile_formats
 
 _DIGITS = "0123456789"
 _MAX_FILE_BYTES = 2**20
+_GAPS = " -"  # what may stand between the characters of a plate and is not read
 _Text = Annotated[str, Field(min_length=1, max_length=64)]
 _Name = Annotated[str, Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$", max_length=32)]
 
@@ -31,6 +32,7 @@ class PlateFormat:
         split: Characters in the upper of two lines; 0 for one line.
         aspect: The plate's width by its height.
         slots: For every symbol, the strings that may stand there.
+        spaced: The pattern with the gaps and dashes that stand between its characters.
     """
 
     name: str
@@ -39,6 +41,7 @@ class PlateFormat:
     split: int
     aspect: float
     slots: tuple[frozenset[str], ...]
+    spaced: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +59,7 @@ class PlateFormats:
     letters: dict[str, str]
     regions: dict[str, dict[str, frozenset[str]]]
     formats: tuple[PlateFormat, ...]
+    _file: _File
     _grammars: dict[int, State]
 
     def grammar(self, lines: int) -> State:
@@ -70,6 +74,28 @@ class PlateFormats:
         state = self.grammar(lines).after(text)
         return state.formats[0] if state is not None and state.formats else None
 
+    def values(self) -> dict[str, Any]:
+        """All of it as plain values, as the data file has them; ``from_values`` reads them."""
+        return self._file.model_dump(mode="json", exclude_unset=True)
+
+    def joined(self, other: PlateFormats) -> PlateFormats:
+        """These formats, and another file's with its alphabet's further characters at the end.
+
+        A country that both know is the other's.
+
+        Raises:
+            SettingsError: The two do not fit together.
+        """
+        mine, its = self.values(), other.values()
+        further = "".join(char for char in other.alphabet if char not in self.alphabet)
+        return from_values(
+            {
+                "alphabet": self.alphabet + further,
+                "countries": mine["countries"] | its["countries"],
+            },
+            f"{', '.join(mine['countries'])} and {', '.join(its['countries'])}",
+        )
+
 
 class _Part(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -82,6 +108,7 @@ class _Format(_Part):
     lines: Annotated[int, Field(ge=1, le=2)] = 1
     split: Annotated[int, Field(ge=0, le=15)] = 0
     aspect: Annotated[float, Field(gt=0.2, lt=20)]
+    spaced: Annotated[str | None, Field(max_length=32)] = None
 
     @model_validator(mode="after")
     def _lines_and_split_agree(self) -> Self:
@@ -89,6 +116,11 @@ class _Format(_Part):
             raise ValueError(
                 f"format '{self.name}': 'split' says how many characters of '{self.pattern}' stand "
                 "in the upper of two lines; give it with lines = 2, and only then"
+            )
+        if self.spaced is not None and _bare(self.spaced) != self.pattern:
+            raise ValueError(
+                f"format '{self.name}': 'spaced' is the pattern '{self.pattern}' with blanks and "
+                f"dashes, not '{self.spaced}'"
             )
         return self
 
@@ -132,20 +164,38 @@ def parse(text: str, name: str) -> PlateFormats:
         SettingsError: It is not TOML, or something in it does not fit.
     """
     try:
-        file = _File.model_validate(tomllib.loads(text))
-        return _formats(file)
+        values = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise SettingsError(f"plates file '{name}': {error}") from error
+    return from_values(values, f"plates file '{name}'")
+
+
+def from_values(values: Any, name: str) -> PlateFormats:
+    """Takes formats as ``PlateFormats.values`` gives them.
+
+    Args:
+        name: What error messages call them.
+
+    Raises:
+        SettingsError: Something in them does not fit.
+    """
+    try:
+        return _formats(_File.model_validate(values))
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         where = ".".join(str(part) for part in first["loc"])
         message = first["msg"].removeprefix("Value error, ")
-        raise SettingsError(f"plates file '{name}': {where}: {message}") from error
-    except (tomllib.TOMLDecodeError, ValueError) as error:
-        raise SettingsError(f"plates file '{name}': {error}") from error
+        raise SettingsError(f"{name}: {where}: {message}") from error
+    except ValueError as error:
+        raise SettingsError(f"{name}: {error}") from error
 
 
 def _formats(file: _File) -> PlateFormats:
     if len(set(file.alphabet)) < len(file.alphabet):
         raise ValueError("alphabet: a character stands there twice")
+    for char in file.alphabet:
+        if not char.isalnum() or char != char.upper():
+            raise ValueError(f"alphabet: '{char}' is neither a digit nor a capital letter")
     formats: list[PlateFormat] = []
     regions: dict[str, dict[str, frozenset[str]]] = {}
     for code, country in file.countries.items():
@@ -167,10 +217,22 @@ def _formats(file: _File) -> PlateFormats:
                     f"'{file.alphabet}'"
                 )
             formats.append(
-                PlateFormat(one.name, one.pattern, one.lines, one.split, one.aspect, slots)
+                PlateFormat(
+                    one.name,
+                    one.pattern,
+                    one.lines,
+                    one.split,
+                    one.aspect,
+                    slots,
+                    one.spaced or one.pattern,
+                )
             )
     letters = {code: country.letters for code, country in file.countries.items()}
-    return PlateFormats(file.alphabet, letters, regions, tuple(formats), {})
+    return PlateFormats(file.alphabet, letters, regions, tuple(formats), file, {})
+
+
+def _bare(spaced: str) -> str:
+    return "".join(sign for sign in spaced if sign not in _GAPS)
 
 
 def _slot(

@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from platestream import overlay, plates
+from platestream import overlay
 from platestream.colour import BT601
 from platestream.errors import SourceError
 from platestream.job import Job, Progress, Result
@@ -20,6 +20,7 @@ from platestream.plate_messages import fused_plate, to_passage
 from platestream.reading_lines import reading_line
 from platestream.settings import Settings
 from platestream.video import VideoEncoder, codecs, fit, open_file
+from platestream.vision import plate_formats
 from platestream.vision.reader import PlateReader
 from platestream.vision.tracking import Observation, Track, Tracker, TrackSettings
 
@@ -34,13 +35,12 @@ def run(job: Job, settings: Settings, on_progress: Callable[[Progress], None]) -
     """
     job.check_outputs()
     progress = Progress()
-    plates_file = settings.ocr.plates_file
     tracker = Tracker(
         TrackSettings(
             settings.track.gone_after_ms,
             settings.track.least_readings,
             settings.track.threshold,
-            plates.load(plates_file) if plates_file else plates.shipped(),
+            plate_formats.choose(settings.ocr.recognizer_weights, settings.ocr.plates_file),
         )
     )
     gone: list[Track] = []

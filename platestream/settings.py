@@ -151,7 +151,7 @@ class OcrSettings(_Section):
         None, ge=0, le=1, description="least confidence of a character; none: the model's own"
     )
     plates_file: Path | None = Field(
-        None, description="what plates may carry; none: platestream/data/plates.toml"
+        None, description="what plates may carry; none: what the recognizer was trained for"
     )
 
 

@@ -11,6 +11,7 @@ from training.commands import calibrate, evaluate, export, train
 from training.commands.arguments import PLAIN
 from training.commands.clean_labels import clean_labels
 from training.commands.contact_sheet import contact_sheet
+from training.commands.draw_plates import draw_plates
 
 app = typer.Typer(**PLAIN)  # type: ignore[arg-type]
 app.add_typer(train.app, name="train")
@@ -19,6 +20,7 @@ app.add_typer(calibrate.app, name="calibrate")
 app.add_typer(export.app, name="export")
 app.command("clean-labels")(clean_labels)
 app.command("contact-sheet")(contact_sheet)
+app.command("draw-plates")(draw_plates)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -3,6 +3,8 @@
 ``102`` may be region 102, or region 10 and counter 2. A counter is given to a further picture of
 a plate that is there already, which settles most names: ``A001CC 1720`` beside ``A001CC 172``.
 What stays open is settled by a second reading where there is one; else it is reported.
+
+Other countries' files are named plainly, or have their texts in a CSV.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ from pathlib import Path
 
 from platestream import plates
 from platestream.errors import DataError
+from platestream.plates import PlateFormats
 
 _LETTER = f"[{plates.letters()}]"
 _NAME = re.compile(
@@ -88,6 +91,31 @@ def from_names(files: Iterable[str], second: Mapping[str, str] | None = None) ->
                 labels.unlabelled[file] = f"may be {' or '.join(candidates)}"
             else:
                 labels.texts[file] = meant
+    return labels
+
+
+def from_plain_names(files: Iterable[str], formats: PlateFormats) -> Labels:
+    """Labels files whose names are what is written on the plate: ``123 ABC-02.jpg``.
+
+    Blanks and dashes do not count, nor does what comes after an underscore or in brackets, so that
+    several pictures may show one plate: ``123ABC02_2.jpg``, ``123ABC02 (2).jpg``.
+
+    Args:
+        formats: A name must fit one of them.
+    """
+    labels = Labels()
+    for file in files:
+        written = re.split(r"[_(]", Path(file).stem)[0]
+        text = re.sub(r"[\s-]", "", written).upper()
+        strange = [char for char in text if char not in formats.alphabet]
+        if not any(formats.format_of(text, lines) for lines in (1, 2)):
+            labels.unlabelled[file] = (
+                f"'{strange[0]}' is not in the alphabet '{formats.alphabet}'"
+                if strange
+                else f"'{text}' fits no plate format"
+            )
+        else:
+            labels.texts[file] = text
     return labels
 
 

@@ -63,7 +63,7 @@ class PlateReader:
             threads: CPU threads; 0 leaves it to the backend.
             precision: ``auto``, ``fp32`` or ``bf16``; see ``load_network``.
             threshold: The least confidence, 0 to 1, of a character that is believed.
-            plates_file: What plates may carry; without it what the package knows.
+            plates_file: What plates may carry; without it what the recognizer was trained for.
 
         Raises:
             WeightsError: Weights are missing or not ours.

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from platestream import plates
 from platestream.errors import WeightsError
 from platestream.plates import PlateFormats
+from platestream.vision import plate_formats
 from platestream.vision.backends import Network, load_network, probe
 from platestream.vision.decoding import UNSURE, PlateText, decode_batch
 from platestream.vision.layout import unstack
@@ -43,7 +44,7 @@ class Recognizer:
         Args:
             size: Width and height in pixels of the pictures that the network takes.
         """
-        self._formats = formats or plates.shipped()
+        self.formats = formats or plates.shipped()
         self._temperature = temperature
         self.network = network
         self.alphabet = alphabet
@@ -69,7 +70,7 @@ class Recognizer:
             path, backend, device, threads, precision: As ``load_network`` takes them.
             threshold: The least confidence, 0 to 1, of a character that is believed; None: the
                 network's own.
-            plates_file: What plates may carry; without it what the package knows.
+            plates_file: What plates may carry; without it what the network was trained for.
             temperature: Of the confidences; without it the network's own.
 
         Raises:
@@ -94,6 +95,11 @@ class Recognizer:
             raise WeightsError(
                 f"'{network.path}' does not say what its network takes: {error}"
             ) from error
+        formats = (
+            plates.load(plates_file)
+            if plates_file is not None
+            else plate_formats.of_weights(network.config, network.path)
+        )
         blank = np.zeros((1, 1, size[1], size[0]), np.float32)
         probe(network, blank, (1, None, len(alphabet) + 1))
         return cls(
@@ -101,7 +107,7 @@ class Recognizer:
             alphabet,
             size,
             own if threshold is None else threshold,
-            plates.load(plates_file) if plates_file is not None else None,
+            formats,
             fitted if temperature is None else temperature,
         )
 
@@ -142,7 +148,7 @@ class Recognizer:
             self.probabilities(views),
             self.alphabet,
             self.threshold,
-            self._formats,
+            self.formats,
             lines=lines,
             temperature=self._temperature,
         )

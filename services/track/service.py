@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import time
 
-from platestream import messages, plate_messages, plates, streams
+from platestream import messages, plate_messages, streams
 from platestream.errors import MessageError
 from platestream.messages import End, Reading, Tracks
 from platestream.runtime import Session
 from platestream.streams import Delivery, GroupConsumer, TrackerStep
-from platestream.vision import tracking
+from platestream.vision import plate_formats, tracking
 from platestream.vision.tracking import Observation, Tracker
 from services.track.frame_order import FrameOrder, Ordered
 from services.track.memory import Memory, Position, restore
@@ -32,6 +32,7 @@ def run(session: Session) -> None:
 
     Raises:
         SettingsError: The plates file does not fit.
+        WeightsError: The weights, for their plate formats, are missing or not ours.
     """
     camera = session.settings.camera
     consumer = GroupConsumer(
@@ -62,12 +63,12 @@ class _Service:
         self._client = session.client
         self._camera = session.settings.camera
         self._consumer = consumer
-        settings, plates_file = session.settings.track, session.settings.ocr.plates_file
+        settings, ocr = session.settings.track, session.settings.ocr
         self._settings = tracking.TrackSettings(
             gone_after_ms=settings.gone_after_ms,
             least_readings=settings.least_readings,
             threshold=settings.threshold,
-            formats=plates.load(plates_file) if plates_file else plates.shipped(),
+            formats=plate_formats.choose(ocr.recognizer_weights, ocr.plates_file),
         )
         self._tracker = Tracker(self._settings)
         written = streams.read_tracker(self._client, self._camera)

@@ -38,7 +38,8 @@ def _calibrate_recognizer(
     source = weights or default_path("recognizer", ".safetensors")
     folder = plate_folder(data)
     recognizer = Recognizer.load(source, temperature=1.0)
-    found = calibrate(*judged(read_pairs(recognizer, folder, true_texts(folder, labels))))
+    texts = true_texts(folder, labels, recognizer.formats)
+    found = calibrate(*judged(read_pairs(recognizer, folder, texts)))
     write_temperature(source, output, found.temperature, threshold)
     if diagram is not None:
         draw_diagram(

@@ -24,18 +24,21 @@ def contact_sheet(
     from training import labels as label_files
     from training.contact_sheet import unnormalize, write_sheet
     from training.recognition.crops import gather
-    from training.recognition.dataset import ALPHABET, SYNTHETIC_ONLY, TrainingCrops
+    from training.recognition.dataset import SYNTHETIC_ONLY, TrainingCrops
     from training.recognition.metrics import target_texts
     from training.recognition.plate_pictures import corner_detector, load
+    from training.recognition.start import ALPHABET
 
     second = label_files.read_csv(labels) if labels else {}
     crops = gather(data, second, [], []).train if data else []
     config = LineConfig(classes=len(ALPHABET) + 1)
-    dataset = TrainingCrops(load(crops, corner_detector()), [], config, length=count, seed=seed)
+    dataset = TrainingCrops(
+        load(crops, corner_detector()), [], config, ALPHABET, length=count, seed=seed
+    )
     if not crops:
         dataset.mixture = SYNTHETIC_ONLY
     samples = [dataset[index] for index in range(count)]
-    texts = [target_texts(s["target"], s["target"].new_tensor([len(s["target"])]))[0]
+    texts = [target_texts(s["target"], s["target"].new_tensor([len(s["target"])]), ALPHABET)[0]
              for s in samples]  # fmt: skip
     write_sheet(output, [unnormalize(s["image"][0].numpy()) for s in samples], texts, columns=8)
     say(f"{count} samples: {output}")

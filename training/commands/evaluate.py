@@ -32,6 +32,10 @@ def _evaluate_recognizer(
     negatives: Annotated[
         Path | None, typer.Option(help="Which of Negative to take: file. Default: all.")
     ] = None,
+    formats: Annotated[
+        Path | None,
+        typer.Option(help="Plates (TOML) that there are beside those the weights know."),
+    ] = None,
     weights: Weights = None,
     threshold: Annotated[float | None, typer.Option(min=0, max=1)] = None,
     backend: Backend = "auto",
@@ -41,12 +45,15 @@ def _evaluate_recognizer(
     as_json: Json = False,
 ) -> None:
     """Judges the recognizer on plate crops."""
+    from platestream import plates
     from platestream.vision.recognizer import Recognizer
     from training.recognition.evaluation import evaluate
 
     recognizer = Recognizer.load(
         weights, backend=backend, device=device, precision=precision, threshold=threshold
     )
+    if formats is not None:
+        recognizer.formats = recognizer.formats.joined(plates.load(formats))
     result = computed(recognizer.network) | evaluate(recognizer, data, labels, negatives)
     if latency:
         from training.latency import recognizer_latency

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from platestream.errors import DataError
+from platestream.plates import PlateFormats
 from training.commands.arguments import (
     CHECKED,
     PLAIN,
@@ -23,6 +24,9 @@ from training.commands.arguments import (
 )
 from training.commands.reports import say
 
+if TYPE_CHECKING:
+    from training.recognition.crops import CropData
+
 app = typer.Typer(**PLAIN, help="Trains a model; it can be resumed.")  # type: ignore[arg-type]
 
 
@@ -31,7 +35,15 @@ def _train_recognizer(
     data: Data,
     output: Annotated[Path, typer.Option(help="The weights.")],
     labels: Annotated[
-        Path | None, typer.Option(help="Another reading of some files: filename,reading.")
+        Path | None,
+        typer.Option(
+            help="Another reading of some files: filename,reading. With --formats: all texts, "
+            "file,text; without it the file names."
+        ),
+    ] = None,
+    formats: Annotated[
+        Path | None,
+        typer.Option(help="Another country's plates (TOML), to be read beside the known ones."),
     ] = None,
     corrections: Annotated[
         Path | None, typer.Option(help="Texts in place of the others' (empty: none): file,text.")
@@ -41,8 +53,11 @@ def _train_recognizer(
         typer.Option(help="Street photographs (images, labels): their plates, and backgrounds."),
     ] = None,
     mixer: Annotated[
-        str, typer.Option(help="What looks along the line: attention, lstm or none.")
-    ] = "attention",
+        str | None,
+        typer.Option(
+            help="What looks along the line: attention (default), lstm or none; --start has its own."
+        ),
+    ] = None,
     start: Annotated[Path | None, typer.Option(help="Weights to begin from.")] = None,
     logs: Logs = Path("runs/recognizer"),
     epochs: Annotated[int, typer.Option(min=1)] = 36,
@@ -58,22 +73,13 @@ def _train_recognizer(
     """Trains the recognizer on plate crops and synthetic plates."""
     need_training()
     from platestream import plates
-    from training import labels as label_files
-    from training.recognition.crops import gather, gather_photos
+    from training.recognition.crops import gather_photos
     from training.recognition.grounds import plate_free
     from training.recognition.plate_pictures import corner_detector, load
     from training.recognition.run import Options, train
 
-    crops = gather(
-        data,
-        label_files.read_csv(labels) if labels else {},
-        column(CHECKED / "crops_validation.csv"),
-        column(CHECKED / "negative_validation.csv"),
-        corrections=label_files.read_csv(corrections, alphabet=plates.alphabet())
-        if corrections
-        else None,
-        seed=0,
-    )
+    country = plates.load(formats) if formats else None
+    crops = _gather(data, labels, corrections, start, country)
     say(
         f"{len(crops.train)} crops to train on, {len(crops.valid)} to watch, {crops.held_out} held "
         f"out, {len(crops.unlabelled)} without a label"
@@ -107,8 +113,38 @@ def _train_recognizer(
             start=start,
             resume=last_checkpoint(logs) if resume else None,
         ),
+        country,
     )
     say(f"best score {score:.4f}; weights: {output}")
+
+
+def _gather(
+    data: Path,
+    labels: Path | None,
+    corrections: Path | None,
+    start: Path | None,
+    country: PlateFormats | None,
+) -> CropData:
+    """The crops of a country, or of a folder like CropNumbers."""
+    from platestream import plates
+    from training import labels as label_files
+    from training.recognition.crops import gather, gather_labelled
+    from training.recognition.start import known_formats
+
+    if country is not None:
+        if corrections is not None:
+            raise DataError("--corrections does not go with --formats: --labels says what is true")
+        return gather_labelled(data, labels, known_formats(start).joined(country))
+    return gather(
+        data,
+        label_files.read_csv(labels) if labels else {},
+        column(CHECKED / "crops_validation.csv"),
+        column(CHECKED / "negative_validation.csv"),
+        corrections=label_files.read_csv(corrections, alphabet=plates.alphabet())
+        if corrections
+        else None,
+        seed=0,
+    )
 
 
 @app.command("detector")
@@ -182,7 +218,7 @@ def _train_detector(
     say(f"best F1 {score:.4f}; weights: {output}")
 
 
-def _mixer(name: str) -> Any:
-    if name not in ("attention", "lstm", "none"):
+def _mixer(name: str | None) -> Any:
+    if name not in (None, "attention", "lstm", "none"):
         raise DataError(f"no mixer '{name}'; there are attention, lstm and none")
     return name

@@ -19,7 +19,7 @@ from platestream.vision.probabilities import sequence_log_probability
 from platestream.vision.recognizer import Recognizer
 from training import labels, splits
 from training.recognition.crops import Crop, read_picture
-from training.recognition.dataset import ALPHABET
+from training.recognition.start import ALPHABET
 
 SURE = 0.9  # confidence of a reading that outvotes what people wrote
 _UNLIKELY = 5.0  # nats by which a label may be less likely than the model's own reading

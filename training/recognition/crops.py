@@ -12,12 +12,14 @@ import numpy as np
 import numpy.typing as npt
 
 from platestream.errors import DataError
+from platestream.plates import PlateFormats
 from training import labels, splits
 
 Image = npt.NDArray[np.uint8]
 
 ENDINGS = {".bmp", ".jpg", ".jpeg", ".png"}
 _KEPT_WIDTH = 320  # pixels; wider pictures are made smaller when they are read
+_STACK_ASPECT = 2.6  # a crop less wide than this may show two lines; see platestream.vision.reader
 _CONTEXT = (0.35, 0.7)  # of a box's width and height: how much round it is kept
 
 
@@ -163,6 +165,49 @@ def gather(
         train_crops += [Crop(negatives / file, "") for file in left]
         valid_crops += [Crop(negatives / file, "") for file in right]
     return CropData(train_crops, valid_crops, len(files) - kept, unlabelled)
+
+
+def gather_labelled(
+    folder: Path,
+    texts: Path | None,
+    formats: PlateFormats,
+    *,
+    valid_share: float = 0.08,
+    seed: int = 0,
+) -> CropData:
+    """Takes a folder of crops with the texts that a CSV or their names say, and splits them.
+
+    Args:
+        texts: A CSV with columns ``file,text``; every file must be there. An empty text says that
+            there is no plate. Without it the names count; see ``labels.from_plain_names``.
+        formats: What the plates may carry. A crop is of two lines where its text fits such a
+            format and it is not wide enough for one line.
+        valid_share: How much watches over the training; files that share a text or nearly a
+            picture lie on one side.
+
+    Raises:
+        DataError: The folder holds no picture, or none with a text; or a row of the CSV does not
+            hold.
+    """
+    if texts is not None:
+        named = labels.Labels(labels.read_csv(texts, alphabet=formats.alphabet, folder=folder))
+    else:
+        named = labels.from_plain_names(list_pictures(folder), formats)
+    if not any(named.texts.values()):
+        raise DataError(f"no picture in '{texts or folder}' has a text")
+    keys = {file: [text or file] for file, text in named.texts.items()}
+    near = splits.near_pairs(splits.hash_files(folder, keys))
+    parts = splits.split(splits.groups(keys, keys, near), valid_share, seed)
+    train, valid = ([_crop(folder / f, named.texts[f], formats) for f in part] for part in parts)
+    return CropData(train, valid, 0, named.unlabelled)
+
+
+def _crop(path: Path, text: str, formats: PlateFormats) -> Crop:
+    if formats.format_of(text, 2) is None:
+        return Crop(path, text)
+    image = read_picture(path)
+    square = image is not None and image.shape[1] < _STACK_ASPECT * image.shape[0]
+    return Crop(path, text, lines=2 if square else 1)
 
 
 def gather_photos(

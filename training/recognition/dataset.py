@@ -12,16 +12,12 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from platestream import plates
-from platestream.vision.decoding import OTHER
 from platestream.vision.plate_image import network_input
 from platestream.vision.recognition_model import LineConfig
 from training.recognition.plate_pictures import PlatePicture, as_line, view
 from training.synthesis.clutter import empty_crop, foreign_crop
 from training.synthesis.crop import plate_crop
 from training.transforms import street
-
-ALPHABET = plates.alphabet() + OTHER  # the network's classes after the blank
 
 Image = npt.NDArray[np.uint8]
 Sample = dict[str, Tensor]
@@ -43,9 +39,9 @@ SYNTHETIC_ONLY = Mixture(0.92, 0.0, 0.08)
 WITH_REAL = Mixture(0.30, 0.58, 0.12)
 
 
-def encode(text: str) -> Tensor:
+def encode(text: str, alphabet: str) -> Tensor:
     """A text as CTC targets: positions in the network's alphabet, from 1; 0 is the blank."""
-    return torch.tensor([ALPHABET.index(c) + 1 for c in text], dtype=torch.long)
+    return torch.tensor([alphabet.index(c) + 1 for c in text], dtype=torch.long)
 
 
 def collate(samples: Sequence[Sample]) -> Sample:
@@ -57,10 +53,10 @@ def collate(samples: Sequence[Sample]) -> Sample:
     }
 
 
-def sample(image: Image, text: str, config: LineConfig) -> Sample:
+def sample(image: Image, text: str, config: LineConfig, alphabet: str) -> Sample:
     """One picture of a line and its text as tensors."""
     array = network_input(image, config.width, config.height)
-    return {"image": torch.from_numpy(array)[None], "target": encode(text)}
+    return {"image": torch.from_numpy(array)[None], "target": encode(text, alphabet)}
 
 
 class TrainingCrops(Dataset[Sample]):
@@ -71,6 +67,7 @@ class TrainingCrops(Dataset[Sample]):
         real: Sequence[PlatePicture],
         grounds: Sequence[Image],
         config: LineConfig,
+        alphabet: str,
         *,
         length: int,
         seed: int,
@@ -78,6 +75,7 @@ class TrainingCrops(Dataset[Sample]):
         """Keeps the pictures in memory.
 
         Args:
+            alphabet: The network's classes after the blank; texts have no other characters.
             grounds: Pictures without plates, HxWx3 uint8 BGR, for synthetic plates to lie on and
                 to be read as nothing.
         """
@@ -85,6 +83,7 @@ class TrainingCrops(Dataset[Sample]):
         self._empty = [p for p in real if not p.text]
         self._grounds = grounds
         self._config = config
+        self._alphabet = alphabet
         self._length = length
         self._seed = seed
         self._street = street(seed)
@@ -111,11 +110,13 @@ class TrainingCrops(Dataset[Sample]):
                 image = _grey(empty_crop(rng, self._grounds))
         if rng.random() < (_STREET_AGAIN if drawn else _STREET):
             image = self._street(image)
-        return sample(as_line(image, lines), text, self._config)
+        return sample(as_line(image, lines), text, self._config, self._alphabet)
 
     def _synthetic(self, rng: np.random.Generator) -> tuple[Image, str, int]:
-        draw = foreign_crop if rng.random() < _FOREIGN else plate_crop
-        crop = draw(rng, self._grounds)
+        if rng.random() < _FOREIGN:
+            crop = foreign_crop(rng, self._grounds, known=self._alphabet)
+        else:
+            crop = plate_crop(rng, self._grounds)
         image = _grey(crop.image)
         if crop.lines == 2:  # its lines can only be told apart where it is warped flat
             size = (0.0, 0.0, float(image.shape[1]), float(image.shape[0]))
@@ -130,12 +131,15 @@ def _grey(image: Image) -> Image:
 class JudgedCrops(Dataset[Sample]):
     """Pictures as they are, once each."""
 
-    def __init__(self, pictures: Sequence[PlatePicture], config: LineConfig) -> None:
+    def __init__(
+        self, pictures: Sequence[PlatePicture], config: LineConfig, alphabet: str
+    ) -> None:
         self._samples = []
         for picture in pictures:
             x1, y1, x2, y2 = (round(v) for v in picture.box)
             crop = np.ascontiguousarray(picture.image[y1:y2, x1:x2])
-            self._samples.append(sample(as_line(crop, picture.lines), picture.text, config))
+            line = as_line(crop, picture.lines)
+            self._samples.append(sample(line, picture.text, config, alphabet))
 
     def __len__(self) -> int:
         return len(self._samples)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import csv
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from platestream import plates
 from platestream.errors import DataError
+from platestream.plates import PlateFormats
 from platestream.vision.decoding import PlateText
 from platestream.vision.recognizer import Recognizer
 from training import labels
@@ -42,7 +44,7 @@ def evaluate(
         DataError: See ``true_texts``; or the pictures without a plate are not there.
     """
     folder = plate_folder(root)
-    texts = true_texts(folder, truth)
+    texts = true_texts(folder, truth, recognizer.formats)
     pairs = read_pairs(recognizer, folder, texts)
     exact = [(t, r) for _, t, r in pairs if r.guess == t]
     confidences, right = judged(pairs)
@@ -55,6 +57,7 @@ def evaluate(
         "character_error_rate": round(edits / sum(len(t) for _, t, _ in pairs), 5),
         "accepted": share(len(accepted), len(pairs)),
         "accepted_right": share(sum(r.text == t for t, r in accepted), len(accepted)),
+        "formats": dict(Counter(r.format or "none" for _, _, r in pairs).most_common()),
         "threshold": recognizer.threshold,
         "calibration_error": _rounded(expected_calibration_error(confidences, right)),
         "risk_coverage": risk_coverage(confidences, right, len(pairs)),
@@ -80,17 +83,22 @@ def evaluate(
     return result
 
 
-def true_texts(folder: Path, truth: Path | None) -> dict[str, str]:
+def true_texts(folder: Path, truth: Path | None, formats: PlateFormats) -> dict[str, str]:
     """Texts by file: of a CSV whose rows must hold, or of the file names.
+
+    Args:
+        formats: What plates may carry; where they are not those built in, names are plain.
 
     Raises:
         DataError: A row of the CSV has a character that no plate carries, or a file that is not
             there; or there is nothing at all.
     """
-    if truth is None:
+    if truth is not None:
+        texts = labels.read_csv(truth, alphabet=formats.alphabet, folder=folder)
+    elif formats is plates.shipped():
         texts = labels.from_names(list_pictures(folder)).texts
     else:
-        texts = labels.read_csv(truth, alphabet=plates.alphabet(), folder=folder)
+        texts = labels.from_plain_names(list_pictures(folder), formats).texts
     if not texts:
         raise DataError(f"no file in '{truth or folder}' has a text")
     return texts

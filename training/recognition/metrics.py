@@ -10,23 +10,20 @@ from catalyst import dl
 
 from platestream import plates
 from platestream.vision.decoding import greedy
-from training.recognition.dataset import ALPHABET
 
 
-def read_texts(logits: torch.Tensor) -> list[str]:
+def read_texts(logits: torch.Tensor, alphabet: str) -> list[str]:
     """Best-path texts of a batch.
 
     Args:
-        logits: NxTxC.
+        logits: NxTxC; class ``i`` is ``alphabet[i - 1]``.
     """
     probabilities = logits.detach().float().softmax(-1).cpu().numpy()
-    alphabet = ALPHABET
     return ["".join(c.char for c in greedy(p.astype(np.float32), alphabet)) for p in probabilities]
 
 
-def target_texts(target: torch.Tensor, lengths: torch.Tensor) -> list[str]:
+def target_texts(target: torch.Tensor, lengths: torch.Tensor, alphabet: str) -> list[str]:
     """The texts of a batch's targets, as ``dataset.collate`` lays them out."""
-    alphabet = ALPHABET
     parts = target.cpu().split(lengths.tolist())
     return ["".join(alphabet[int(i) - 1] for i in part) for part in parts]
 
@@ -39,8 +36,9 @@ class TextMetrics(dl.Callback):  # type: ignore[misc]  # catalyst has no types
     the mean of exact and negatives, by which checkpoints are chosen.
     """
 
-    def __init__(self, loaders: tuple[str, ...] = ("valid",)) -> None:
+    def __init__(self, alphabet: str, loaders: tuple[str, ...] = ("valid",)) -> None:
         super().__init__(order=dl.CallbackOrder.Metric)
+        self._alphabet = alphabet
         self._loaders = loaders
         self._pairs: list[tuple[str, str]] = []
 
@@ -52,8 +50,8 @@ class TextMetrics(dl.Callback):  # type: ignore[misc]  # catalyst has no types
         """Reads a batch."""
         if runner.loader_key in self._loaders:
             batch = runner.batch
-            truth = target_texts(batch["target"], batch["target_length"])
-            self._pairs += zip(truth, read_texts(batch["logits"]), strict=True)
+            truth = target_texts(batch["target"], batch["target_length"], self._alphabet)
+            self._pairs += zip(truth, read_texts(batch["logits"], self._alphabet), strict=True)
 
     def on_loader_end(self, runner: Any) -> None:
         """Sums up."""

@@ -15,12 +15,12 @@ from catalyst import dl, utils
 from torch import nn
 from torch.utils.data import DataLoader
 
+from platestream.plates import PlateFormats
 from platestream.vision import weights
-from platestream.vision.recognition_model import ARCHITECTURE, LineConfig, Mixer, PlateLine
+from platestream.vision.recognition_model import ARCHITECTURE, Mixer
 from training.averaging import MovingAverage, best_average, moving_average
 from training.optimization import ClippedBackward, warm_up_and_cosine
 from training.recognition.dataset import (
-    ALPHABET,
     SYNTHETIC_ONLY,
     WITH_REAL,
     JudgedCrops,
@@ -29,6 +29,7 @@ from training.recognition.dataset import (
 )
 from training.recognition.metrics import TextMetrics
 from training.recognition.plate_pictures import PlatePicture
+from training.recognition.start import from_nothing, from_weights
 
 Image = npt.NDArray[np.uint8]
 
@@ -45,7 +46,7 @@ class Options:
     synthetic_epochs: int = 8
     learning_rate: float = 1.5e-3
     patience: int = 12  # epochs without a better score
-    mixer: Mixer = "attention"
+    mixer: Mixer | None = None  # attention, or what the weights to begin from have
     workers: int = 1
     threads: int = 2
     resume: Path | None = None
@@ -115,22 +116,26 @@ def train(
     grounds: Sequence[Image],
     output: Path,
     options: Options,
+    formats: PlateFormats | None = None,
 ) -> float:
     """Trains a recognizer and saves the averaged weights of its best epoch.
 
     Args:
         grounds: Pictures without plates, HxWx3 uint8 BGR.
         output: A safetensors file.
+        formats: What plates may carry beside what is known to begin with; texts may have their
+            characters, and they are saved with the weights.
 
     Returns:
         The best epoch's score on ``valid_pictures``; see ``TextMetrics``.
     """
     utils.set_global_seed(options.seed)
     torch.set_num_threads(options.threads)
-    config = LineConfig(classes=len(ALPHABET) + 1, mixer=options.mixer)
-    net = PlateLine(config)
-    if options.start is not None:
-        net.load_state_dict(weights.load_weights(options.start, "recognizer").tensors)
+    if options.start is None:
+        start = from_nothing(options.mixer or "attention", formats)
+    else:
+        start = from_weights(options.start, formats, options.mixer)
+    net, config, alphabet = start.net, start.net.config, start.alphabet
     net.to(memory_format=torch.channels_last)
     average = moving_average(net)
     optimizer = torch.optim.AdamW(net.parameters(), lr=options.learning_rate, weight_decay=1e-3)
@@ -139,8 +144,14 @@ def train(
         optimizer, lambda step: warm_up_and_cosine(step, total)
     )
     dataset = TrainingCrops(
-        train_pictures, grounds, config, length=options.steps * options.batch, seed=options.seed
+        train_pictures,
+        grounds,
+        config,
+        alphabet,
+        length=options.steps * options.batch,
+        seed=options.seed,
     )
+    judged = JudgedCrops(valid_pictures, config, alphabet)
     loaders = {
         "train": DataLoader(
             dataset,
@@ -150,7 +161,7 @@ def train(
             drop_last=True,
             worker_init_fn=_seed_worker,
         ),
-        "valid": DataLoader(JudgedCrops(valid_pictures, config), batch_size=64, collate_fn=collate),
+        "valid": DataLoader(judged, batch_size=64, collate_fn=collate),
     }
     cuda = options.device.startswith("cuda")
     engine = dl.GPUEngine(fp16=True) if cuda else dl.CPUEngine()
@@ -176,7 +187,7 @@ def train(
             dl.OptimizerCallback(metric_key="loss"),
             dl.SchedulerCallback(mode="batch", loader_key="train", metric_key="loss"),
             MovingAverage(),
-            TextMetrics(),
+            TextMetrics(alphabet),
             dl.CheckpointCallback(
                 logdir=str(checkpoints),
                 loader_key="valid",
@@ -205,7 +216,7 @@ def train(
         tensors,
         task="recognizer",
         architecture=ARCHITECTURE,
-        config={"alphabet": ALPHABET, "network": config.as_dict()},
+        config=start.values(),
     )
     return score
 

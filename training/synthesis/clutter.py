@@ -12,11 +12,10 @@ from platestream import plates
 from platestream.vision.decoding import OTHER
 from training.synthesis.camera import photograph
 from training.synthesis.crop import CROP_SIZE, SyntheticCrop, photographed, random_cut
-from training.synthesis.glyphs import glyph
 from training.synthesis.ground import grille, ground, lamps
 from training.synthesis.lettering import ink, line_of_text, telephone, word
+from training.synthesis.plain_plate import plain_plate
 from training.synthesis.plate import PLATE_MM
-from training.synthesis.strokes import width
 from training.synthesis.surface import mount
 
 Image = npt.NDArray[np.uint8]
@@ -97,12 +96,18 @@ def _blank(scene: Image, rng: np.random.Generator) -> None:
         cv2.rectangle(scene, a, b, (int(rng.integers(0, 90)),) * 3, int(rng.integers(1, 4)))
 
 
-def foreign_crop(rng: np.random.Generator, grounds: Sequence[Image] = ()) -> SyntheticCrop:
+def foreign_crop(
+    rng: np.random.Generator, grounds: Sequence[Image] = (), *, known: str | None = None
+) -> SyntheticCrop:
     """A plate that looks like another country's, of one line.
 
-    Its text has the letters and digits that Russian plates know, too, and ``OTHER`` for each of the
-    rest; dashes and gaps are left out. A reader that knows a foreign letter for what it is does
-    not force such a plate into a Russian format.
+    Its text has the letters and digits that are known, and ``OTHER`` for each of the rest; dashes
+    and gaps are left out. A reader that knows a foreign letter for what it is does not force such
+    a plate into a Russian format.
+
+    Args:
+        grounds: Pictures without plates; drawn ones where there are none.
+        known: The characters that are; without it those of Russian plates.
     """
     country = sorted(_FOREIGN)[int(rng.integers(len(_FOREIGN)))]
     pattern, letters = _FOREIGN[country]
@@ -111,34 +116,8 @@ def foreign_crop(rng: np.random.Generator, grounds: Sequence[Image] = ()) -> Syn
         str(rng.integers(10)) if sign == "0" else sign
         for sign in pattern
     )  # fmt: skip
-    known = plates.alphabet()
+    known = plates.alphabet() if known is None else known
     text = "".join(s if s in known else OTHER for s in signs if s not in " -")
-    plate = _foreign_plate(signs, rng)
+    plate = plain_plate((signs,), PLATE_MM, rng)
     corners = random_cut(rng, PLATE_MM, 1)
     return photographed(mount(plate, rng), corners, text, 1, rng, grounds)
-
-
-def _foreign_plate(signs: str, rng: np.random.Generator) -> Image:
-    """Signs of one height, spread over a white or yellow plate, often with a blue strip."""
-    scale = 0.6
-    width_, height = round(PLATE_MM[0] * scale), round(PLATE_MM[1] * scale)
-    plate = np.empty((height, width_, 3), np.uint8)
-    plate[:] = (235, 238, 238) if rng.random() < 0.85 else (60, 200, 240)
-    cv2.rectangle(plate, (1, 1), (width_ - 2, height - 2), (20, 20, 20), int(rng.integers(1, 3)))
-    left = 0
-    if rng.random() < 0.6:
-        left = round(float(rng.uniform(34, 48)) * scale)
-        plate[:, :left] = (160, 70, 20)
-    tall = round(float(rng.uniform(66, 80)) * scale)
-    stretch, pen = float(rng.uniform(0.8, 1.0)), float(rng.uniform(0.11, 0.17))
-    gap = float(rng.uniform(5, 9)) * scale
-    spans = [(0.35 if sign == " " else width(sign) * stretch) * tall + gap for sign in signs]
-    room = width_ - left - 16 * scale
-    closer = min(1.0, room / sum(spans))
-    x = left + (room + 16 * scale - sum(spans) * closer) / 2
-    for sign, span in zip(signs, spans, strict=True):
-        if sign != " ":
-            ink(plate, glyph(sign, tall, stretch * closer, pen), round(x), (height - tall) // 2,
-                (20, 18, 18))  # fmt: skip
-        x += span * closer
-    return plate

@@ -17,7 +17,7 @@ from platestream.vision.decoding import Character, PlateText
 from training.recognition.cleaning import Verdict, judge, write_corrections
 from training.recognition.cleaning_report import write_report
 from training.recognition.crops import Crop
-from training.recognition.dataset import ALPHABET
+from training.recognition.start import ALPHABET
 
 TRUTH = {"A001AA 77.png": "A001AA77", "B002BB 77.png": "B902BB77", "C003CC 77.png": "C003CC77",
          "E004EE 102.png": "E004EE10", "H005HH 77.png": "H005HH77"}  # fmt: skip
