@@ -31,7 +31,7 @@ _BATCH = 32
 _STREET = (1024, 576)  # pixels; the detector looks at no more
 _SECONDS = 6.0  # of a street's life; its cars come near in that time
 _OVERLAP = 0.5
-_LEAST_WIDTH = 20  # pixels
+_LEAST_WIDTH, _EDGE = 20, 8  # pixels
 _TRUE, _FOUND = (80, 220, 80), (60, 60, 240)  # BGR
 
 
@@ -91,7 +91,7 @@ def overlooked(detector: Detector, wanted: int, seed: int) -> Failures:
     for image, corners in _streets(seed):
         all_true = np.array([bounding_box(quad) for quad in corners], np.float32).reshape(-1, 4)
         true = all_true[all_true[:, 2] - all_true[:, 0] >= _LEAST_WIDTH]
-        seen = [d for d in detector.detect(image) if _inside(d.box, image)]
+        seen = [d for d in detector.detect(image) if _counts(d.box, image)]
         boxes = np.array([d.box for d in seen], np.float32).reshape(-1, 4)
         found.drawn += len(true)
         for box in true[_apart(true, boxes)]:
@@ -113,9 +113,11 @@ def _apart(boxes: Boxes, others: Boxes) -> npt.NDArray[np.bool_]:
     return np.asarray(box_iou(boxes, others).max(1, initial=0.0) < _OVERLAP)
 
 
-def _inside(box: tuple[float, float, float, float], image: Image) -> bool:
+def _counts(box: tuple[float, float, float, float], image: Image) -> bool:
+    """Whether what is found is large enough, and not cut off by the picture's edge."""
     height, width = image.shape[:2]
-    return box[0] > 2 and box[1] > 2 and box[2] < width - 2 and box[3] < height - 2
+    inside = min(box[0], box[1], width - box[2], height - box[3]) > _EDGE
+    return inside and box[2] - box[0] >= _LEAST_WIDTH
 
 
 def _streets(seed: int) -> Iterator[tuple[Image, list[Corners]]]:

@@ -103,6 +103,9 @@ def test_a_country_is_added_by_a_file(tmp_path: Path) -> None:
         ("aspect = 4.0", "", "aspect"),
         ("aspect = 4.0", "aspect = 4.0\ncolour = 1", "colour"),
         ("alphabet =", "alphabet", "plates file"),
+        ('"0123456789ABD"', '"0123456789ABD*"', "'\\*' is neither a digit nor a capital letter"),
+        ('"0123456789ABD"', '"0123456789ABDq"', "'q' is neither"),
+        ("aspect = 4.0", 'aspect = 4.0\nspaced = "DL-00"', "'spaced' is the pattern 'DL0R' with"),
     ],
 )
 def test_what_is_wrong_in_a_file_is_said(tmp_path: Path, old: str, new: str, named: str) -> None:
@@ -112,6 +115,19 @@ def test_what_is_wrong_in_a_file_is_said(tmp_path: Path, old: str, new: str, nam
     with pytest.raises(SettingsError, match=named) as caught:
         plates.load(path)
     assert "abroad.toml" in str(caught.value)
+
+
+def test_a_country_joins_those_that_are_known() -> None:
+    abroad = plates.parse(ABROAD, "abroad.toml")
+    both = plates.shipped().joined(abroad)
+    assert both.alphabet == plates.alphabet() + "D"
+    assert [both.format_of(t) for t in ("A301PO174", "DA03")] == ["ru-1", "xy-car"]
+    assert plates.from_values(both.values(), "again").values() == both.values()
+    mended = plates.parse(ABROAD.replace('"xy-car"', '"xy-other"'), "mended.toml")
+    assert both.joined(mended).format_of("DA03") == "xy-other"  # the same country, said again
+    large = "".join(chr(0x410 + n) for n in range(32)) + "0123456789DFGIJLNQRSUVWZ"
+    with pytest.raises(SettingsError, match="ru and xy: alphabet"):
+        plates.shipped().joined(plates.parse(ABROAD.replace("0123456789ABD", large + "AB"), "x"))
 
 
 def test_a_missing_or_binary_file_is_said(tmp_path: Path) -> None:

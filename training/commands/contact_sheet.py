@@ -21,7 +21,9 @@ def contact_sheet(
     labels: Annotated[Path | None, typer.Option(help="Another reading of the files.")] = None,
     failures: Annotated[
         str | None,
-        typer.Option(help="Instead, drawn pictures that the recognizer or the detector gets wrong."),
+        typer.Option(
+            help="Instead, drawn pictures that the recognizer or the detector gets wrong."
+        ),
     ] = None,
     weights: Weights = None,
     count: Annotated[int, typer.Option(min=1, max=600)] = 96,

@@ -55,7 +55,7 @@ def _train_recognizer(
     mixer: Annotated[
         str | None,
         typer.Option(
-            help="What looks along the line: attention (default), lstm or none; --start has its own."
+            help="What looks along the line: attention, lstm or none. Default: what --start has."
         ),
     ] = None,
     start: Annotated[Path | None, typer.Option(help="Weights to begin from.")] = None,

@@ -131,9 +131,7 @@ def _grey(image: Image) -> Image:
 class JudgedCrops(Dataset[Sample]):
     """Pictures as they are, once each."""
 
-    def __init__(
-        self, pictures: Sequence[PlatePicture], config: LineConfig, alphabet: str
-    ) -> None:
+    def __init__(self, pictures: Sequence[PlatePicture], config: LineConfig, alphabet: str) -> None:
         self._samples = []
         for picture in pictures:
             x1, y1, x2, y2 = (round(v) for v in picture.box)

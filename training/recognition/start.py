@@ -1,4 +1,4 @@
-"""Where a recognizer's training begins: from nothing, or from weights, for further characters too."""
+"""Where a recognizer's training begins: from nothing, or from weights, for more characters too."""
 
 from __future__ import annotations
 
@@ -110,10 +110,7 @@ def from_weights(
 
 def _with_rows(tensor: Tensor, before: str, new: str) -> Tensor:
     """The last layer's weights or biases with a row more for each new character."""
-    if OTHER in before:
-        like = tensor[before.index(OTHER) + 1]
-    else:
-        like = tensor[1:].mean(0)
+    like = tensor[before.index(OTHER) + 1] if OTHER in before else tensor[1:].mean(0)
     rows = like.expand(len(new), *like.shape)
     noise = torch.randn(rows.shape) * 0.1 * tensor.std()
     return torch.cat([tensor, rows + noise])
