@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import overload
+from typing import NamedTuple, overload
 
 import cv2
 import numpy as np
@@ -32,6 +32,8 @@ _MOST_REFINED = 24  # candidates of a picture
 _REFINED_SCORE = 0.05  # the least that the second look tells from nothing
 _REFINED_PEAKS = 4
 _REFINED_OVERLAP = 0.3  # less, and the second look has seen something else
+_GLANCE = 320  # pixels: the whole picture made so small shows plates that nearly fill it
+_GLANCE_LEAST = 0.25  # of the picture's longer side; smaller plates are left to the other look
 _TILE_OVERLAP = 8  # tiles overlap by an eighth of their side; larger plates the whole shows
 _LEAST_AREA = 4.0  # square pixels of a quadrilateral that can be warped
 
@@ -53,6 +55,17 @@ class Detection:
     def box(self) -> Box:
         """The axis-aligned box round the corners: x1, y1, x2, y2."""
         return bounding_box(self.corners)
+
+
+class _Look(NamedTuple):
+    """A part of a picture, how many pixels long the network sees it, and the least plate's width.
+
+    The width is in pixels of the picture.
+    """
+
+    part: Tile
+    long_side: int
+    least: float = 0.0
 
 
 class Detector:
@@ -164,10 +177,10 @@ class Detector:
 
     def _search(self, images: list[Image]) -> list[list[Detection]]:
         """Candidates: all that the second look may still lift over the threshold."""
-        parts = [(i, part) for i, image in enumerate(images) for part in self._parts(check(image))]
+        looks = [(i, look) for i, image in enumerate(images) for look in self._looks(check(image))]
         scaled = [
-            letterbox(images[i][part.y1 : part.y2, part.x1 : part.x2], self.long_side)
-            for i, part in parts
+            letterbox(images[i][part.y1 : part.y2, part.x1 : part.x2], long_side)
+            for i, (part, long_side, _) in looks
         ]
         found: list[list[Detection]] = [[] for _ in images]
         by_shape: dict[tuple[int, ...], list[int]] = {}
@@ -176,22 +189,27 @@ class Detector:
         for members in by_shape.values():
             maps = self.network.run(np.stack([scaled[i][0] for i in members]))
             for index, one in zip(members, maps, strict=True):
-                i, part = parts[index]
+                i, (part, _, least) = looks[index]
                 height, width = images[i].shape[:2]
                 for detection in self._peaks(one, scaled[index][1]):
                     corners = detection.corners + np.array([part.x1, part.y1], np.float32)
                     box = np.array(bounding_box(corners), np.float32)
-                    if not is_cut(box, part, width, height):
+                    if box[2] - box[0] >= least and not is_cut(box, part, width, height):
                         found[i].append(Detection(corners, detection.score))
-        return [_merged(one) if self.tile else one for one in found]
+        return [_merged(one) for one in found]
 
-    def _parts(self, image: Image) -> list[Tile]:
-        """The whole picture, and its tiles where it is larger than one."""
+    def _looks(self, image: Image) -> list[_Look]:
+        """The whole picture, a glance at it, and its tiles where it is larger than one."""
         height, width = image.shape[:2]
         whole = Tile(0, 0, width, height)
-        if not self.tile or max(height, width) <= self.tile:
-            return [whole]
-        return [whole, *tiles(width, height, self.tile, self.tile // _TILE_OVERLAP)]
+        looks = [
+            _Look(whole, self.long_side),
+            _Look(whole, _GLANCE, _GLANCE_LEAST * max(width, height)),
+        ]
+        if self.tile and max(height, width) > self.tile:
+            parts = tiles(width, height, self.tile, self.tile // _TILE_OVERLAP)
+            looks += [_Look(part, self.long_side) for part in parts]
+        return looks
 
     def _peaks(self, found: npt.NDArray[np.float32], scale: float) -> list[Detection]:
         least = self.score_threshold**2 if self.refine else self.score_threshold
