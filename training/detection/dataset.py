@@ -42,7 +42,7 @@ class Mixture:
         real: Of the plates painted over, the share of photographed ones.
     """
 
-    close_ups: float = 0.25
+    close_ups: float = 0.4
     crops: float = 0.1
     empty: float = 0.15
     repainted: float = 0.45

@@ -6,7 +6,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-_CORNER_WEIGHT = 2.0
+# With 2, plates were found as well and no tilt was learned in 3,500 steps: the error of corners
+# that do not turn with their plate is small beside the other parts.
+_CORNER_WEIGHT = 60.0
 _OVERLAP_WEIGHT = 1.0
 _SHAPE_WEIGHT = 0.1
 

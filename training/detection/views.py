@@ -18,7 +18,7 @@ Matrix = npt.NDArray[np.float64]
 
 PSEUDO = 0.5  # how far corners that a detector has fitted are trusted
 _MIRRORED = [1, 0, 3, 2]
-_SLANTED, _MOST_SLANTED = 0.05, 0.45  # radians
+_SLANTED_SHARE, _SLANTED, _MOST_SLANTED = 0.3, 0.1, 0.45  # the last two in radians
 
 
 @dataclass
@@ -145,11 +145,11 @@ def placing(
     linear = np.diag([scale * stretch, scale])
     leaning = np.zeros(2)
     if tilt:
-        slanted = rng.random() < 0.12
+        slanted = rng.random() < _SLANTED_SHARE
         angle = rng.uniform(-_MOST_SLANTED, _MOST_SLANTED) if slanted else (
             rng.normal(0, _SLANTED))  # fmt: skip
         turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
-        shear = np.array([[1, rng.normal(0, 0.05)], [rng.normal(0, 0.05), 1]])
+        shear = np.array([[1, rng.normal(0, 0.08)], [rng.normal(0, 0.08), 1]])
         linear = turn @ shear @ linear
         leaning = rng.normal(0, 1.5e-4, 2)  # per pixel of the cut
     home = np.array([[1, 0, -point[0]], [0, 1, -point[1]], [0, 0, 1]])
