@@ -121,14 +121,14 @@ def _recognize(
     plates_file: PlatesFile = None,
 ) -> None:
     """Reads plate crops: picture in, text out."""
-    from platestream.vision.recognizer import Recognizer
+    from platestream.vision.crop_reader import CropReader
 
-    recognizer = Recognizer.load(
+    reader = CropReader.load(
         weights, backend=backend, device=device, threshold=threshold, plates_file=plates_file
     )
 
     def answer(paths: list[Path], images: list[Image]) -> list[dict[str, Any]]:
-        texts = recognizer.predict(images)
+        texts = reader.predict(images)
         return [
             {"path": str(path), **_text_fields(text, characters=True)}
             for path, text in zip(paths, texts, strict=True)

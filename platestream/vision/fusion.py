@@ -25,7 +25,7 @@ MOST_CANDIDATES = 16
 _LEAST_SHARE = 0.05  # of its reading's likeliest; what is less likely there wins nowhere
 _NAMES_KEPT = 1000
 _STRAY = -12.0  # nats: what a single reading may say against a text at most
-_CORRELATION = 0.3  # of what consecutive readings of one plate get wrong
+CORRELATION = 0.3  # of what consecutive readings of one plate get wrong
 _FULL_WIDTH = 100.0  # pixels; a plate that wide in the frame can be read as well as a wider one
 
 
@@ -71,7 +71,13 @@ class TextFusion:
         readings: Those that count, in the order in which they came; at most ``MOST_READINGS``.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, correlation: float = CORRELATION) -> None:
+        """Begins with no reading.
+
+        Args:
+            correlation: Of what the readings get wrong, 0 to 1; 1: all say the same thing again.
+        """
+        self._correlation = correlation
         self.readings: list[TextReading] = []
         # by frame id: what a reading says of texts, in nats, at least _STRAY, and weighted
         self._said: dict[int, dict[str, float]] = {}
@@ -184,7 +190,7 @@ class TextFusion:
         """How many readings they are worth, and what brings their weights to that sum."""
         total = sum(r.weight for r in self.readings)
         count = total**2 / sum(r.weight**2 for r in self.readings)
-        effective = count / (1 + (count - 1) * _CORRELATION)
+        effective = count / (1 + (count - 1) * self._correlation)
         return effective, effective / total
 
     def _measure(self) -> None:

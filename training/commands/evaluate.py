@@ -41,15 +41,19 @@ def _evaluate_recognizer(
     backend: Backend = "auto",
     device: Device = "cpu",
     precision: Precision = "auto",
+    single_look: Annotated[
+        bool, typer.Option("--single-look", help="The recognizer alone, without a detector.")
+    ] = False,
     latency: Latency = False,
     as_json: Json = False,
 ) -> None:
-    """Judges the recognizer on plate crops."""
+    """Judges the recognizer on plate crops, as ``platestream recognize`` reads them."""
     from platestream import plates
+    from platestream.vision.crop_reader import CropReader
     from platestream.vision.recognizer import Recognizer
     from training.recognition.evaluation import evaluate
 
-    recognizer = Recognizer.load(
+    recognizer = (Recognizer if single_look else CropReader).load(
         weights, backend=backend, device=device, precision=precision, threshold=threshold
     )
     if formats is not None:

@@ -11,6 +11,7 @@ from typing import Any
 from platestream import plates
 from platestream.errors import DataError
 from platestream.plates import PlateFormats
+from platestream.vision.crop_reader import CropReader
 from platestream.vision.decoding import PlateText
 from platestream.vision.recognizer import Recognizer
 from training import labels
@@ -22,7 +23,7 @@ _BATCH = 32
 
 
 def evaluate(
-    recognizer: Recognizer,
+    recognizer: Recognizer | CropReader,
     root: Path,
     truth: Path | None,
     negatives: Path | None,
@@ -105,7 +106,7 @@ def true_texts(folder: Path, truth: Path | None, formats: PlateFormats) -> dict[
 
 
 def read_pairs(
-    recognizer: Recognizer, folder: Path, texts: dict[str, str]
+    recognizer: Recognizer | CropReader, folder: Path, texts: dict[str, str]
 ) -> list[tuple[str, str, PlateText]]:
     """Files with their true texts and what is read; files that are no pictures are left out."""
     read = _read(recognizer, [folder / file for file in texts])
@@ -122,7 +123,7 @@ def _rounded(value: float | None) -> float | None:
     return None if value is None else round(value, 4)
 
 
-def _read(recognizer: Recognizer, paths: Sequence[Path]) -> dict[Path, PlateText]:
+def _read(recognizer: Recognizer | CropReader, paths: Sequence[Path]) -> dict[Path, PlateText]:
     read: dict[Path, PlateText] = {}
     for start in range(0, len(paths), _BATCH):
         loaded = [(path, read_picture(path)) for path in paths[start : start + _BATCH]]
