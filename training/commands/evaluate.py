@@ -1,4 +1,4 @@
-"""``platestream evaluate recognizer|detector|reader``."""
+"""``platestream evaluate recognizer|detector|reader|painted``."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from training.commands.arguments import (
     Json,
     Latency,
     Precision,
+    Seed,
     Weights,
 )
 from training.commands.reports import report
@@ -122,6 +123,28 @@ def _evaluate_reader(
 
     reader = PlateReader.load(backend=backend, device=device, threshold=threshold)
     report(evaluate(reader, data, labels), as_json)
+
+
+@app.command("painted")
+def _evaluate_painted(
+    data: Data,
+    labels: Annotated[Path, typer.Option(help="Checked boxes: file,x1,y1,x2,y2,ignore.")],
+    kind: Annotated[str, typer.Option(help="The plates' type.")] = "ru-1a",
+    lean: Annotated[
+        float, typer.Option(min=0, max=0.5, help="How far they lean: standard deviation, radians.")
+    ] = 0.07,
+    detector_weights: Annotated[Path | None, typer.Option(help="Other weights.")] = None,
+    backend: Backend = "auto",
+    device: Device = "cpu",
+    seed: Seed = 0,
+    as_json: Json = False,
+) -> None:
+    """Judges both models on plates painted over those of photographs."""
+    from platestream.vision.reader import PlateReader
+    from training.painted_evaluation import evaluate
+
+    reader = PlateReader.load(detector_weights=detector_weights, backend=backend, device=device)
+    report(evaluate(reader, data, labels, kind, lean, seed), as_json)
 
 
 def computed(network: Network) -> dict[str, Any]:

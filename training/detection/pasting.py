@@ -12,9 +12,8 @@ import numpy.typing as npt
 from platestream.vision.geometry import bounding_box, warp_plate
 from training.detection.views import View
 from training.synthesis.lettering import ink, line_of_text, telephone, word
-from training.synthesis.paste import composite, into_box, random_corners, shade
-from training.synthesis.plate import choose_layout, random_text, render_plate
-from training.synthesis.surface import mount
+from training.synthesis.paste import composite, draw, into_box, random_corners
+from training.synthesis.plate import choose_layout
 
 Image = npt.NDArray[np.uint8]
 Corners = npt.NDArray[np.float32]
@@ -71,15 +70,7 @@ def paint_synthetic(
         if layout.lines > 1:
             target *= np.float32(rng.uniform(0.55, 1.0))
         target = target + np.float32([(x1 + x2) / 2, (y1 + y2) / 2])
-    width = bounding_box(target)[2] - bounding_box(target)[0]
-    px_per_mm = float(np.clip(1.6 * width / layout.size_mm[0], 0.15, 1.2))
-    plate = render_plate(random_text(rng, kind), kind, px_per_mm=px_per_mm, rng=rng, layout=layout)
-    mounted = mount(plate, rng, layout.size_mm[0])
-    height, width_ = mounted.image.shape[:2]
-    outline = np.array([[[0, 0], [width_, 0], [width_, height], [0, height]]], np.float32)
-    matrix = cv2.getPerspectiveTransform(mounted.corners, target.astype(np.float32))
-    framed = cv2.perspectiveTransform(outline, matrix)[0].astype(np.float32)
-    composite(image, shade(mounted.image, rng, light), framed, blur=float(rng.uniform(0.3, 1.1)))
+    draw(image, target, kind, rng, light=light, layout=layout)
     return target.astype(np.float32)
 
 

@@ -7,11 +7,14 @@ import numpy as np
 import numpy.typing as npt
 
 from platestream.vision.geometry import bounding_box
+from training.synthesis.layout import Layout
 from training.synthesis.plate import PLATE_MM, random_text, render_plate
 from training.synthesis.surface import mount
 
 Image = npt.NDArray[np.uint8]
 Corners = npt.NDArray[np.float32]
+
+_PX_PER_MM = (0.15, 1.2)  # that a plate is drawn with before it is warped
 
 
 def random_corners(
@@ -65,16 +68,42 @@ def paste(image: Image, corners: Corners, rng: np.random.Generator, *, light: fl
         light: How bright the plate's white shall be, 0 to 255.
     """
     kind = "ru-1" if rng.random() < 0.9 else str(rng.choice(["ru-1b", "ru-2", "ru-police"]))
+    draw(image, corners, kind, rng, light=light)
+
+
+def draw(
+    image: Image,
+    corners: Corners,
+    kind: str,
+    rng: np.random.Generator,
+    *,
+    light: float,
+    layout: Layout | None = None,
+) -> str:
+    """Puts a plate of a type with a random text into a picture, in place.
+
+    Args:
+        image: HxWx3 uint8 BGR.
+        corners: Where its corners shall be; what frames it lies round them.
+        light: How bright the plate's white shall be, 0 to 255.
+        layout: The type's; without it one of its layouts.
+
+    Returns:
+        The text.
+    """
+    size_mm = PLATE_MM if layout is None else layout.size_mm
     x1, _, x2, _ = bounding_box(corners)
-    px_per_mm = float(np.clip(1.6 * (x2 - x1) / PLATE_MM[0], 0.15, 1.2))
-    plate = render_plate(random_text(rng, kind), kind, px_per_mm=px_per_mm, rng=rng)
-    mounted = mount(plate, rng)
+    px_per_mm = float(np.clip(1.6 * (x2 - x1) / size_mm[0], *_PX_PER_MM))
+    text = random_text(rng, kind)
+    plate = render_plate(text, kind, px_per_mm=px_per_mm, rng=rng, layout=layout)
+    mounted = mount(plate, rng, size_mm[0])
     height, width = mounted.image.shape[:2]
     outline = np.array([[[0, 0], [width, 0], [width, height], [0, height]]], np.float32)
     matrix = cv2.getPerspectiveTransform(mounted.corners, corners.astype(np.float32))
-    framed = cv2.perspectiveTransform(outline, matrix)[0]  # the frame goes round the corners
-    composite(image, shade(mounted.image, rng, light), framed.astype(np.float32),
-              blur=float(rng.uniform(0.3, 1.1)))  # fmt: skip
+    framed = cv2.perspectiveTransform(outline, matrix)[0].astype(np.float32)
+    picture = shade(mounted.image, rng, light)
+    composite(image, picture, framed, blur=float(rng.uniform(0.3, 1.1)))
+    return text
 
 
 def shade(plate: Image, rng: np.random.Generator, light: float) -> Image:
