@@ -21,7 +21,7 @@ from platestream import (
     status,
 )
 from platestream.errors import PlatestreamError, SettingsError
-from platestream.pictures import ENDINGS, KINDS, Image, is_picture, read_picture
+from platestream.picture_file import ENDINGS, KINDS, Image, is_picture, read_picture
 from platestream.stdout import print_json, printable
 
 if TYPE_CHECKING:  # each command imports what it needs

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from platestream.errors import SourceError
 from platestream.picture import Image
-from platestream.pictures import ENDINGS, is_picture, read_picture
+from platestream.picture_file import ENDINGS, is_picture, read_picture
 from platestream.video.source import SourceFrame
 
 

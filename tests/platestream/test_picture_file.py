@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from platestream.errors import SourceError
-from platestream.pictures import is_picture, picture_size, read_picture
+from platestream.picture_file import is_picture, picture_size, read_picture
 
 WIDTH, HEIGHT = 53, 31
 PICTURE = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
