@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -12,7 +13,7 @@ from platestream.errors import DataError
 from platestream.vision.geometry import bounding_box, box_iou
 from platestream.vision.reader import PlateReader
 from training.detection.pasting import erase, light_of
-from training.detection.photos import read_photo, read_truth
+from training.detection.photos import read_truth
 from training.intervals import share
 from training.synthesis.layout import KINDS
 from training.synthesis.paste import draw, random_corners
@@ -53,13 +54,13 @@ def evaluate(
     errors: list[float] = []
     turns: list[tuple[float, float]] = []
     for file, known in sorted(read_truth(truth).items()):
-        photo = read_photo(root, file)
-        if photo is None or not len(known.boxes):
+        image = cv2.imread(str(root / "images" / file))
+        if image is None or not len(known.boxes):
             continue
         box = max(known.boxes, key=lambda b: float(b[2] - b[0]))
         if box[2] - box[0] < _LEAST:
             continue
-        picture = photo.image.copy()
+        picture = image.astype(np.uint8)
         text, corners = paint(picture, box, kind, lean, rng)
         count += 1
         (plates,) = reader.read([picture])

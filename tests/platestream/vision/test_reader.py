@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pytest
 
@@ -69,6 +70,24 @@ def test_any_size_will_do(
         picture = np.full(shape, 90, np.uint8)
         recognizer.predict(picture)
         assert isinstance(detector.detect(picture), list)
+
+
+@pytest.mark.parametrize("kind", ["ru-1", "ru-1a"])
+@pytest.mark.parametrize("share", [0.55, 0.85])
+def test_a_plate_that_nearly_fills_the_picture_is_found(
+    detector: Detector, kind: str, share: float
+) -> None:
+    rng = np.random.default_rng(6)
+    plate = render_plate(random_text(rng, kind), kind, px_per_mm=2, rng=rng)
+    picture = rng.normal(80, 10, (600, 900, 3)).clip(0, 255).astype(np.uint8)
+    width = round(900 * share)
+    height = min(580, round(width * plate.shape[0] / plate.shape[1]))
+    x, y = (900 - width) // 2, (600 - height) // 2
+    picture[y : y + height, x : x + width] = cv2.resize(plate, (width, height))
+    picture = cv2.GaussianBlur(picture, (0, 0), 1.2).astype(np.uint8)
+    (found,) = detector.detect(picture)
+    true = np.array([[x, y, x + width, y + height]], np.float32)
+    assert box_iou(np.array([found.box], np.float32), true)[0, 0] > 0.7
 
 
 @pytest.mark.parametrize(
