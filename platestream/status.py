@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import signal
+import threading
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -74,8 +76,8 @@ def watch(address: RedisSettings, every_s: float, *, as_json: bool) -> None:
     """Shows it again and again, with rates, until Ctrl-C; waits for a Redis that is away."""
     client = streams.connect(address, timeout_s=_TIMEOUT_S, retries=0)
     rates = Rates()
-    with contextlib.suppress(KeyboardInterrupt), _screen(in_place=not as_json) as put:
-        while True:
+    with _interrupted() as over, _screen(in_place=not as_json) as put:
+        while not over.is_set():
             try:
                 cameras = collect(client)
             except streams.FAILURE as error:
@@ -92,7 +94,18 @@ def watch(address: RedisSettings, every_s: float, *, as_json: bool) -> None:
                     _print_lines(cameras)
                 else:
                     put(render(cameras))
-            time.sleep(every_s)
+            over.wait(every_s)
+
+
+@contextlib.contextmanager
+def _interrupted() -> Iterator[threading.Event]:
+    """Is set by Ctrl-C: an exception instead may come where Python can only drop it."""
+    over = threading.Event()
+    before = signal.signal(signal.SIGINT, lambda _number, _frame: over.set())
+    try:
+        yield over
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 @contextlib.contextmanager

@@ -66,7 +66,12 @@ def test_a_window_smaller_than_a_batch_is_no_deadlock(
 
 
 @pytest.mark.parametrize(
-    "victim", [pytest.param("ocr", marks=pytest.mark.soak), "track", "visualize"]
+    "victim",
+    [
+        pytest.param("ocr", marks=pytest.mark.soak),
+        "track",
+        pytest.param("visualize", marks=pytest.mark.soak),
+    ],
 )
 def test_a_killed_service_changes_nothing(
     source: Path, undisturbed: Written, tmp_path: Path, any_server: EmbeddedRedis, victim: str

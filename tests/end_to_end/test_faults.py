@@ -164,7 +164,9 @@ def test_a_redis_that_stands_still_for_a_while_loses_nothing_of_a_file(
         check(undisturbed, out, result, client)
 
 
-@pytest.mark.parametrize("fate", [signal.SIGKILL, signal.SIGCONT])
+@pytest.mark.parametrize(
+    "fate", [pytest.param(signal.SIGKILL, marks=pytest.mark.soak), signal.SIGCONT]
+)
 def test_frames_held_by_a_replica_that_stands_still_are_read_by_another(
     source: Path, undisturbed: Written, tmp_path: Path, any_server: EmbeddedRedis, fate: int
 ) -> None:

@@ -28,6 +28,8 @@ from training.recognition.crops import gather_labelled
 from training.synthesis.plain_plate import plain_plate
 from training.synthesis.plate import PLATE_MM, render_plate
 
+pytestmark = pytest.mark.soak  # it trains twice, each time in a process of its own
+
 SHIPPED = default_path("recognizer", ".safetensors")
 # one format that the shipped network can read already, and one with letters that it cannot
 COUNTRY = """

@@ -360,7 +360,7 @@ def paced(tmp_path: Path) -> Iterator[Callable[[Path], tuple[str, subprocess.Pop
         process.communicate()
 
 
-@pytest.mark.parametrize("key_frames", [12, 75])
+@pytest.mark.parametrize("key_frames", [12, pytest.param(75, marks=pytest.mark.soak)])
 def test_a_decoder_slower_than_the_camera_leaves_frames_out_and_stays_in_the_present(
     paced: Callable[[Path], tuple[str, subprocess.Popen[str]]],
     tmp_path: Path,
