@@ -33,11 +33,7 @@ class CropReader:
     picture, so that together they count as one.
     """
 
-    def __init__(
-        self,
-        recognizer: Recognizer,
-        detector: Callable[[], Detector],
-    ) -> None:
+    def __init__(self, recognizer: Recognizer, detector: Callable[[], Detector]) -> None:
         """Takes loaded models; ``load`` is the usual way.
 
         Args:
@@ -146,19 +142,14 @@ class CropReader:
         if len(looks) == 1 or 2 * len(read) <= len(looks):
             return first
         fusion = TextFusion(correlation=1.0)
-        for number, look in enumerate(read):
-            assert look.probabilities is not None  # a recognizer always keeps them
-            fusion.add(
-                TextReading(
-                    number,
-                    look.probabilities,
-                    self._recognizer.alphabet,
-                    tuple(text for text, _ in look.candidates),
-                    _WIDTH,
-                    look.lines,
-                )
-            )
+        fusion.add(*(self._reading(number, look) for number, look in enumerate(read)))
         return fusion.text(self.threshold, self.formats)
+
+    def _reading(self, number: int, look: PlateText) -> TextReading:
+        assert look.probabilities is not None  # a recognizer always keeps them
+        texts = tuple(text for text, _ in look.candidates)
+        alphabet = self._recognizer.alphabet
+        return TextReading(number, look.probabilities, alphabet, texts, _WIDTH, look.lines)
 
 
 def _framed(image: Image, ground: float) -> Image:

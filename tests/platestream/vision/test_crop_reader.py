@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
-import pytest
 
 from platestream.vision.crop_reader import CropReader
 from platestream.vision.detector import Detector
@@ -12,16 +11,6 @@ from platestream.vision.recognizer import Recognizer
 from training.synthesis.plate import random_text, render_plate
 
 Image = np.ndarray
-
-
-@pytest.fixture(scope="module")
-def recognizer() -> Recognizer:
-    return Recognizer.load()
-
-
-@pytest.fixture(scope="module")
-def detector() -> Detector:
-    return Detector.load()
 
 
 def loose(plate: Image, rng: np.random.Generator) -> Image:

@@ -17,16 +17,6 @@ from platestream.vision.recognizer import Recognizer, better
 from training.synthesis.plate import random_text, render_plate
 
 
-@pytest.fixture(scope="module")
-def recognizer() -> Recognizer:
-    return Recognizer.load()
-
-
-@pytest.fixture(scope="module")
-def detector() -> Detector:
-    return Detector.load()
-
-
 def test_clean_plates_are_read(recognizer: Recognizer) -> None:
     rng = np.random.default_rng(5)
     texts = [random_text(rng) for _ in range(40)]
