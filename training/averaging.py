@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +20,17 @@ def moving_average(net: nn.Module) -> AveragedModel:
 
     It begins by following fast: an average that still holds the untrained weights is worthless.
     """
-    return AveragedModel(net, avg_fn=_follow, use_buffers=True)
+    return AveragedModel(net, multi_avg_fn=_follow, use_buffers=True)
 
 
-def _follow(average: Tensor, current: Tensor, steps: Tensor | int) -> Tensor:
-    decay = min(_DECAY, (1 + int(steps)) / (10 + int(steps)))
-    return average + (1 - decay) * (current - average)
+def _follow(averages: Sequence[Tensor], currents: Sequence[Tensor], steps: Tensor | int) -> None:
+    # of all tensors together: on CUDA each look at the number of steps waits for the GPU
+    share = 1 - min(_DECAY, (1 + int(steps)) / (10 + int(steps)))
+    for average, current in zip(averages, currents, strict=True):
+        if average.is_floating_point():
+            average.lerp_(current, share)
+        else:  # batch normalisation's count of batches
+            average.copy_(current)
 
 
 class MovingAverage(dl.Callback):  # type: ignore[misc]

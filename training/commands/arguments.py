@@ -26,6 +26,7 @@ Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:0, …")]
 Backend = Annotated[str, typer.Option(help="auto, openvino, onnxruntime or torch.")]
 Precision = Annotated[str, typer.Option(help="auto, fp32 or bf16.")]
 Latency = Annotated[bool, typer.Option("--latency", help="Time every backend on one core too.")]
+Workers = Annotated[int, typer.Option(min=0, help="Processes that make training pictures.")]
 Threads = Annotated[int, typer.Option(min=1, help="CPU threads of the network.")]
 
 

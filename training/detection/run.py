@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import torch
 from catalyst import dl, utils
@@ -15,6 +16,7 @@ from torch.utils.data import DataLoader
 from platestream.vision import weights
 from platestream.vision.detection_model import ARCHITECTURE, CentresConfig, PlateCentres
 from platestream.vision.detector import LONG_SIDE, Detector
+from training import engine
 from training.averaging import MovingAverage, best_average, last_average, moving_average
 from training.detection.dataset import Material, TrainingViews
 from training.detection.loss import DetectionLoss
@@ -35,7 +37,7 @@ class Options:
     side: int = 512  # pixels of a view
     learning_rate: float = 2e-3
     patience: int = 60  # epochs without a better F1
-    workers: int = 1
+    workers: int = 1  # processes that make views
     threads: int = 2
     resume: Path | None = None
     start: Path | None = None  # weights to begin from, instead of none
@@ -106,23 +108,24 @@ def train(material: Material, watched: Sequence[Photo], output: Path, options: O
     seen = TrainingViews(
         Material(watched), side=options.side, length=options.batch, seed=options.seed + 1
     )
+    cuda = options.device.startswith("cuda")
     loaders = {
         "train": DataLoader(
             dataset,
             batch_size=options.batch,
             num_workers=options.workers,
+            pin_memory=cuda,
             drop_last=True,
             worker_init_fn=_seed_worker,
         ),
         "valid": DataLoader(seen, batch_size=options.batch),
     }
-    cuda = options.device.startswith("cuda")
     checkpoints = options.logs / "checkpoints"
     runner = _Runner()
     runner.bf16 = not cuda and options.precision == "bf16"
     runner.train(
         model={"net": net, "average": average},
-        engine=dl.GPUEngine(fp16=True) if cuda else dl.CPUEngine(),
+        engine=engine.on(options.device),
         criterion=DetectionLoss(),
         optimizer=optimizer,
         scheduler=scheduler,
@@ -185,10 +188,11 @@ def choose_threshold(path: Path, photos: Sequence[Photo]) -> float:
     judged = []
     for photo in photos:
         found = detector.detect(photo.image)
-        boxes = np.array([d.box for d in found], np.float32).reshape(-1, 4)
+        boxes = np.array([d.box_in(photo.image) for d in found], np.float32).reshape(-1, 4)
         judged.append(judge(boxes, [d.score for d in found], photo.boxes, photo.ignore))
     return round(best_threshold(judged)[0], 2)
 
 
 def _seed_worker(_worker: int) -> None:
+    cv2.setNumThreads(0)  # one process per core is enough
     np.random.seed(torch.initial_seed() % 2**32)

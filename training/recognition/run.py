@@ -18,6 +18,7 @@ from torch.utils.data import DataLoader
 from platestream.plates import PlateFormats
 from platestream.vision import weights
 from platestream.vision.recognition_model import ARCHITECTURE, Mixer
+from training import engine
 from training.averaging import MovingAverage, best_average, moving_average
 from training.optimization import ClippedBackward, warm_up_and_cosine
 from training.recognition.dataset import (
@@ -47,7 +48,7 @@ class Options:
     learning_rate: float = 1.5e-3
     patience: int = 12  # epochs without a better score
     mixer: Mixer | None = None  # attention, or what the weights to begin from have
-    workers: int = 1
+    workers: int = 1  # processes that make crops
     threads: int = 2
     resume: Path | None = None
     start: Path | None = None  # weights to begin from, instead of none
@@ -152,25 +153,25 @@ def train(
         seed=options.seed,
     )
     judged = JudgedCrops(valid_pictures, config, alphabet)
+    cuda = options.device.startswith("cuda")
     loaders = {
         "train": DataLoader(
             dataset,
             batch_size=options.batch,
             num_workers=options.workers,
+            pin_memory=cuda,
             collate_fn=collate,
             drop_last=True,
             worker_init_fn=_seed_worker,
         ),
         "valid": DataLoader(judged, batch_size=64, collate_fn=collate),
     }
-    cuda = options.device.startswith("cuda")
-    engine = dl.GPUEngine(fp16=True) if cuda else dl.CPUEngine()
     keys = ("log_probs", "input_lengths")
     checkpoints = options.logs / "checkpoints"
     runner = _Runner(half=not cuda)
     runner.train(
         model={"net": net, "average": average},
-        engine=engine,
+        engine=engine.on(options.device),
         criterion=_CtcLoss(),
         optimizer=optimizer,
         scheduler=scheduler,
