@@ -25,6 +25,7 @@ Sample = dict[str, Tensor]
 
 _NARROWEST = 11.0  # pixels at the network's input that a plate may be wide in training
 _WIDEST = 0.95  # of the cut's side
+_CUT = 0.12  # how often a street's plate lies at the edge of the cut
 _SCALES = (0.12, 9.0)
 _CLOSE_UP = (256, 128)  # as the detector's second look
 _CLOSE_UP_WIDTH = 128.0  # pixels that a plate takes in it
@@ -150,6 +151,10 @@ class TrainingViews(Dataset[Sample]):
         scale = float(np.clip(wanted / max(4.0, np.ptp(quad[:, 0])), *_SCALES))
         room = max(0.0, side / 2 - wanted / 2 - 4)
         target = side / 2 + rng.uniform(-room, room, 2)
+        if rng.random() < _CUT:  # its middle up to a fifth of its size beyond the edge
+            axis = int(rng.random() < 0.3)
+            within = rng.uniform(-0.2, 0.5) * scale * float(np.ptp(quad[:, axis]))
+            target[axis] = within if rng.random() < 0.5 else side - within
         matrix = placing(rng, quad.mean(0).astype(np.float64), scale, target, tilt=pyramid.tilts)
         rows, columns = pyramid.photo.image.shape[:2]
         if scale * min(rows, columns) < 0.8 * side and deep < 3 and rng.random() < 0.6:

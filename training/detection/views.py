@@ -16,6 +16,7 @@ Boxes = npt.NDArray[np.float32]
 Quads = npt.NDArray[np.float32]
 Matrix = npt.NDArray[np.float64]
 
+_LEAST_SEEN, _WHOLE = 0.35, 0.97  # shares of a plate's box within a view
 PSEUDO = 0.5  # how far corners that a detector has fitted are trusted
 _MIRRORED = [1, 0, 3, 2]
 _SLANTED_SHARE, _SLANTED, _MOST_SLANTED = 0.3, 0.1, 0.45  # the last two in radians
@@ -114,15 +115,25 @@ def _covered(view: View, outline: npt.NDArray[np.float32]) -> View:
 
 
 def clip(view: View) -> View:
-    """Makes places to ignore of the plates whose middle lies outside a view."""
+    """Cuts off what sticks out of a view.
+
+    Of a plate that is cut the box of what is seen is known, as photographs have it whose edge
+    cuts a plate. Those of which little is seen become places to ignore.
+    """
     height, width = view.image.shape[:2]
     boxes = np.array([_around(q) for q in view.corners], np.float32).reshape(-1, 4)
-    x, y = (boxes[:, 0] + boxes[:, 2]) / 2, (boxes[:, 1] + boxes[:, 3]) / 2
-    inside = (x >= 0) & (x < width) & (y >= 0) & (y < height)
-    ignore = np.concatenate([view.ignore, boxes[~inside]])
+    inside = np.clip(boxes, 0, [width, height, width, height]).astype(np.float32)
+    seen = _area(inside) / np.maximum(_area(boxes), 1e-6)
+    cut, kept = seen < _WHOLE, seen >= _LEAST_SEEN
+    corners = np.where(cut[:, None, None], _quads(inside), view.corners).astype(np.float32)
+    known = np.where(cut, 0.0, view.known).astype(np.float32)
+    ignore = np.concatenate([view.ignore, boxes[~kept]])
     ignore = np.clip(ignore, 0, [width, height, width, height]).astype(np.float32)
-    seen = (ignore[:, 2] > ignore[:, 0]) & (ignore[:, 3] > ignore[:, 1])
-    return View(view.image, view.corners[inside], view.known[inside], ignore[seen])
+    return View(view.image, corners[kept], known[kept], ignore[_area(ignore) > 0])
+
+
+def _area(boxes: Boxes) -> npt.NDArray[np.float32]:
+    return np.asarray(np.prod(boxes[:, 2:] - boxes[:, :2], axis=1), np.float32)
 
 
 def placing(

@@ -50,11 +50,22 @@ def test_corners_stay_on_the_plate_whatever_the_perspective(scale: float, seed: 
     assert brightness(mirror(view)) > 205
 
 
+@pytest.mark.parametrize(("shift", "x2", "known"), [(60, 242.0, 0.5), (120, 256.0, 0.0)])
+def test_of_a_plate_at_the_edge_the_box_of_what_is_seen_is_known(
+    shift: int, x2: float, known: float
+) -> None:
+    view = Pyramid(marked()).cut(np.array([[1.0, 0, shift], [0, 1, 0], [0, 0, 1]]), ground())
+    assert view.corners[0].min(0).tolist() == [100 + shift, 100]
+    assert view.corners[0].max(0).tolist() == [x2, 132]
+    assert view.known.tolist() == [known]
+    assert len(view.ignore) == 0
+
+
 def test_a_plate_cut_off_is_to_be_ignored_and_one_covered_is_gone() -> None:
-    outside = np.array([[1.0, 0, 120], [0, 1, 0], [0, 0, 1]])
+    outside = np.array([[1.0, 0, 140], [0, 1, 0], [0, 0, 1]])
     view = Pyramid(marked()).cut(outside, ground())
     assert len(view.corners) == 0
-    assert view.ignore.shape == (1, 4)
+    assert view.ignore.tolist() == [[240, 100, 256, 132]]
     under = View(
         ground().image, (QUAD + 10)[None], np.ones(1, np.float32), np.zeros((0, 4), np.float32)
     )
