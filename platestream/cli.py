@@ -172,7 +172,7 @@ def _read(
                 "path": str(path),
                 "width": image.shape[1],
                 "height": image.shape[0],
-                "plates": [_plate_fields(plate) for plate in plates],
+                "plates": [_plate_fields(plate, image) for plate in plates],
             }
             for path, image, plates in zip(paths, images, reader.read(images), strict=True)
         ]
@@ -217,14 +217,15 @@ _pass_on(
 _pass_on("export", "training.cli", "Writes a trained model as ONNX.", named=True)
 _pass_on("clean-labels", "training.cli", "Finds wrong labels of training crops.", named=True)
 _pass_on("contact-sheet", "training.cli", "Shows augmented training samples.", named=True)
+_pass_on("fit-corners", "training.cli", "Finds the corners of boxed plates.", named=True)
 _pass_on("draw-plates", "training.cli", "Draws plate crops of any country.", named=True)
 
 
-def _plate_fields(plate: ReadPlate) -> dict[str, Any]:
+def _plate_fields(plate: ReadPlate, image: Image) -> dict[str, Any]:
     found = plate.detection
     return {
         "corners": [[round(float(x), 2), round(float(y), 2)] for x, y in found.corners],
-        "box": [round(v, 2) for v in found.box],
+        "box": [round(v, 2) for v in found.box_in(image)],
         "score": round(found.score, 4),
         **_text_fields(plate.text, characters=False),
     }

@@ -8,12 +8,15 @@ from typing import Any
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 
 from platestream.errors import DataError
 from platestream.vision.geometry import box_iou
 from platestream.vision.reader import PlateReader, ReadPlate
 from training.intervals import share
 from training.recognition.crops import Crop, photo_crops
+
+Image = npt.NDArray[np.uint8]
 
 _OVERLAP = 0.5
 
@@ -42,7 +45,7 @@ def evaluate(reader: PlateReader, root: Path, truth: Path) -> dict[str, Any]:
         if image is None:
             raise DataError(f"'{path}' cannot be read")
         (found,) = reader.read([image.astype(np.uint8)])
-        pairs += [(crop, _hit(crop, found)) for crop in crops]
+        pairs += [(crop, _hit(crop, found, image)) for crop in crops]
     hits = [(crop.text, read.text) for crop, read in pairs if read is not None]
     accepted = [(text, read) for text, read in hits if read.accepted]
     return {
@@ -59,9 +62,9 @@ def evaluate(reader: PlateReader, root: Path, truth: Path) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _hit(crop: Crop, found: list[ReadPlate]) -> ReadPlate | None:
+def _hit(crop: Crop, found: list[ReadPlate], image: Image) -> ReadPlate | None:
     """The detection that overlaps a plate's box most, if it does so by half."""
-    boxes = np.array([one.detection.box for one in found], np.float32).reshape(-1, 4)
+    boxes = np.array([one.detection.box_in(image) for one in found], np.float32).reshape(-1, 4)
     shared = box_iou(boxes, np.array([crop.box], np.float32))[:, 0]
     if not len(shared) or shared.max() < _OVERLAP:
         return None

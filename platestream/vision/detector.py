@@ -56,6 +56,12 @@ class Detection:
         """The axis-aligned box round the corners: x1, y1, x2, y2."""
         return bounding_box(self.corners)
 
+    def box_in(self, image: Image) -> Box:
+        """The box round what a picture, HxW or HxWx3, shows of the plate: x1, y1, x2, y2."""
+        height, width = image.shape[:2]
+        x1, y1, x2, y2 = np.clip(self.box, 0, [width, height, width, height]).tolist()
+        return x1, y1, x2, y2
+
 
 class _Look(NamedTuple):
     """A part of a picture, how many pixels long the network sees it, and the least plate's width.

@@ -97,7 +97,7 @@ def evaluate(
 
 def _judge(detector: Detector, photo: Photo, known: Truth) -> tuple[Judged, Judged]:
     found = detector.detect(photo.image)
-    boxes = np.array([d.box for d in found], np.float32).reshape(-1, 4)
+    boxes = np.array([d.box_in(photo.image) for d in found], np.float32).reshape(-1, 4)
     scores = [d.score for d in found]
     everything = np.concatenate([known.boxes, known.ignore])
     return judge(boxes, scores, known.boxes, known.ignore), judge(boxes, scores, everything)
