@@ -12,6 +12,7 @@ from training.commands.arguments import PLAIN
 from training.commands.clean_labels import clean_labels
 from training.commands.contact_sheet import contact_sheet
 from training.commands.draw_plates import draw_plates
+from training.commands.fit_corners import fit_corners
 
 app = typer.Typer(**PLAIN)  # type: ignore[arg-type]
 app.add_typer(train.app, name="train")
@@ -21,6 +22,7 @@ app.add_typer(export.app, name="export")
 app.command("clean-labels")(clean_labels)
 app.command("contact-sheet")(contact_sheet)
 app.command("draw-plates")(draw_plates)
+app.command("fit-corners")(fit_corners)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

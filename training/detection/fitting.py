@@ -2,17 +2,31 @@
 
 from __future__ import annotations
 
+import csv
+from pathlib import Path
+
 import cv2
 import numpy as np
 import numpy.typing as npt
 
+from platestream.errors import DataError
 from platestream.vision.detector import Detector, close_up
 from platestream.vision.geometry import Corners, bounding_box, box_iou
+from training.detection.photos import (
+    CORNER_COLUMNS,
+    correct,
+    list_photos,
+    read_corrections,
+    read_photo,
+)
+from training.recognition.crops import list_pictures, plate_folder
 from training.synthesis.paste import into_box
 
 Image = npt.NDArray[np.uint8]
+Fitted = dict[str, list[Corners]]  # by file
 
 CLOSE_UP_SIDE = 256  # pixels: the long side at which a detector is to look at a close-up
+LEAST_WIDTH = 0.35  # of a crop's: what is narrower is not the plate that was cropped
 LEAST_OVERLAP = 0.7  # of the box round the fitted corners with the box that is known
 
 
@@ -58,3 +72,69 @@ def find_corners(
         if x1 <= x <= x2 and y1 <= y <= y2 and cv2.isContourConvex(corners):
             return corners
     return None
+
+
+def fit_photos(
+    detector: Detector, root: Path, corrections: Path | None = None
+) -> tuple[Fitted, int]:
+    """Fits corners to the boxed plates of photographs.
+
+    Args:
+        root: A folder with ``images`` and ``labels`` (YOLO text).
+        corrections: ``file,x1,y1,x2,y2,action``.
+
+    Returns:
+        Corners by file, and how many plates there are.
+    """
+    corrected = read_corrections(corrections) if corrections else {}
+    fitted: Fitted = {}
+    plates = 0
+    for file in list_photos(root):
+        photo = read_photo(root, file)
+        if photo is None:
+            continue
+        photo = correct(photo, corrected.get(file, ()))
+        plates += len(photo.boxes)
+        quads = [fit_corners(detector, photo.image, box) for box in photo.boxes]
+        fitted[file] = [quad for quad in quads if quad is not None]
+    return fitted, plates
+
+
+def fit_crops(detector: Detector, root: Path) -> tuple[Fitted, int]:
+    """Fits corners to the plates that crops show.
+
+    Args:
+        root: CropNumbers, or a folder of pictures.
+
+    Returns:
+        Corners by file, one plate each, and how many crops there are.
+    """
+    folder = plate_folder(root)
+    fitted: Fitted = {}
+    files = list_pictures(folder)
+    for file in files:
+        image = cv2.imread(str(folder / file))
+        if image is None:
+            continue
+        height, width = image.shape[:2]
+        whole = np.array([0, 0, width, height], np.float32)
+        corners = find_corners(detector, image.astype(np.uint8), whole)
+        if corners is not None and np.ptp(corners[:, 0]) >= LEAST_WIDTH * width:
+            fitted[file] = [corners]
+    return fitted, len(files)
+
+
+def write_corners(path: Path, fitted: Fitted) -> None:
+    """Writes corners as ``photos.read_corners`` reads them, to a tenth of a pixel.
+
+    Raises:
+        DataError: The file cannot be written.
+    """
+    try:
+        with path.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file, lineterminator="\n")
+            writer.writerow(["file", *CORNER_COLUMNS])
+            for name, quads in sorted(fitted.items()):
+                writer.writerows([name, *(f"{v:.1f}" for v in quad.ravel())] for quad in quads)
+    except OSError as error:
+        raise DataError(f"cannot write '{path}': {error.strerror}") from error

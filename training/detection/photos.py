@@ -20,6 +20,7 @@ Image = npt.NDArray[np.uint8]
 Boxes = npt.NDArray[np.float32]
 Quads = npt.NDArray[np.float32]
 
+CORNER_COLUMNS = [f"{axis}{i}" for i in (1, 2, 3, 4) for axis in "xy"]
 ACTIONS = ("add", "remove", "ignore", "negative")
 _SAME = 0.7  # intersection over union with which a correction means a published box
 _NEAR_BITS = 50  # of 256; shots of one scene, a little apart
@@ -220,14 +221,13 @@ def read_corners(path: Path) -> dict[str, Quads]:
     Raises:
         DataError: The file is missing, or a row is not so.
     """
-    keys = [f"{axis}{i}" for i in (1, 2, 3, 4) for axis in "xy"]
     found: dict[str, list[list[float]]] = defaultdict(list)
     for number, row in _rows(path):
         try:
-            found[row["file"]].append([float(row[key]) for key in keys])
+            found[row["file"]].append([float(row[key]) for key in CORNER_COLUMNS])
         except (KeyError, ValueError, TypeError) as error:
             raise DataError(
-                f"'{path}', line {number}: needs columns file, {', '.join(keys)}: {error}"
+                f"'{path}', line {number}: needs columns file, {', '.join(CORNER_COLUMNS)}: {error}"
             ) from error
     return {f: np.array(rows, np.float32).reshape(-1, 4, 2) for f, rows in found.items()}
 
