@@ -14,6 +14,7 @@ from training.synthesis.surface import mount
 Image = npt.NDArray[np.uint8]
 Corners = npt.NDArray[np.float32]
 
+_STEEPEST = 1.2  # radians from the front; at a right angle it would be seen from behind, mirrored
 _PX_PER_MM = (0.15, 1.2)  # that a plate is drawn with before it is warped
 
 
@@ -36,7 +37,7 @@ def random_corners(
     """
     half = np.array(size_mm) / 2
     flat = np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]]) * half
-    yaw, pitch = rng.normal(0, 0.45), rng.normal(0, 0.25)
+    yaw, pitch = np.clip([rng.normal(0, 0.45), rng.normal(0, 0.25)], -_STEEPEST, _STEEPEST)
     tilt = rng.normal(0, roll)
     x = flat[:, 0] * np.cos(yaw)
     z = flat[:, 0] * np.sin(yaw) + flat[:, 1] * np.sin(pitch)
