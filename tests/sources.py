@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import signal
 import socket
@@ -16,6 +17,8 @@ from pathlib import Path
 import av
 import pytest
 
+from platestream.demo import built_in_clip
+from platestream.video import VideoEncoder, VideoSource
 from tests.conftest import numbered_picture
 
 SYSTEM_PYTHON = "/usr/bin/python3"
@@ -112,6 +115,21 @@ def write_video(
             number = round(packet.pts)
             packet.pts = packet.dts = number + extra(number)
             file.mux(packet)
+    return path
+
+
+def part_of_clip(path: Path, first: int, count: int) -> Path:
+    """Some frames of the built-in clip as a video of their own, whose time begins at 0.
+
+    Args:
+        first: The first of them, from 0.
+    """
+    with VideoSource(str(built_in_clip()[0])) as video:
+        rate = Fraction(video.rate)
+        encoder = VideoEncoder(path, video.width, video.height, rate)
+        for number, frame in enumerate(itertools.islice(video.frames(), first, first + count)):
+            encoder.write(frame.image, float(number / rate))
+        encoder.close()
     return path
 
 

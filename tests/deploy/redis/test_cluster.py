@@ -15,7 +15,7 @@ import redis
 from platestream import messages, streams
 from platestream.video import VideoSource
 from tests.conftest import number_of
-from tests.deploy.redis.conftest import SecuredRedis
+from tests.deploy.redis.conftest import CLIP_FRAMES, SecuredRedis
 from tests.deploy.redis.services import run_services
 
 FRAMES = {"gate-1": 30, "gate-2": 40}
@@ -95,7 +95,7 @@ def test_run_on_it(cluster: SecuredRedis, short_clip: Path, tmp_path: Path) -> N
             timeout=110,
         )
         assert done.returncode == 0, done.stderr
-        assert json.loads(done.stdout)["frames_written"] == 60
+        assert json.loads(done.stdout)["frames_written"] == CLIP_FRAMES
     assert cluster.refused() == []
 
 

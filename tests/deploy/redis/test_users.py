@@ -15,7 +15,13 @@ import redis
 from platestream import status, streams
 from platestream.video import VideoSource
 from tests.conftest import wait_until
-from tests.deploy.redis.conftest import DEPLOY, USERS, SecuredRedis, write_secrets
+from tests.deploy.redis.conftest import (
+    CLIP_FRAMES,
+    DEPLOY,
+    USERS,
+    SecuredRedis,
+    write_secrets,
+)
 from tests.deploy.redis.services import CAMERA, run_services, service
 from tests.docs.test_redis_cli import EXAMPLES
 
@@ -36,13 +42,13 @@ def test_the_pipeline_runs_with_a_user_for_each_service(
     out = tmp_path / "out.mp4"
     run_services(secured, short_clip, out)
     with VideoSource(str(out)) as video:
-        assert sum(1 for _ in video.frames()) == 60
+        assert sum(1 for _ in video.frames()) == CLIP_FRAMES
     admin = secured.client("admin")
-    assert admin.xlen(streams.readings_key(CAMERA)) == 60
+    assert admin.xlen(streams.readings_key(CAMERA)) == CLIP_FRAMES
     seen = show_status(secured, "monitor")
     assert seen.returncode == 0, seen.stderr
     camera = json.loads(seen.stdout)
-    assert camera["counts"]["frames_written"] == 60
+    assert camera["counts"]["frames_written"] == CLIP_FRAMES
     assert camera["streams"]["frames"]["bytes"] > 0
     assert secured.refused() == []
 
