@@ -133,11 +133,12 @@ def _one_core() -> Iterator[None]:
 
 
 def _time(work: Callable[[], object], rounds: int) -> tuple[float, float]:
-    """Median and least time in ms, after a few rounds that do not count."""
+    """Median and least time in ms, after up to five rounds that do not count."""
     times = []
-    for number in range(rounds + 5):
+    warm_up = min(5, rounds)
+    for number in range(warm_up + rounds):
         began = time.perf_counter()
         work()
-        if number >= 5:
+        if number >= warm_up:
             times.append(1000 * (time.perf_counter() - began))
     return float(np.median(times)), min(times)

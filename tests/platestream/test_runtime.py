@@ -34,10 +34,10 @@ sys.exit(runtime.serve("capture", loaded, body))
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_many_signals_at_once_end_it_once_and_well(server: EmbeddedRedis, number: int) -> None:
+def test_many_signals_at_once_end_it_once_and_well(any_server: EmbeddedRedis, number: int) -> None:
     for _ in range(3):
         process = subprocess.Popen(
-            [sys.executable, "-c", _SERVICE, server.url], stdout=subprocess.PIPE, text=True
+            [sys.executable, "-c", _SERVICE, any_server.url], stdout=subprocess.PIPE, text=True
         )
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"

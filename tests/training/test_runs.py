@@ -55,7 +55,7 @@ def test_a_detector_run_and_its_weights_load(tmp_path: Path) -> None:
 
     def go(name: str, start: Path | None, learning_rate: float) -> Path:
         options = detection.Options(
-            logs=tmp_path / name, epochs=1, steps=1, batch=2, side=256, workers=0, start=start,
+            logs=tmp_path / name, epochs=1, steps=1, batch=2, side=128, workers=0, start=start,
             learning_rate=learning_rate,
         )  # fmt: skip
         output = tmp_path / f"{name}.safetensors"
