@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -36,6 +38,18 @@ def _frame(frame_id: int) -> Frame:
     )
 
 
+@contextmanager
+def drawing(session: Session) -> Iterator[None]:
+    """The service at work in a thread, stopped at the end."""
+    thread = threading.Thread(target=service.run, args=(session,))
+    thread.start()
+    try:
+        yield
+    finally:
+        session.stopping.set()
+        thread.join(10)
+
+
 def _rendered(client: redis.Redis) -> list[RenderedFrame | End]:
     entries = client.xrange(streams.rendered_key(CAMERA))
     return [messages.parse_rendered(fields) for _, fields in entries]
@@ -57,13 +71,8 @@ def test_only_what_is_refused_is_counted_so(client: redis.Redis, damaged: bool) 
         fields = messages.frame_fields(_frame(frame_id))
         streams.publish(client, streams.frames_key(CAMERA), streams.entry_id(frame_id), fields)
     session = Session("visualize", Settings(camera=CAMERA), client)
-    thread = threading.Thread(target=service.run, args=(session,))
-    thread.start()
-    try:
+    with drawing(session):
         wait_until(lambda: len(_rendered(client)) == 4, what="four rendered frames")
-    finally:
-        session.stopping.set()
-        thread.join(10)
     assert [one.frame_id for one in _rendered(client)] == [1, 2, 3, 4]
     counts = streams.read_hash(client, streams.counts_key(CAMERA))
     assert int(counts.get("refused_by_visualize", 0)) == (2 if damaged else 0)
@@ -111,13 +120,8 @@ def test_a_frame_that_waits_when_it_is_stopped_is_taken_up_by_the_next(client: r
     track(1)
     for awaited in (1, 3):
         session = _exact(client)
-        thread = threading.Thread(target=service.run, args=(session,))
-        thread.start()
-        try:
+        with drawing(session):
             wait_until(lambda n=awaited: len(_rendered(client)) == n)  # type: ignore[misc]
-        finally:
-            session.stopping.set()
-            thread.join(10)
         assert [one.frame_id for one in _rendered(client)] == [1, 2, 3][:awaited]
         if awaited == 1:
             read(2)
@@ -144,16 +148,11 @@ def test_a_frame_overwritten_before_it_was_drawn_is_counted_and_passed_over(
         )  # fmt: skip
         streams.publish_captured(client, CAMERA, frame_id, messages.frame_fields(frame))
     session = Session("visualize", settings, client)
-    thread = threading.Thread(target=service.run, args=(session,))
-    thread.start()
-    try:
+    with drawing(session):
         wait_until(lambda: len(_rendered(client)) == 4, what="four rendered frames")
         counts = streams.counts_key(CAMERA)
         counted = "overwritten_before_visualize"
         wait_until(lambda: streams.read_hash(client, counts).get(counted) == "2", what="two lost")
-    finally:
-        session.stopping.set()
-        thread.join(10)
     assert [one.frame_id for one in _rendered(client)] == [3, 4, 5, 6]
     receiver = pixels.Receiver(settings.streams)
     for one in _rendered(client):
@@ -183,15 +182,10 @@ def test_planes_are_drawn_on_only_where_a_plate_is(
         )  # fmt: skip
         streams.publish_captured(client, CAMERA, frame_id, messages.frame_fields(frame))
     session = Session("visualize", settings, client)
-    thread = threading.Thread(target=service.run, args=(session,))
-    thread.start()
-    try:
+    with drawing(session):
         wait_until(lambda: len(_rendered(client)) == 2, what="two rendered frames")
         receiver = pixels.Receiver(settings.streams)
         plain, drawn = (receiver.unpack(one.pixels, 640, 360) for one in _rendered(client))  # type: ignore[union-attr]
-    finally:
-        session.stopping.set()
-        thread.join(10)
     assert form_of(plain) == form_of(drawn) == form_of(planes)
     assert (memory_of(plain) == memory_of(planes)).all()
     assert isinstance(drawn, I420)
