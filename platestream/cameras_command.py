@@ -20,15 +20,13 @@ from platestream.stdout import print_json
 
 app = typer.Typer(no_args_is_help=True, help="Cameras: a file of them, and those in Redis.")
 
-Json = Annotated[bool, typer.Option("--json", help="One JSON object per line, nothing else.")]
-
 
 @app.command("check")
 def check(
     path: Annotated[Path, typer.Argument(help="The file, such as cameras.toml.")],
     config: options.Config = None,
     assignments: options.Set = None,
-    as_json: Json = False,
+    as_json: options.Json = False,
 ) -> None:
     """Says what is wrong with a file of cameras; exit code 2 if anything is."""
     settings = options.load({}, config, assignments)
@@ -59,7 +57,7 @@ def list_cameras(
     redis: options.Redis = None,
     config: options.Config = None,
     assignments: options.Set = None,
-    as_json: Json = False,
+    as_json: options.Json = False,
 ) -> None:
     """Lists the cameras that are served, as Redis has them."""
     address = options.load({"redis.url": redis}, config, assignments).redis

@@ -40,9 +40,6 @@ app = typer.Typer(
     help="Reads licence plates on live video: capture, OCR, drawing and writing, over Redis.",
 )
 
-Json = Annotated[
-    bool, typer.Option("--json", help="One JSON object per line on stdout, and nothing else.")
-]
 PlatesFile = Annotated[
     Path | None, typer.Option(help="What plates may carry (TOML); default: what is built in.")
 ]
@@ -73,7 +70,7 @@ def _status(
     redis: options.Redis = None,
     config: options.Config = None,
     assignments: options.Set = None,
-    as_json: Json = False,
+    as_json: options.Json = False,
     watch: Annotated[
         bool,
         typer.Option("--watch", help="Look every SECONDS, with rates, until Ctrl-C."),
@@ -113,10 +110,10 @@ def _health(
 @app.command("recognize")
 def _recognize(
     paths: Paths,
-    as_json: Json = False,
-    weights: Annotated[Path | None, typer.Option(help="Other weights.")] = None,
-    backend: Annotated[str, typer.Option(help="auto, openvino, onnxruntime or torch.")] = "auto",
-    device: Annotated[str, typer.Option(help="cpu, cuda, cuda:0, …")] = "cpu",
+    as_json: options.Json = False,
+    weights: options.OtherWeights = None,
+    backend: options.Backend = "auto",
+    device: options.Device = "cpu",
     threshold: Threshold = None,
     plates_file: PlatesFile = None,
 ) -> None:
@@ -146,11 +143,11 @@ def _recognize(
 @app.command("read")
 def _read(
     paths: Paths,
-    as_json: Json = False,
-    backend: Annotated[str, typer.Option(help="auto, openvino, onnxruntime or torch.")] = "auto",
-    device: Annotated[str, typer.Option(help="cpu, cuda, cuda:0, …")] = "cpu",
-    detector_weights: Annotated[Path | None, typer.Option(help="Other weights.")] = None,
-    recognizer_weights: Annotated[Path | None, typer.Option(help="Other weights.")] = None,
+    as_json: options.Json = False,
+    backend: options.Backend = "auto",
+    device: options.Device = "cpu",
+    detector_weights: options.OtherWeights = None,
+    recognizer_weights: options.OtherWeights = None,
     threshold: Threshold = None,
     plates_file: PlatesFile = None,
 ) -> None:

@@ -22,13 +22,12 @@ app = typer.Typer(no_args_is_help=True, help="Frames that OCR could not read.")
 _Camera = Annotated[str | None, typer.Option(help="Only this camera's; default: all cameras'.")]
 _Ids = Annotated[list[str] | None, typer.Argument(help="As `dead list` shows them.")]
 _All = Annotated[bool, typer.Option("--all", help="All of them.")]
-_Json = Annotated[bool, typer.Option("--json", help="JSON on stdout, and nothing else there.")]
 
 
 @app.command("list")
 def list_frames(
     camera: _Camera = None,
-    as_json: _Json = False,
+    as_json: options.Json = False,
     redis: options.Redis = None,
     config: options.Config = None,
     assignments: options.Set = None,
@@ -56,7 +55,7 @@ def retry_frames(
     ids: _Ids = None,
     everything: _All = False,
     camera: _Camera = None,
-    as_json: _Json = False,
+    as_json: options.Json = False,
     redis: options.Redis = None,
     config: options.Config = None,
     assignments: options.Set = None,
@@ -75,7 +74,7 @@ def drop_frames(
     ids: _Ids = None,
     everything: _All = False,
     camera: _Camera = None,
-    as_json: _Json = False,
+    as_json: options.Json = False,
     redis: options.Redis = None,
     config: options.Config = None,
     assignments: options.Set = None,

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from platestream import run_command
+from platestream import options, run_command
 from platestream.errors import SourceError
 from platestream.job import default_job
 from platestream.stdout import print_json
@@ -20,9 +20,7 @@ def demo(
     output: Annotated[Path, typer.Option(help="The video.")] = Path("out/demo.mp4"),
     ocr_replicas: Annotated[int, typer.Option(min=0, max=64, help="OCR processes.")] = 1,
     live: Annotated[bool, typer.Option("--live/--file", help="At the clip's own pace.")] = False,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="One JSON object on stdout, and nothing else there.")
-    ] = False,
+    as_json: options.Json = False,
 ) -> None:
     """Runs on the built-in clip and says how many of its plates were read right."""
     console = Console(stderr=True, highlight=False)

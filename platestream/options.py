@@ -31,6 +31,10 @@ Set = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="SECTION.NAME=VALUE", help="Any setting; may be repeated."),
 ]
+Json = Annotated[bool, typer.Option("--json", help="JSON on stdout, and nothing else there.")]
+Backend = Annotated[str, typer.Option(help="auto, openvino, onnxruntime or torch.")]
+Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:0, …")]
+OtherWeights = Annotated[Path | None, typer.Option(help="Other weights.")]
 LogLevel = Annotated[str | None, typer.Option(help="debug, info, warning or error.")]
 
 

@@ -53,9 +53,7 @@ def run(
     force: Annotated[bool, typer.Option("--force", help="Overwrite what is there.")] = False,
     config: options.Config = None,
     assignments: options.Set = None,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="One JSON object on stdout, and nothing else there.")
-    ] = False,
+    as_json: options.Json = False,
 ) -> None:
     """Reads plates on a video, start to end: Redis, the services, the files."""
     console = Console(stderr=True, highlight=False)

@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from platestream import options
 from platestream.errors import DataError, PlatestreamError
 
 CHECKED = Path(__file__).parents[1] / "data"  # lists of what was looked at by eye
@@ -18,12 +19,10 @@ Data = Annotated[Path, typer.Option(help="The folder with the pictures.")]
 Seed = Annotated[int, typer.Option()]
 Logs = Annotated[Path, typer.Option(help="Checkpoints, TensorBoard and CSV logs.")]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint in --logs.")]
-Json = Annotated[
-    bool, typer.Option("--json", help="One JSON object on stdout, nothing else there.")
-]
 Weights = Annotated[Path | None, typer.Option(help="Default: the shipped ones.")]
-Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:0, …")]
-Backend = Annotated[str, typer.Option(help="auto, openvino, onnxruntime or torch.")]
+Device = options.Device
+Backend = options.Backend
+Json = options.Json
 Precision = Annotated[str, typer.Option(help="auto, fp32 or bf16.")]
 Latency = Annotated[bool, typer.Option("--latency", help="Time every backend on one core too.")]
 Workers = Annotated[int, typer.Option(min=0, help="Processes that make training pictures.")]

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from platestream import options
 from platestream.vision.backends import Network
 from training.commands.arguments import (
     PLAIN,
@@ -133,7 +134,7 @@ def _evaluate_painted(
     lean: Annotated[
         float, typer.Option(min=0, max=0.5, help="How far they lean: standard deviation, radians.")
     ] = 0.07,
-    detector_weights: Annotated[Path | None, typer.Option(help="Other weights.")] = None,
+    detector_weights: options.OtherWeights = None,
     backend: Backend = "auto",
     device: Device = "cpu",
     seed: Seed = 0,
