@@ -17,7 +17,7 @@ from structlog.testing import capture_logs
 from platestream.outputs import OutputFiles
 from services.writer.syncer import Syncer
 from tests.conftest import wait_until
-from tests.services.writer.test_service import (
+from tests.services.writer.writing import (
     check,
     counts,
     publish,
