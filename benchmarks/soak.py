@@ -51,7 +51,7 @@ def _memory(pid: int) -> dict[str, float]:
     found = {}
     for child in [str(pid), *children]:
         try:
-            words = Path(f"/proc/{child}/cmdline").read_bytes().decode().split("\0")
+            words = Path(f"/proc/{child}/cmdline").read_bytes().decode().replace("\0", " ").split()
             pages = int(Path(f"/proc/{child}/statm").read_text().split()[1])
         except (FileNotFoundError, ProcessLookupError, IndexError):
             continue

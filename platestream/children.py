@@ -14,6 +14,7 @@ from typing import IO
 
 from platestream.embedded_redis import die_with_parent
 from platestream.errors import PlatestreamError
+from platestream.forked import Forked, fork, may_fork
 from platestream.runtime import EXIT_OK, EXIT_REFUSED
 
 _MOST_RESTARTS = 5  # within the window: a service that cannot live is not started for ever
@@ -41,7 +42,7 @@ class Child:
     environment: Mapping[str, str]
     on_log: Callable[[str, str, str], None]
     tells_fatal: bool = True
-    process: subprocess.Popen[bytes] | None = None
+    process: subprocess.Popen[bytes] | Forked | None = None
     last_error: str = ""
     restarts: list[float] = field(default_factory=list)
 
@@ -56,6 +57,10 @@ class Child:
             start_new_session=True,
             preexec_fn=die_with_parent,
         )
+        self._hear()
+
+    def _hear(self) -> None:
+        assert self.process is not None
         assert self.process.stderr is not None
         listener = threading.Thread(target=self._listen, args=(self.process.stderr,), daemon=True)
         listener.start()
@@ -131,6 +136,21 @@ class Child:
                 self.last_error = event.splitlines()[0]
             if told:
                 self.on_log(self.name, level, event)
+
+
+def start_all(children: Sequence[Child]) -> None:
+    """Starts processes; as forks of this one, if it may fork: they are at work sooner.
+
+    One that is started again later is no fork: there are threads that listen by then.
+    """
+    if not may_fork():
+        for child in children:
+            child.start()
+        return
+    for child in children:
+        child.process = fork(child.arguments, child.environment)
+    for child in children:
+        child._hear()
 
 
 def how_it_ended(code: int) -> str:

@@ -11,7 +11,7 @@ from pathlib import Path
 from types import FrameType
 
 from platestream import messages, settings, streams
-from platestream.children import Child, ServiceError
+from platestream.children import Child, ServiceError, start_all
 from platestream.embedded_redis import EmbeddedRedis
 from platestream.errors import MessageError, RedisError, SourceError
 from platestream.job import Job, Progress, Result
@@ -123,8 +123,7 @@ class Pipeline:
         capture, writer = children[0], children[1]
         began = time.monotonic()
         try:
-            for child in children:
-                child.start()
+            start_all(children)
             self._watch(client, children, server, on_progress)
             wall_s = time.monotonic() - began
             return self._result(client, wall_s)

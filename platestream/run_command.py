@@ -157,8 +157,6 @@ class Watch:
         self._times: list[tuple[float, int]] = []
 
     def __enter__(self) -> Watch:
-        if self._live:
-            self._live.start()
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -173,6 +171,8 @@ class Watch:
         line = describe(replace(progress, fps=(f1 - f0) / (t1 - t0) if t1 > t0 else 0.0))
         self._updates += 1
         if self._live:
+            if not self._live.is_started:  # not sooner: it has a thread, and services are forked
+                self._live.start()
             self._live.update(Text(line))
         elif self._updates % self._LOG_EVERY == 0:
             print(line, file=sys.stderr)

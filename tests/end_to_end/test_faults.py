@@ -207,7 +207,7 @@ def send_to_next(run: Run, service: str) -> list[int]:
 
 
 def command_line(pid: int) -> list[bytes]:
-    return Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+    return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").split()
 
 
 @pytest.mark.soak
