@@ -211,6 +211,7 @@ _pass_on("evaluate", "training.cli", "Judges the recognizer or the detector.", n
 _pass_on(
     "calibrate", "training.cli", "Fits a recognizer's confidences to checked crops.", named=True
 )
+_pass_on("average", "training.cli", "Makes one model of several.", named=True)
 _pass_on("export", "training.cli", "Writes a trained model as ONNX.", named=True)
 _pass_on("clean-labels", "training.cli", "Finds wrong labels of training crops.", named=True)
 _pass_on("contact-sheet", "training.cli", "Shows augmented training samples.", named=True)

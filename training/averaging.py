@@ -1,4 +1,4 @@
-"""The moving average of a net's weights: it is what is judged, kept and shipped."""
+"""Averages of weights: a net's moving one, which is judged and kept, and the mean of runs."""
 
 from __future__ import annotations
 
@@ -11,6 +11,9 @@ import torch
 from catalyst import dl
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
+
+from platestream.errors import DataError
+from platestream.vision import weights
 
 _DECAY = 0.998
 
@@ -68,3 +71,38 @@ def _averaged(path: Path) -> dict[str, torch.Tensor]:
         for name, value in checkpoint["model_average_state_dict"].items()
         if name.startswith(prefix)
     }
+
+
+def average_weights(task: str, paths: Sequence[Path], output: Path) -> None:
+    """Saves the mean of the weights of several runs, with the values of the first.
+
+    Runs that began from the same weights lie in one valley of the loss, and their mean is as good
+    as reading with all of them (model soups, arXiv:2203.05482).
+
+    Args:
+        task: ``recognizer`` or ``detector``.
+        paths: Safetensors files.
+        output: Likewise.
+
+    Raises:
+        DataError: There is none, or they are of different networks.
+        WeightsError: One cannot be read.
+    """
+    runs = [weights.load_weights(path, task) for path in paths]
+    if not runs:
+        raise DataError("name the weights that are to be averaged")
+    for path, run in zip(paths, runs, strict=True):
+        for what in ("network", "alphabet"):
+            if run.config.get(what) != runs[0].config.get(what):
+                raise DataError(f"'{path}' has another {what} than '{paths[0]}'")
+    tensors = {
+        name: torch.stack([run.tensors[name].double() for run in runs]).mean(0).to(first.dtype)
+        for name, first in runs[0].tensors.items()
+    }
+    weights.save_weights(
+        output,
+        tensors,
+        task=task,
+        architecture=runs[0].architecture,
+        config=runs[0].config,
+    )

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import typer
 
 from platestream import options
-from training.commands import calibrate, evaluate, export, train
+from training.commands import average, calibrate, evaluate, export, train
 from training.commands.arguments import PLAIN
 from training.commands.clean_labels import clean_labels
 from training.commands.contact_sheet import contact_sheet
@@ -17,6 +17,7 @@ from training.commands.fit_corners import fit_corners
 app = typer.Typer(**PLAIN)  # type: ignore[arg-type]
 app.add_typer(train.app, name="train")
 app.add_typer(evaluate.app, name="evaluate")
+app.add_typer(average.app, name="average")
 app.add_typer(calibrate.app, name="calibrate")
 app.add_typer(export.app, name="export")
 app.command("clean-labels")(clean_labels)
