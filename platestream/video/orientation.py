@@ -29,12 +29,16 @@ _TURNS: dict[tuple[int, int, int, int], tuple[tuple[str, str], ...]] = {
 class Orientation:
     """Turns and mirrors frames by their display matrix, in quarter turns; others stay as they are.
 
-    A matrix that turns by anything else (a camera held askew) is not followed.
+    A matrix that turns by anything else (a camera held askew) is not followed. It is looked at in
+    the first frame and where the angle changes, not in every one: frames whose side data have been
+    looked at hold themselves, and their pictures, in memory until the garbage collector comes.
     """
 
     def __init__(self) -> None:
         self._graph: Graph | None = None
         self._made_for: object = None
+        self._rotation: int | None = None  # degrees; None before the first frame
+        self._turns: tuple[tuple[str, str], ...] = ()
 
     def upright(self, frame: VideoFrame) -> VideoFrame:
         """The frame as it is to be shown; the same one where nothing is to be turned.
@@ -42,7 +46,9 @@ class Orientation:
         Raises:
             SourceError: FFmpeg cannot turn such pictures.
         """
-        turns = _turns(frame)
+        if frame.rotation != self._rotation:
+            self._rotation, self._turns = frame.rotation, _turns(frame)
+        turns = self._turns
         if not turns:
             return frame
         made_for = (turns, frame.format.name, frame.width, frame.height)

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import gc
+import itertools
 import struct
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+from av.video.frame import VideoFrame
 
-from platestream.video import VideoSource
+from platestream.demo import built_in_clip
+from platestream.video import VideoSource, open_file
 
 # right and down of the stored picture on the screen (a, b, c, d), and what a viewer shows
 TURNS: dict[str, tuple[tuple[int, int, int, int], Callable[[np.ndarray], np.ndarray]]] = {
@@ -60,3 +64,16 @@ def test_frames_come_upright(
         expected = shown(picture)
         assert frame.image.shape == expected.shape
         assert np.abs(frame.image.astype(int) - expected).mean() < 2
+
+
+def test_a_frame_that_is_done_with_is_freed_at_once() -> None:
+    gc.collect()
+    gc.disable()
+    try:
+        with open_file(str(built_in_clip()[0])) as video:
+            for _ in itertools.islice(video.frames(), 60):
+                pass
+            alive = sum(isinstance(thing, VideoFrame) for thing in gc.get_objects())
+    finally:
+        gc.enable()
+    assert alive < 10  # what the decoder's threads hold, and not all sixty

@@ -10,7 +10,7 @@ from platestream import plates
 from platestream.demo import built_in_clip
 from platestream.video import VideoSource
 from platestream.vision.decoding import PlateText
-from platestream.vision.detector import Detector
+from platestream.vision.detector import Detection, Detector
 from platestream.vision.geometry import box_iou
 from platestream.vision.reader import PlateReader
 from platestream.vision.recognizer import Recognizer, better
@@ -115,3 +115,9 @@ def test_plates_of_the_built_in_clip_are_found_and_read(
     assert wide >= 10
     assert found / wide > 0.9
     assert right / wide > 0.7
+
+
+def test_a_plate_s_box_in_a_picture_ends_where_the_picture_does() -> None:
+    corners = np.array([[-4, 80], [40, 82], [39, 104], [-5, 102]], np.float32)
+    assert Detection(corners, 0.9).box == (-5, 80, 40, 104)
+    assert Detection(corners, 0.9).box_in(np.zeros((100, 200), np.uint8)) == (0, 80, 40, 100)
