@@ -89,7 +89,7 @@ def evaluate(
         "accepted_right": share(right, accepted),
     }
     if errors:
-        median, most = np.percentile(errors, [50, 90])
+        median, most = np.percentile(errors, [50, 90]).tolist()
         result["corner_error"] = {"median": round(median, 3), "p90": round(most, 3)}
         true, seen = np.array(turns).T
         result["turn"] = round(float(true @ seen / max(1e-9, true @ true)), 3)
