@@ -72,7 +72,8 @@ def kill_one(
     client, out = streams.connect(url), tmp_path / "out.mp4"
     with running(source, out, url) as run:
         assert reach(run, client, moment) or moment >= FRAMES - 4
-        assert send(run, victim) or moment == END
+        # where OCR is slow, capture may be through when the writer nears the end
+        assert send(run, victim) or moment >= FRAMES - 4
         result = finish(run)
     check(undisturbed, out, result, client)
 
