@@ -54,7 +54,8 @@ def test_a_live_source_is_written_at_its_rate(shared: Path, tmp_path: Path) -> N
     assert done.returncode == 0, done.stderr
     result = json.loads(done.stdout)
     assert result["frames_lost"] == 0
-    assert result["overlay_age_ms"]["p95"] < 500
+    # a CPU without bfloat16 reads four frames a second; what is older than this is not drawn
+    assert result["overlay_age_ms"]["p95"] < 1000
 
 
 def test_the_recognizer_keeps_its_score(shared: Path) -> None:
