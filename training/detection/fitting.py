@@ -20,13 +20,13 @@ from training.detection.photos import (
     read_photo,
 )
 from training.recognition.crops import list_pictures, plate_folder
+from training.recognition.plate_pictures import LEAST_WIDTH
 from training.synthesis.paste import into_box
 
 Image = npt.NDArray[np.uint8]
 Fitted = dict[str, list[Corners]]  # by file
 
 CLOSE_UP_SIDE = 256  # pixels: the long side at which a detector is to look at a close-up
-LEAST_WIDTH = 0.35  # of a crop's: what is narrower is not the plate that was cropped
 LEAST_OVERLAP = 0.7  # of the box round the fitted corners with the box that is known
 
 

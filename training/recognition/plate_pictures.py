@@ -20,7 +20,7 @@ LINE_SIZE = (256, 64)  # width and height of a view of one line, in pixels
 STACK_SIZE = (160, 112)  # of a view of two lines, before they are put side by side
 _BORDER = (0.3, 0.6)  # shares of a crop's width and height laid round it for the detector
 _DETECTOR_SIDE = 352  # pixels; the plate is then some 200 px wide, which it knows best
-_LEAST_WIDTH = 0.35  # of the crop's: what is narrower is not the plate that was cropped
+LEAST_WIDTH = 0.35  # of the crop's: what is narrower is not the plate that was cropped
 _LEAST_HEIGHT = 0.25
 
 
@@ -81,7 +81,7 @@ def find_corners(
     centre = np.array([dx + (x2 - x1) / 2, dy + (y2 - y1) / 2])
     for detection in detector.detect(part.astype(np.uint8)):
         a, b, c, d = bounding_box(detection.corners)
-        wide = c - a >= _LEAST_WIDTH * (x2 - x1) and d - b >= _LEAST_HEIGHT * (y2 - y1)
+        wide = c - a >= LEAST_WIDTH * (x2 - x1) and d - b >= _LEAST_HEIGHT * (y2 - y1)
         if wide and a <= centre[0] <= c and b <= centre[1] <= d:
             moved = detection.corners + np.array([x1 - dx, y1 - dy], np.float32)
             return moved.astype(np.float32)
