@@ -42,7 +42,7 @@ class Options:
     resume: Path | None = None
     start: Path | None = None  # weights to begin from, instead of none
     device: str = "cpu"
-    precision: str = "bf16"  # of the forward pass on a CPU; or fp32
+    precision: str = "auto"  # of the forward pass on a CPU: bf16 or fp32
 
 
 LEAST_THRESHOLD = 0.3  # of those that may be chosen
@@ -52,7 +52,7 @@ _TARGETS = ("heat", "ignore", "offsets", "scale", "share", "known")
 class _Runner(dl.Runner):  # type: ignore[misc]  # catalyst has no types
     """Trains the net, judges its moving average."""
 
-    bf16 = False  # on a CPU with matrix units twice as fast as fp32; CUDA's engine has its own
+    bf16 = False
 
     def handle_batch(self, batch: dict[str, torch.Tensor]) -> None:
         """Computes the map."""
@@ -122,7 +122,7 @@ def train(material: Material, watched: Sequence[Photo], output: Path, options: O
     }
     checkpoints = options.logs / "checkpoints"
     runner = _Runner()
-    runner.bf16 = not cuda and options.precision == "bf16"
+    runner.bf16 = engine.bf16(options.device, options.precision)
     runner.train(
         model={"net": net, "average": average},
         engine=engine.on(options.device),

@@ -36,7 +36,14 @@ _FOREIGN = 0.06  # share of the synthetic plates that are other countries'
 _STREET = 0.85  # how often what the street does is done to a picture
 _STREET_AGAIN = 0.3  # and to a synthetic plate, which has been photographed already
 SYNTHETIC_ONLY = Mixture(0.92, 0.0, 0.08)
-WITH_REAL = Mixture(0.30, 0.58, 0.12)
+_WITH_REAL = Mixture(0.30, 0.58, 0.12)
+SYNTHETIC_SHARE = _WITH_REAL.synthetic
+
+
+def with_real(synthetic: float = SYNTHETIC_SHARE) -> Mixture:
+    """A mixture with so large a share, 0 to 1, of synthetic plates; the others share the rest."""
+    left = (1 - synthetic) / (1 - _WITH_REAL.synthetic)
+    return Mixture(synthetic, left * _WITH_REAL.real, left * _WITH_REAL.empty)
 
 
 def encode(text: str, alphabet: str) -> Tensor:
@@ -87,7 +94,7 @@ class TrainingCrops(Dataset[Sample]):
         self._length = length
         self._seed = seed
         self._street = street(seed)
-        self.mixture = WITH_REAL
+        self.mixture = with_real()
         self.epoch = 0
 
     def __len__(self) -> int:

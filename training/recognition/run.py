@@ -23,10 +23,12 @@ from training.averaging import MovingAverage, best_average, moving_average
 from training.optimization import ClippedBackward, warm_up_and_cosine
 from training.recognition.dataset import (
     SYNTHETIC_ONLY,
-    WITH_REAL,
+    SYNTHETIC_SHARE,
     JudgedCrops,
+    Mixture,
     TrainingCrops,
     collate,
+    with_real,
 )
 from training.recognition.metrics import TextMetrics
 from training.recognition.plate_pictures import PlatePicture
@@ -45,6 +47,7 @@ class Options:
     steps: int = 100  # per epoch
     batch: int = 64
     synthetic_epochs: int = 8
+    synthetic_share: float = SYNTHETIC_SHARE  # of the batches that have real crops too
     learning_rate: float = 1.5e-3
     patience: int = 12  # epochs without a better score
     mixer: Mixer | None = None  # attention, or what the weights to begin from have
@@ -53,21 +56,19 @@ class Options:
     resume: Path | None = None
     start: Path | None = None  # weights to begin from, instead of none
     device: str = "cpu"
+    precision: str = "auto"  # of the forward pass on a CPU: bf16 or fp32
 
 
 class _Runner(dl.Runner):  # type: ignore[misc]  # catalyst has no types
     """Trains the net, judges its moving average."""
 
-    def __init__(self, half: bool) -> None:
-        super().__init__()
-        self._half = half
+    bf16 = False
 
     def handle_batch(self, batch: dict[str, torch.Tensor]) -> None:
         """Computes logits and the lengths CTC needs."""
         model = self.model["net"] if self.is_train_loader else self.model["average"]
         images = batch["image"].contiguous(memory_format=torch.channels_last)
-        # CPUs with AMX multiply bfloat16 several times as fast; the weights stay in float32
-        with torch.autocast("cpu", torch.bfloat16, enabled=self._half and self.is_train_loader):
+        with torch.autocast("cpu", torch.bfloat16, enabled=self.bf16 and self.is_train_loader):
             logits = model(images)
         lengths = torch.full((logits.shape[0],), logits.shape[1], dtype=torch.long)
         self.batch = {
@@ -99,15 +100,16 @@ class _CtcLoss(nn.Module):
 class _Mixture(dl.Callback):  # type: ignore[misc]
     """Begins on synthetic plates alone: real ones, noisily labelled, come when it can read."""
 
-    def __init__(self, dataset: TrainingCrops, synthetic_epochs: int) -> None:
+    def __init__(self, dataset: TrainingCrops, synthetic_epochs: int, then: Mixture) -> None:
         super().__init__(order=dl.CallbackOrder.Internal)
         self._dataset = dataset
         self._synthetic_epochs = synthetic_epochs
+        self._then = then
 
     def on_epoch_start(self, runner: Any) -> None:
         """Sets the mixture of the epoch, before the loader's workers start."""
         early = runner.epoch_step <= self._synthetic_epochs
-        self._dataset.mixture = SYNTHETIC_ONLY if early else WITH_REAL
+        self._dataset.mixture = SYNTHETIC_ONLY if early else self._then
         self._dataset.epoch = runner.epoch_step
 
 
@@ -168,7 +170,8 @@ def train(
     }
     keys = ("log_probs", "input_lengths")
     checkpoints = options.logs / "checkpoints"
-    runner = _Runner(half=not cuda)
+    runner = _Runner()
+    runner.bf16 = engine.bf16(options.device, options.precision)
     runner.train(
         model={"net": net, "average": average},
         engine=engine.on(options.device),
@@ -178,7 +181,7 @@ def train(
         loaders=loaders,
         num_epochs=options.epochs,
         callbacks=[
-            _Mixture(dataset, options.synthetic_epochs),
+            _Mixture(dataset, options.synthetic_epochs, with_real(options.synthetic_share)),
             dl.CriterionCallback(
                 input_key={key: key for key in keys},
                 target_key={"target": "target", "target_length": "target_length"},
