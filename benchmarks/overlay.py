@@ -30,11 +30,11 @@ from benchmarks.fusion import keep, kept, read
 from platestream import messages, streams
 from platestream.demo import built_in_clip
 from platestream.embedded_redis import EmbeddedRedis
+from platestream.latest_reading import LatestReading
 from platestream.messages import Frame, Pixels, Plate, Reading, Tracks
 from platestream.plate_messages import to_observation, to_track_state
 from platestream.vision.geometry import bounding_box, box_iou
 from platestream.vision.tracking import Tracker
-from services.visualize.readings import LatestReading
 
 Truth = Mapping[str, npt.NDArray[np.float32]]  # a frame's plates by their text: 4x2 pixels
 

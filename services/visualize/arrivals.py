@@ -7,10 +7,10 @@ from collections.abc import Sequence
 
 from platestream import messages, streams
 from platestream.errors import MessageError
+from platestream.latest_reading import KEPT, LatestReading
 from platestream.messages import End, Fields
 from platestream.runtime import Session
 from platestream.streams import Follower
-from services.visualize.readings import KEPT, LatestReading
 
 _LOOK_BACK = 256
 _BLOCK_MS = 20

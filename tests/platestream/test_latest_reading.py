@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from platestream.latest_reading import LatestReading, with_fused_texts, with_motion
 from platestream.messages import MAX_SIDE, Frame, Pixels, Plate, Reading, Tracks, TrackState
-from services.visualize.readings import LatestReading, with_fused_texts, with_motion
 
 
 def reading(frame_id: int) -> Reading:

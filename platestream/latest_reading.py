@@ -1,4 +1,4 @@
-"""The readings that visualize knows: which one a frame gets, and where its plates are by then."""
+"""The latest reading of a camera: which one a frame gets, and where its plates are by then."""
 
 from __future__ import annotations
 
