@@ -23,7 +23,7 @@ class SleepingReader:
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
 
-    def read(self, images: Sequence[Image]) -> list[list[ReadPlate]]:
+    def read(self, images: Sequence[Image], near: object) -> list[list[ReadPlate]]:
         time.sleep(self._seconds)
         return [[] for _ in images]
 

@@ -149,6 +149,7 @@ class Reading(_Message):
             before there was this field.
         alphabet: The recognizer's: what the classes of the plates' probabilities stand for, from
             the second on.
+        whole: Whether the whole picture was looked at, or only where plates were expected.
     """
 
     frame_id: Ordinal
@@ -156,6 +157,7 @@ class Reading(_Message):
     pts_s: Seconds | None = None
     replica: Annotated[str, Field(max_length=128)] = ""
     alphabet: Annotated[str, Field(max_length=255)] = ""
+    whole: bool = True
     plates: Annotated[tuple[Plate, ...], Field(max_length=MAX_PLATES)] = ()
 
 
@@ -293,6 +295,7 @@ def reading_fields(reading: Reading) -> dict[str, str | bytes]:
         **_pts_fields(reading.pts_s),
         "replica": reading.replica,
         "alphabet": reading.alphabet,
+        "whole": str(int(reading.whole)),
         "text": _texts(reading.plates),
         "confidence": f"{max(confidences):.4f}" if confidences else "",
         "body": _pack({"plates": [plate.model_dump() for plate in reading.plates]}),

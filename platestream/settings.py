@@ -132,6 +132,12 @@ class OcrSettings(_Section):
     policy: Literal["auto", "every", "newest"] = Field(
         "auto", description="which frames to read; auto: every one of a file, the newest if live"
     )
+    whole_look_ms: int = Field(
+        300,
+        ge=0,
+        description="where the newest frames are read: longest pause between looks at the whole "
+        "picture; in between only where plates are expected; 0: always the whole",
+    )
     batch: int = Field(4, ge=1, le=64, description="most frames taken at once, of all cameras")
     claim_after_ms: int = Field(
         2000, ge=100, description="take over what was held for so long, or longer if batches are"

@@ -90,6 +90,7 @@ from platestream.streams.keys import (
     tracks_key,
 )
 from platestream.streams.pool import (
+    Policy,
     PoolConsumer,
     PoolDelivery,
 )
@@ -116,6 +117,7 @@ from platestream.streams.rewind import (
 from platestream.streams.tracks import (
     TrackerStep,
     last_passage_id,
+    newest_tracks,
     publish_tracks,
     read_tracker,
 )
@@ -140,6 +142,7 @@ __all__ = [
     "Follower",
     "GroupBacklog",
     "GroupConsumer",
+    "Policy",
     "PoolConsumer",
     "PoolDelivery",
     "RestartError",
@@ -177,6 +180,7 @@ __all__ = [
     "last_published",
     "list_dead",
     "lowest_unfinished",
+    "newest_tracks",
     "oldest_id",
     "passages_key",
     "publish",

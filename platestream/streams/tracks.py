@@ -68,6 +68,19 @@ def publish_tracks(client: Client, camera: str, step: TrackerStep) -> None:
             raise reply
 
 
+def newest_tracks(client: Client, cameras: Sequence[str]) -> dict[str, dict[bytes, bytes] | None]:
+    """The fields of the newest entry of each camera's tracks; None where there is none."""
+    if not cameras:
+        return {}
+    pipeline = client.pipeline(transaction=False)
+    for camera in cameras:
+        pipeline.xrevrange(tracks_key(camera), count=1)
+    replies = cast("Any", pipeline.execute())
+    return {
+        camera: rows[0][1] if rows else None for camera, rows in zip(cameras, replies, strict=True)
+    }
+
+
 def read_tracker(client: Client, camera: str) -> dict[str, bytes]:
     """What the last tracker of a camera remembered; empty if nothing."""
     raw = cast("dict[bytes, bytes]", client.hgetall(tracker_key(camera)))

@@ -27,11 +27,13 @@ _OVERLAP = 0.3  # real plates do not lie on one another
 _GREY = 114  # what the rest of the grid is filled with
 _CLOSE_UP = (256, 128)  # pixels of the second look, multiples of ``GRID``
 _CLOSE_UP_SHARE = 0.5  # of its width that the plate takes
+_NEAR_SHARE = 0.35  # where one is expected: it may have moved, and corners be nearly as exact
 _REFINED_AT_ONCE = 16
 _MOST_REFINED = 24  # candidates of a picture
 _REFINED_SCORE = 0.05  # the least that the second look tells from nothing
 _REFINED_PEAKS = 4
 _REFINED_OVERLAP = 0.3  # less, and the second look has seen something else
+_FAINTEST = 0.85  # of a doubtful plate's least score: fainter, a second look seldom lifts it
 _GLANCE = 320  # pixels: the whole picture made so small shows plates that nearly fill it
 _GLANCE_LEAST = 0.25  # of the picture's longer side; smaller plates are left to the other look
 _TILE_OVERLAP = 8  # tiles overlap by an eighth of their side; larger plates the whole shows
@@ -139,31 +141,78 @@ class Detector:
     def detect(self, images: Image) -> list[Detection]: ...
 
     @overload
-    def detect(self, images: Sequence[Image]) -> list[list[Detection]]: ...
+    def detect(
+        self, images: Sequence[Image], least: float | None = None
+    ) -> list[list[Detection]]: ...
 
-    def detect(self, images: Image | Sequence[Image]) -> list[Detection] | list[list[Detection]]:
+    def detect(
+        self, images: Image | Sequence[Image], least: float | None = None
+    ) -> list[Detection] | list[list[Detection]]:
         """Finds the plates of one picture, or of several; the surest first.
 
         Args:
             images: One picture or a sequence of them, each of its own size: HxWx3 uint8 BGR, or
                 HxW uint8 grey.
+            least: The least score of a detection; None: the threshold. Less than that shows
+                doubtful plates, but not all of them: what is very faint at first sight is not
+                looked at again.
 
         Raises:
             ValueError: A picture is empty, or of another shape or type.
         """
+        least = self.score_threshold if least is None else least
         if isinstance(images, np.ndarray) and images.ndim in (2, 3):
-            return self._find([images])[0]
-        return self._find(list(images))
+            return self._find([images], least)[0]
+        return self._find(list(images), least)
 
-    def _find(self, images: list[Image]) -> list[list[Detection]]:
-        found = self._search(images)
+    def detect_near(
+        self,
+        images: Sequence[Image],
+        places: Sequence[Sequence[Box]],
+        least: float | None = None,
+    ) -> list[list[Detection]]:
+        """Finds plates where they are expected, and looks at nothing else.
+
+        A place costs a twentieth of what a whole picture does: it is looked at once, enlarged.
+
+        Args:
+            images: As ``detect`` takes them.
+            places: For each picture the boxes, x1, y1, x2, y2, where plates should be; a plate
+                may be half its width beside.
+            least: As ``detect`` takes it.
+
+        Raises:
+            ValueError: A picture is empty, or of another shape or type.
+        """
+        least = self.score_threshold if least is None else least
+        images = [check(image) for image in images]
+        found: list[list[Detection]] = [[] for _ in images]
+        wanted = [(i, box) for i, boxes in enumerate(places) for box in boxes]
+        for start in range(0, len(wanted), _REFINED_AT_ONCE):
+            part = wanted[start : start + _REFINED_AT_ONCE]
+            views = [close_up(images[i], box, _NEAR_SHARE) for i, box in part]
+            maps = self.network.run(np.stack([view for view, _ in views]))
+            for (i, _), one, (_, matrix) in zip(part, maps, views, strict=True):
+                found[i] += _seen(one, matrix, images[i], least)
+        return [_merged(one) for one in found]
+
+    def _find(self, images: list[Image], least: float) -> list[list[Detection]]:
+        found = self._search(images, self._faintest(least))
         if not self.refine:
             return found
         self._refine(images, found)
         return [
-            sorted((d for d in one if d.score >= self.score_threshold), key=lambda d: -d.score)
-            for one in found
+            sorted((d for d in one if d.score >= least), key=lambda d: -d.score) for one in found
         ]
+
+    def _faintest(self, least: float) -> float:
+        """The least score at first sight of what the second look may still lift to ``least``."""
+        if not self.refine:
+            return least
+        liftable = least**2  # the second look cannot give more than 1
+        if least >= self.score_threshold:
+            return liftable
+        return max(liftable, min(self.score_threshold**2, _FAINTEST * least))
 
     def _refine(self, images: list[Image], found: list[list[Detection]]) -> None:
         """Looks at each candidate again, enlarged: corners and score become much more exact.
@@ -181,8 +230,8 @@ class Detector:
             for (i, j), one, (_, matrix) in zip(part, maps, views, strict=True):
                 found[i][j] = _looked_at_again(found[i][j], one, matrix)
 
-    def _search(self, images: list[Image]) -> list[list[Detection]]:
-        """Candidates: all that the second look may still lift over the threshold."""
+    def _search(self, images: list[Image], least: float) -> list[list[Detection]]:
+        """Candidates, of this score at least."""
         looks = [(i, look) for i, image in enumerate(images) for look in self._looks(check(image))]
         scaled = [
             letterbox(images[i][part.y1 : part.y2, part.x1 : part.x2], long_side)
@@ -195,12 +244,12 @@ class Detector:
         for members in by_shape.values():
             maps = self.network.run(np.stack([scaled[i][0] for i in members]))
             for index, one in zip(members, maps, strict=True):
-                i, (part, _, least) = looks[index]
+                i, (part, _, narrowest) = looks[index]
                 height, width = images[i].shape[:2]
-                for detection in self._peaks(one, scaled[index][1]):
+                for detection in _peaks(one, scaled[index][1], least):
                     corners = detection.corners + np.array([part.x1, part.y1], np.float32)
                     box = np.array(bounding_box(corners), np.float32)
-                    if box[2] - box[0] >= least and not is_cut(box, part, width, height):
+                    if box[2] - box[0] >= narrowest and not is_cut(box, part, width, height):
                         found[i].append(Detection(corners, detection.score))
         return [_merged(one) for one in found]
 
@@ -217,35 +266,38 @@ class Detector:
             looks += [_Look(part, self.long_side) for part in parts]
         return looks
 
-    def _peaks(self, found: npt.NDArray[np.float32], scale: float) -> list[Detection]:
-        least = self.score_threshold**2 if self.refine else self.score_threshold
-        corners, scores = decode_map(found, least, MAX_PLATES)
-        corners /= scale
-        whole = np.array([abs(cv2.contourArea(c)) >= _LEAST_AREA for c in corners], bool)
-        corners, scores = corners[whole], scores[whole]
-        if not len(scores):
-            return []
-        boxes = np.array([bounding_box(c) for c in corners], np.float32)
-        kept = suppress(boxes, scores, _OVERLAP)
-        return [Detection(corners[i], float(scores[i])) for i in kept]
+
+def _peaks(found: npt.NDArray[np.float32], scale: float, least: float) -> list[Detection]:
+    corners, scores = decode_map(found, least, MAX_PLATES)
+    corners /= scale
+    whole = np.array([abs(cv2.contourArea(c)) >= _LEAST_AREA for c in corners], bool)
+    corners, scores = corners[whole], scores[whole]
+    if not len(scores):
+        return []
+    boxes = np.array([bounding_box(c) for c in corners], np.float32)
+    kept = suppress(boxes, scores, _OVERLAP)
+    return [Detection(corners[i], float(scores[i])) for i in kept]
 
 
-def close_up(image: Image, box: Box) -> tuple[Image, npt.NDArray[np.float64]]:
-    """A plate and what lies round it, at the size at which corners are found best.
+def close_up(
+    image: Image, box: Box, share: float = _CLOSE_UP_SHARE
+) -> tuple[Image, npt.NDArray[np.float64]]:
+    """A plate and what lies round it; without ``share`` as large as corners are found best.
 
     Args:
         image: HxWx3 uint8 BGR or HxW uint8 grey.
         box: x1, y1, x2, y2 of the plate in the image.
+        share: Of the view's width that the plate takes.
 
     Returns:
-        128x256x3 uint8 BGR with the plate about 128 px wide in its middle, and the 2x3 matrix
-        that takes its pixels back to the image's.
+        128x256x3 uint8 BGR with the plate in its middle, and the 2x3 matrix that takes its pixels
+        back to the image's.
     """
     if image.ndim == 2:
         image = cv2.cvtColor(image, cv2.COLOR_GRAY2BGR).astype(np.uint8)
     width, height = _CLOSE_UP
     x1, y1, x2, y2 = box
-    scale = max(1.0, x2 - x1, 2.2 * (y2 - y1)) / (width * _CLOSE_UP_SHARE)
+    scale = max(1.0, x2 - x1, 2.2 * (y2 - y1)) / (width * share)
     back = np.array(
         [
             [scale, 0, (x1 + x2) / 2 - scale * width / 2],
@@ -269,6 +321,26 @@ def close_up(image: Image, box: Box) -> tuple[Image, npt.NDArray[np.float64]]:
         borderMode=cv2.BORDER_REPLICATE,
     )
     return view.astype(np.uint8), back + shift
+
+
+def _seen(
+    found: npt.NDArray[np.float32],
+    matrix: npt.NDArray[np.float64],
+    image: Image,
+    least: float,
+) -> list[Detection]:
+    """What a view shows, in pixels of the picture; not what the view cuts."""
+    height, width = image.shape[:2]
+    x1, y1 = matrix[:, 2]
+    x2, y2 = matrix @ (*_CLOSE_UP, 1)
+    part = Tile(*(round(float(v)) for v in (x1, y1, x2, y2)))
+    seen = []
+    for quad, score in zip(*decode_map(found, least, _REFINED_PEAKS), strict=True):
+        corners = cv2.transform(quad[None], matrix)[0].astype(np.float32)
+        box = np.array(bounding_box(corners), np.float32)
+        if abs(cv2.contourArea(corners)) >= _LEAST_AREA and not is_cut(box, part, width, height):
+            seen.append(Detection(corners, float(score)))
+    return seen
 
 
 def _looked_at_again(

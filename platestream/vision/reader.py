@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from platestream.vision.decoding import PlateText
 from platestream.vision.detector import Detection, Detector
-from platestream.vision.geometry import Corners, aspect, warp_plate
+from platestream.vision.geometry import Box, Corners, aspect, warp_plate
 from platestream.vision.recognizer import Recognizer
 
 Image = npt.NDArray[np.uint8]
@@ -21,12 +21,22 @@ STACK_SIZE = (192, 112)  # and of one that may have two
 WARP_MARGIN = 0.06  # of the plate's sides, so that a corner a little off cuts nothing away
 _STACK_ASPECT = 2.6  # a plate seen less wide than this may be square; one line has 4.6
 
+READ_ODDS = 3.0
+"""By what the odds of a detection's score are multiplied where something is read in it."""
+NOTHING_ODDS = 0.7
+"""And where the recognizer is sure that there is nothing to read."""
+EXPECTED_ODDS = 3.0
+"""And where a plate was seen shortly before: it does not come and go with a score that wavers."""
+_READ = 4  # characters that lettering, lamps and grilles seldom look like
+_SURELY_NOTHING = 0.98
+
 
 @dataclass(frozen=True, slots=True)
 class ReadPlate:
     """A plate detection and what is written on it.
 
     Attributes:
+        detection: Its score is the detector's after what the recognizer says of it.
         crop: The plate as it was read: warped flat, of the frame's channels.
     """
 
@@ -38,9 +48,18 @@ class ReadPlate:
 class PlateReader:
     """Finds plates, warps them flat and reads them."""
 
-    def __init__(self, detector: Detector, recognizer: Recognizer) -> None:
+    def __init__(
+        self, detector: Detector, recognizer: Recognizer, *, doubtful: bool = True
+    ) -> None:
+        """Takes loaded models; ``load`` is the usual way.
+
+        Args:
+            doubtful: Reads what the detector doubts, too: it is a plate if it can be read. In a
+                video that is not worth its time, the next frames tell.
+        """
         self._detector = detector
         self._recognizer = recognizer
+        self._doubtful = doubtful
 
     @classmethod
     def load(
@@ -54,6 +73,7 @@ class PlateReader:
         precision: str = "auto",
         threshold: float | None = None,
         plates_file: Path | None = None,
+        doubtful: bool = True,
     ) -> PlateReader:
         """Loads both models; the shipped ones where no file is named.
 
@@ -64,6 +84,7 @@ class PlateReader:
             precision: ``auto``, ``fp32`` or ``bf16``; see ``load_network``.
             threshold: The least confidence, 0 to 1, of a character that is believed.
             plates_file: What plates may carry; without it what the recognizer was trained for.
+            doubtful: As ``PlateReader`` takes it.
 
         Raises:
             WeightsError: Weights are missing or not ours.
@@ -87,6 +108,7 @@ class PlateReader:
                 threshold=threshold,
                 plates_file=plates_file,
             ),
+            doubtful=doubtful,
         )
 
     @property
@@ -94,23 +116,88 @@ class PlateReader:
         """What the classes of the texts' probabilities stand for, from the second on."""
         return self._recognizer.alphabet
 
-    def read(self, images: Sequence[Image]) -> list[list[ReadPlate]]:
+    def read(
+        self, images: Sequence[Image], near: Sequence[Sequence[Box] | None] | None = None
+    ) -> list[list[ReadPlate]]:
         """Reads pictures: for each its plates, the surest detection first.
+
+        What the detector doubts is a plate if it can be read or was expected; what it is not quite
+        sure of is none if there is surely nothing to read.
 
         Args:
             images: HxWx3 uint8 BGR or HxW uint8 grey, each of its own size.
+            near: For each picture boxes, x1, y1, x2, y2: it is looked at there only
+                (``Detector.detect_near``). None for one, or for all: everywhere.
 
         Raises:
             ValueError: A picture is empty, or of another shape or type.
         """
-        found = self._detector.detect(list(images))
+        near = near or [None] * len(images)
+        found = self._find(images, near)
         flat = [
             flatten(image, detection.corners)
             for image, detections in zip(images, found, strict=True)
             for detection in detections
         ]
         read = iter(zip(self._recognizer.predict(flat), flat, strict=True))
-        return [[ReadPlate(d, *next(read)) for d in detections] for detections in found]
+        return [
+            self._plates(
+                [ReadPlate(d, *next(read)) for d in detections],
+                1.0 if places is None else EXPECTED_ODDS,
+            )
+            for detections, places in zip(found, near, strict=True)
+        ]
+
+    def _find(
+        self, images: Sequence[Image], near: Sequence[Sequence[Box] | None]
+    ) -> list[list[Detection]]:
+        """What may be plates: of detections, those that may still reach the threshold."""
+        threshold = self._detector.score_threshold
+        least = _after(threshold, 1 / READ_ODDS) if self._doubtful else threshold
+        whole = [i for i, places in enumerate(near) if places is None]
+        parts = [(i, places) for i, places in enumerate(near) if places is not None]
+        found: list[list[Detection]] = [[] for _ in images]
+        if whole:
+            for i, one in zip(
+                whole, self._detector.detect([images[i] for i in whole], least), strict=True
+            ):
+                found[i] = one
+        if parts:
+            seen = self._detector.detect_near(
+                [images[i] for i, _ in parts],
+                [places for _, places in parts],
+                _after(threshold, 1 / EXPECTED_ODDS),
+            )
+            for (i, _), one in zip(parts, seen, strict=True):
+                found[i] = one
+        return found
+
+    def _plates(self, found: list[ReadPlate], odds: float) -> list[ReadPlate]:
+        """Those that are plates by all that is known, the surest first.
+
+        Args:
+            odds: By what those of all of them are multiplied.
+        """
+        weighed = []
+        for one in found:
+            score = _after(one.detection.score, odds * _evidence(one.text))
+            weighed.append(replace(one, detection=replace(one.detection, score=score)))
+        kept = [one for one in weighed if one.detection.score >= self._detector.score_threshold]
+        return sorted(kept, key=lambda one: -one.detection.score)
+
+
+def _evidence(text: PlateText) -> float:
+    """By what the odds of there being a plate change with what is read."""
+    if len(text.raw) >= _READ:
+        return READ_ODDS
+    if not text.raw and text.confidence >= _SURELY_NOTHING:
+        return NOTHING_ODDS
+    return 1.0
+
+
+def _after(score: float, odds: float) -> float:
+    """A probability whose odds are multiplied."""
+    return score * odds / (score * odds + 1 - score)
 
 
 def flatten(image: Image, corners: Corners) -> Image:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -13,7 +14,9 @@ from platestream.picture import Image
 from platestream.plate_messages import to_message
 from platestream.runtime import Session
 from platestream.streams import PoolDelivery
+from platestream.vision.geometry import Box
 from platestream.vision.reader import ReadPlate
+from services.ocr.expectations import Expectations
 
 
 class Reader(Protocol):
@@ -23,8 +26,10 @@ class Reader(Protocol):
     def alphabet(self) -> str:
         """What the classes of the texts' probabilities stand for."""
 
-    def read(self, images: Sequence[Image]) -> list[list[ReadPlate]]:
-        """For each picture, HxWx3 uint8 BGR, its plates."""
+    def read(
+        self, images: Sequence[Image], near: Sequence[Sequence[Box] | None]
+    ) -> list[list[ReadPlate]]:
+        """For each picture, HxWx3 uint8 BGR, its plates: near these places, or everywhere."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +50,12 @@ class Replica:
         self._reader = reader
         self._receiver = pixels.Receiver(session.settings.streams)
         self._name = name
+        settings = session.settings.ocr
+        self._expectations = Expectations(session.client, settings.whole_look_ms, settings.policy)
+
+    def forget(self, cameras: Iterable[str]) -> None:
+        """Drops what is known of cameras that are gone."""
+        self._expectations.forget(cameras)
 
     def handle(self, deliveries: Sequence[PoolDelivery]) -> None:
         """Reads a batch, publishes its readings and acknowledges its frames.
@@ -75,7 +86,8 @@ class Replica:
             published = streams.publish_readings(
                 self._session.client, camera, fields, done_ids, source=key
             )
-            self._session.count(camera, read_twice=len(pairs) - published)
+            in_part = sum(not reading.whole for _, reading in pairs)
+            self._session.count(camera, read_twice=len(pairs) - published, read_in_part=in_part)
             self._session.metrics.batch(camera, len(pairs))
             self._session.metrics.done(camera, pairs[0][0].took, len(pairs))
 
@@ -110,19 +122,25 @@ class Replica:
         return _Work(delivery, frame, image, self._session.metrics.took(camera, sent_at_ms))
 
     def _read(self, batch: Sequence[_Work]) -> list[Reading]:
-        return [
-            Reading(
+        near = self._expectations.places([(work.delivery.camera, work.frame) for work in batch])
+        began = time.monotonic()
+        found = self._reader.read([work.image for work in batch], near)
+        took_s = time.monotonic() - began
+        readings = []
+        for work, places, plates in zip(batch, near, found, strict=True):
+            camera = work.delivery.camera
+            reading = Reading(
                 frame_id=work.frame.frame_id,
                 captured_at_ms=work.frame.captured_at_ms,
                 pts_s=work.frame.pts_s,
                 replica=self._name,
                 alphabet=self._reader.alphabet,
-                plates=tuple(self._with_crop(plate, work.delivery.camera) for plate in plates),
+                whole=places is None,
+                plates=tuple(self._with_crop(plate, camera) for plate in plates),
             )
-            for work, plates in zip(
-                batch, self._reader.read([work.image for work in batch]), strict=True
-            )
-        ]
+            self._expectations.looked(camera, reading, took_s)
+            readings.append(reading)
+        return readings
 
     def _with_crop(self, read: ReadPlate, camera: str) -> Plate:
         """A plate as a message with its picture, which `track` cannot get from elsewhere."""

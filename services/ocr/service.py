@@ -38,6 +38,7 @@ def run(session: Session) -> None:
         precision=settings.precision,
         threshold=settings.threshold,
         plates_file=settings.plates_file,
+        doubtful=False,
     )
     name = settings.name or session.replica_name()
     presence = Presence(session.client, name)
@@ -85,6 +86,7 @@ class _Pool:
         """Serves the cameras that there are now, and tries what is to be tried again."""
         wanted = self._settings.cameras or streams.registered_cameras(self._session.client)
         new, gone = self._consumer.serve(wanted)
+        replica.forget(gone)
         if new or gone:
             self._session.log.info(f"cameras new: {new or 'none'}; gone: {gone or 'none'}")
         for delivery in self._consumer.own_pending(new):  # handed to this name before it restarted

@@ -100,6 +100,15 @@ def test_a_readings_and_its_tracks_time_in_the_video_travel_and_may_be_missing()
     assert messages.parse_reading(wire(messages.reading_fields(old))) == old
 
 
+def test_a_reading_says_whether_all_was_looked_at() -> None:
+    for whole in (True, False):
+        reading = Reading(frame_id=7, captured_at_ms=5, whole=whole)
+        assert messages.parse_reading(wire(messages.reading_fields(reading))) == reading
+    old = wire(messages.reading_fields(reading))
+    del old[b"whole"]  # as it was before there was this field
+    assert messages.parse_reading(old).whole
+
+
 @pytest.mark.parametrize("pts_s", [b"-0.04", b"nan", b"inf", b"1e9", b"soon"])
 def test_a_time_that_no_video_has_is_refused(pts_s: bytes) -> None:
     reading = wire(messages.reading_fields(Reading(frame_id=7, captured_at_ms=5)))

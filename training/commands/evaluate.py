@@ -86,6 +86,13 @@ def _evaluate_detector(
     ] = None,
     weights: Weights = None,
     threshold: Annotated[float | None, typer.Option(min=0, max=1)] = None,
+    as_read: Annotated[
+        bool,
+        typer.Option(
+            "--as-read",
+            help="The plates that `platestream read` gives: the shipped recognizer has a say.",
+        ),
+    ] = False,
     backend: Backend = "auto",
     device: Device = "cpu",
     precision: Precision = "auto",
@@ -93,14 +100,26 @@ def _evaluate_detector(
     as_json: Json = False,
 ) -> None:
     """Judges the detector on street photographs."""
-    from platestream.vision.detector import Detector
-    from training.detection.evaluation import evaluate
+    from platestream.vision.detector import Detection, Detector, Image
+    from platestream.vision.reader import PlateReader
+    from platestream.vision.recognizer import Recognizer
+    from training.detection.evaluation import Find, evaluate
 
     detector = Detector.load(
         weights, backend=backend, device=device, precision=precision, score_threshold=threshold
     )
-    result = computed(detector.network) | evaluate(
-        detector, data, labels, corrections, empty, negatives
+    find: Find = detector.detect
+    if as_read:
+        recognizer = Recognizer.load(backend=backend, device=device, precision=precision)
+        reader = PlateReader(detector, recognizer)
+
+        def find(image: Image) -> list[Detection]:
+            return [plate.detection for plate in reader.read([image])[0]]
+
+    result = (
+        computed(detector.network)
+        | {"score_threshold": detector.score_threshold}
+        | evaluate(find, data, labels, corrections, empty, negatives)
     )
     if latency:
         from training.latency import detector_latency

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import cv2
 import numpy as np
 
 from platestream.errors import DataError
-from platestream.vision.detector import Detector
+from platestream.vision.detector import Detection, Image
 from training.detection.metrics import Judged, judge, recall_and_precision
 from training.detection.photos import (
     Photo,
@@ -28,8 +29,11 @@ from training.recognition.crops import list_pictures
 _WIDTHS = (0, 30, 60, 120, 240, 100_000)  # pixels of a plate in a picture 1000 px wide
 
 
+Find = Callable[[Image], list[Detection]]
+
+
 def evaluate(
-    detector: Detector,
+    find: Find,
     root: Path,
     truth: Path | None,
     corrections: Path | None = None,
@@ -39,6 +43,7 @@ def evaluate(
     """Judges on photographs with boxed plates, at an overlap (IoU) of 0.5.
 
     Args:
+        find: Gives a picture's plates, the surest first.
         root: A folder with ``images`` and ``labels`` (YOLO text).
         truth: A CSV of checked boxes (``file,x1,y1,x2,y2``, and ``ignore``); it says which
             photographs to take. Without it all are, with the boxes of their labels.
@@ -65,7 +70,7 @@ def evaluate(
             continue
         photo = correct(photo, corrected.get(file, ()))
         known = checked[file] if checked is not None else Truth(photo.boxes, photo.ignore)
-        one, with_ignored = _judge(detector, photo, known)
+        one, with_ignored = _judge(find, photo, known)
         judged.append(one)
         of_all.append(with_ignored)
         widths += [float(b[2] - b[0]) * 1000 / photo.image.shape[1] for b in known.boxes]
@@ -84,30 +89,29 @@ def evaluate(
         "precision": share(hits, detections),
         "recall_of_all": share(all_hits, all_plates),
         "precision_of_all": share(all_hits, all_detections),
-        "score_threshold": detector.score_threshold,
     }
     for low, high in pairwise(_WIDTHS):
         of = (np.array(widths) >= low) & (np.array(widths) < high)
         if of.any():
             result[f"recall_from_{low}_px"] = share(int(seen[of].sum()), int(of.sum()))
     if empty:
-        result["empty"] = _false_alarms(detector, empty, which)
+        result["empty"] = _false_alarms(find, empty, which)
     return {**result, "mistakes": mistakes}
 
 
-def _judge(detector: Detector, photo: Photo, known: Truth) -> tuple[Judged, Judged]:
-    found = detector.detect(photo.image)
+def _judge(find: Find, photo: Photo, known: Truth) -> tuple[Judged, Judged]:
+    found = find(photo.image)
     boxes = np.array([d.box_in(photo.image) for d in found], np.float32).reshape(-1, 4)
     scores = [d.score for d in found]
     everything = np.concatenate([known.boxes, known.ignore])
     return judge(boxes, scores, known.boxes, known.ignore), judge(boxes, scores, everything)
 
 
-def _false_alarms(detector: Detector, folder: Path, which: Path | None) -> dict[str, object]:
+def _false_alarms(find: Find, folder: Path, which: Path | None) -> dict[str, object]:
     files = list_pictures(folder)
     if which:
         wanted = set(read_files(which))
         files = [file for file in files if file in wanted]
     pictures = [cv2.imread(str(folder / file)) for file in files]
     read = [picture.astype(np.uint8) for picture in pictures if picture is not None]
-    return share(sum(bool(detector.detect(picture)) for picture in read), len(read))
+    return share(sum(bool(find(picture)) for picture in read), len(read))

@@ -115,6 +115,7 @@ def test_what_they_do_now_and_then(secured: SecuredRedis) -> None:
     newest = streams.PoolConsumer(ocr, "third", "newest")
     newest.serve([CAMERA])
     newest.take(1, 0)
+    assert streams.newest_tracks(ocr, [CAMERA]) == {CAMERA: None}
     pool.leave()
     # idle is counted in whole milliseconds
     wait_until(lambda: streams.remove_gone(ocr, [key], 0, ["third"]) == 1, what="one that is gone")
@@ -144,6 +145,7 @@ def test_what_a_user_must_not_do(start: Callable[..., SecuredRedis]) -> None:
         ("capture", ("XREAD", "STREAMS", streams.passages_key(CAMERA), "0")),
         ("ocr", ("XADD", streams.rendered_key(CAMERA), "*", "body", "x")),
         ("ocr", ("XREADGROUP", "GROUP", "g", "c", "STREAMS", streams.rendered_key(CAMERA), ">")),
+        ("ocr", ("XADD", streams.tracks_key(CAMERA), "*", "body", "x")),
         ("track", ("XADD", streams.rendered_key(CAMERA), "*", "body", "x")),
         ("track", ("HSET", streams.camera_key(CAMERA), "source", "x")),
         ("visualize", ("XADD", streams.readings_key(CAMERA), "*", "body", "x")),

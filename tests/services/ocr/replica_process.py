@@ -33,7 +33,7 @@ class NumberReader:
         self._kills = set(kills)
         self._fails = set(fails)
 
-    def read(self, images: Sequence[np.ndarray]) -> list[list[ReadPlate]]:
+    def read(self, images: Sequence[np.ndarray], near: object) -> list[list[ReadPlate]]:
         numbers = [int(number_of(image)) for image in images]
         time.sleep(self._delay_s)
         if self._kills & set(numbers):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import numpy as np
 import pytest
 import redis
@@ -11,6 +13,9 @@ from platestream.messages import Frame
 from platestream.runtime import Session
 from platestream.settings import Settings
 from platestream.streams import PoolConsumer
+from platestream.vision.decoding import PlateText
+from platestream.vision.detector import Detection
+from platestream.vision.reader import ReadPlate
 from services.ocr.replica import Replica
 from tests.conftest import number_of
 from tests.services.ocr.conftest import (
@@ -31,10 +36,12 @@ class CountingReader(NumberReader):
     def __init__(self, **how: object) -> None:
         super().__init__(**how)  # type: ignore[arg-type]
         self.batches: list[list[int]] = []
+        self.near: list[object] = []
 
-    def read(self, images):  # type: ignore[no-untyped-def]
+    def read(self, images, near):  # type: ignore[no-untyped-def]
         self.batches.append([number_of(image) for image in images])
-        return super().read(images)
+        self.near += near
+        return super().read(images, near)
 
 
 def consumer(client: redis.Redis, *cameras: str, name: str = "a") -> PoolConsumer:
@@ -60,6 +67,46 @@ def test_frames_of_several_cameras_are_read_at_once(client: redis.Redis) -> None
     assert frames_read(client, "a") == [1, 2]
     assert frames_read(client, "b") == [11]
     assert held(client, "a", "a") == held(client, "b", "a") == []
+
+
+class PlateAt(CountingReader):
+    """Finds a plate of 40 px in every picture, and takes its time over a whole one."""
+
+    BOX = (20, 10, 60, 20)
+
+    def read(self, images, near):  # type: ignore[no-untyped-def]
+        super().read(images, near)
+        if None in near:
+            time.sleep(0.3)
+        x1, y1, x2, y2 = self.BOX
+        corners = np.array([[x1, y1], [x2, y1], [x2, y2], [x1, y2]], np.float32)
+        text = PlateText("", 0.9, (), False)
+        crop = np.zeros((16, 64, 3), np.uint8)
+        return [[ReadPlate(Detection(corners, 0.9), text, crop)] for _ in images]
+
+
+@pytest.mark.parametrize(("mode", "looks"), [("live", ["1", "0", "0"]), ("file", ["1", "1", "1"])])
+def test_a_live_frame_is_looked_at_where_plates_were(
+    client: redis.Redis, mode: str, looks: list[str]
+) -> None:
+    reader = PlateAt()
+    one = replica(client, reader)
+    pool = None
+    for frame_id in (1, 2, 3):
+        capture(client, "a", frame_id, mode=mode)
+        pool = pool or consumer(client, "a")
+        one.handle(pool.take(1, 1))
+    said = [fields[b"whole"].decode() for _, fields in client.xrange(streams.readings_key("a"))]
+    assert said == looks
+    assert counted(client, "a", "read_in_part") == looks.count("0")
+    assert [None if n is None else [tuple(b) for b in n] for n in reader.near] == [  # type: ignore[attr-defined]
+        None if look == "1" else [PlateAt.BOX] for look in looks
+    ]
+    one.forget(["a"])
+    capture(client, "a", 4, mode=mode)
+    assert pool is not None
+    one.handle(pool.take(1, 1))
+    assert reader.near[-1] is None
 
 
 def test_cameras_of_different_sizes_are_read_at_once(client: redis.Redis) -> None:
