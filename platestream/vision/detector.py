@@ -34,6 +34,7 @@ _REFINED_SCORE = 0.05  # the least that the second look tells from nothing
 _REFINED_PEAKS = 4
 _REFINED_OVERLAP = 0.3  # less, and the second look has seen something else
 _FAINTEST = 0.85  # of a doubtful plate's least score: fainter, a second look seldom lifts it
+_ENLARGED = 1.6  # times at most: a small picture shows no more for being made larger
 _GLANCE = 320  # pixels: the whole picture made so small shows plates that nearly fill it
 _GLANCE_LEAST = 0.25  # of the picture's longer side; smaller plates are left to the other look
 _TILE_OVERLAP = 8  # tiles overlap by an eighth of their side; larger plates the whole shows
@@ -113,8 +114,8 @@ class Detector:
         Args:
             path, backend, device, threads, precision: As ``load_network`` takes them.
             score_threshold: The least score, 0 to 1, of a detection; None: the network's own.
-            long_side: Pictures are scaled so that their longer side has so many pixels; more
-                finds smaller plates and takes longer.
+            long_side: Pictures are scaled so that their longer side has so many pixels, small
+                ones by 1.6 at most; more finds smaller plates and takes longer.
             refine: Looks at each plate a second time, enlarged: for better corners, and to tell
                 plates from what only looks like one from afar.
             tile: Pictures larger than so many pixels are looked at in tiles of that side too, for
@@ -257,10 +258,10 @@ class Detector:
         """The whole picture, a glance at it, and its tiles where it is larger than one."""
         height, width = image.shape[:2]
         whole = Tile(0, 0, width, height)
-        looks = [
-            _Look(whole, self.long_side),
-            _Look(whole, _GLANCE, _GLANCE_LEAST * max(width, height)),
-        ]
+        longer = max(width, height)
+        looks = [_Look(whole, min(self.long_side, max(_GLANCE, round(_ENLARGED * longer))))]
+        if looks[0].long_side > _GLANCE:
+            looks.append(_Look(whole, _GLANCE, _GLANCE_LEAST * longer))
         if self.tile and max(height, width) > self.tile:
             parts = tiles(width, height, self.tile, self.tile // _TILE_OVERLAP)
             looks += [_Look(part, self.long_side) for part in parts]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import islice
 
 import numpy as np
@@ -68,6 +69,24 @@ def test_less_shows_what_is_doubtful_too(detector: Detector, street: Image) -> N
 def test_any_place_will_do(detector: Detector, street: Image, box: Box) -> None:
     (found,) = detector.detect_near([street], [[box]])
     assert all(np.isfinite(one.corners).all() for one in found)
+
+
+@pytest.mark.parametrize(
+    ("size", "longest"), [((1280, 720), 1024), ((500, 280), 832), ((100, 40), 320)]
+)
+def test_small_pictures_are_made_little_larger(
+    detector: Detector, monkeypatch: pytest.MonkeyPatch, size: tuple[int, int], longest: int
+) -> None:
+    seen: list[int] = []
+    run = detector.network.run
+
+    def watched(batch: np.ndarray) -> np.ndarray:
+        seen.append(max(batch.shape[1:3]))
+        return run(batch)
+
+    monkeypatch.setattr(detector, "network", replace(detector.network, run=watched))
+    detector.detect(np.full((size[1], size[0], 3), 90, np.uint8))
+    assert max(seen) == longest
 
 
 def test_what_is_no_picture_is_refused(detector: Detector) -> None:
