@@ -36,6 +36,7 @@ _WAYS: dict[str, list[str]] = {
                                      "capture.wait_for=visualize"],
     "services, no OCR": ["--ocr-replicas", "0"],
     "live": ["--live"],
+    "live, every look at the whole": ["--live", "--set", "ocr.whole_look_ms=0"],
 }  # fmt: skip
 
 
