@@ -260,7 +260,7 @@ class Detector:
         whole = Tile(0, 0, width, height)
         longer = max(width, height)
         looks = [_Look(whole, min(self.long_side, max(_GLANCE, round(_ENLARGED * longer))))]
-        if looks[0].long_side > _GLANCE:
+        if looks[0].long_side != _GLANCE:
             looks.append(_Look(whole, _GLANCE, _GLANCE_LEAST * longer))
         if self.tile and max(height, width) > self.tile:
             parts = tiles(width, height, self.tile, self.tile // _TILE_OVERLAP)

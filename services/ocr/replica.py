@@ -34,12 +34,16 @@ class Reader(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class _Work:
-    """A frame that can be read; ``took`` is when it was taken in, for the metrics."""
+    """A frame that can be read.
+
+    ``took`` is when it was taken in, for the metrics; ``near`` where to look, None: everywhere.
+    """
 
     delivery: PoolDelivery
     frame: Frame
     image: Image
     took: float
+    near: list[Box] | None = None
 
 
 class Replica:
@@ -65,7 +69,10 @@ class Replica:
         """
         batch = [work for work in map(self._prepare, deliveries) if work is not None]
         if batch:
-            self._finish(batch)
+            # asks Redis: not where an error would be laid to a picture
+            near = self._expectations.places([(one.delivery.camera, one.frame) for one in batch])
+            pairs = zip(batch, near, strict=True)
+            self._finish([replace(work, near=places) for work, places in pairs])
 
     def _finish(self, batch: Sequence[_Work]) -> None:
         try:
@@ -122,12 +129,11 @@ class Replica:
         return _Work(delivery, frame, image, self._session.metrics.took(camera, sent_at_ms))
 
     def _read(self, batch: Sequence[_Work]) -> list[Reading]:
-        near = self._expectations.places([(work.delivery.camera, work.frame) for work in batch])
         began = time.monotonic()
-        found = self._reader.read([work.image for work in batch], near)
+        found = self._reader.read([work.image for work in batch], [work.near for work in batch])
         took_s = time.monotonic() - began
         readings = []
-        for work, places, plates in zip(batch, near, found, strict=True):
+        for work, plates in zip(batch, found, strict=True):
             camera = work.delivery.camera
             reading = Reading(
                 frame_id=work.frame.frame_id,
@@ -135,7 +141,7 @@ class Replica:
                 pts_s=work.frame.pts_s,
                 replica=self._name,
                 alphabet=self._reader.alphabet,
-                whole=places is None,
+                whole=work.near is None,
                 plates=tuple(self._with_crop(plate, camera) for plate in plates),
             )
             self._expectations.looked(camera, reading, took_s)

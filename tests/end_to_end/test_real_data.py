@@ -10,7 +10,7 @@ from pathlib import Path
 import cv2
 import pytest
 
-from platestream.vision.detector import Detection, Detector, Image
+from platestream.vision.detector import Detector
 from platestream.vision.reader import PlateReader
 from platestream.vision.recognizer import Recognizer
 from training.detection import evaluation as detection
@@ -75,12 +75,8 @@ def test_the_recognizer_keeps_its_score(shared: Path) -> None:
 def test_plates_are_found_as_well_as_they_were(shared: Path, as_read: bool, recall: float) -> None:
     detector = Detector.load()
     reader = PlateReader(detector, Recognizer.load())
-
-    def read(image: Image) -> list[Detection]:
-        return [plate.detection for plate in reader.read([image])[0]]
-
     result = detection.evaluate(
-        read if as_read else detector.detect,
+        detection.as_read(reader) if as_read else detector.detect,
         shared / "data" / "plate_boxes",
         CHECKED / "photos_validation_boxes.csv",
     )

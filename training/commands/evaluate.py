@@ -100,26 +100,22 @@ def _evaluate_detector(
     as_json: Json = False,
 ) -> None:
     """Judges the detector on street photographs."""
-    from platestream.vision.detector import Detection, Detector, Image
+    from platestream.vision.detector import Detector
     from platestream.vision.reader import PlateReader
     from platestream.vision.recognizer import Recognizer
-    from training.detection.evaluation import Find, evaluate
+    from training.detection import evaluation
 
     detector = Detector.load(
         weights, backend=backend, device=device, precision=precision, score_threshold=threshold
     )
-    find: Find = detector.detect
+    find: evaluation.Find = detector.detect
     if as_read:
         recognizer = Recognizer.load(backend=backend, device=device, precision=precision)
-        reader = PlateReader(detector, recognizer)
-
-        def find(image: Image) -> list[Detection]:
-            return [plate.detection for plate in reader.read([image])[0]]
-
+        find = evaluation.as_read(PlateReader(detector, recognizer))
     result = (
         computed(detector.network)
         | {"score_threshold": detector.score_threshold}
-        | evaluate(find, data, labels, corrections, empty, negatives)
+        | evaluation.evaluate(find, data, labels, corrections, empty, negatives)
     )
     if latency:
         from training.latency import detector_latency

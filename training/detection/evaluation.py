@@ -12,6 +12,7 @@ import numpy as np
 
 from platestream.errors import DataError
 from platestream.vision.detector import Detection, Image
+from platestream.vision.reader import PlateReader
 from training.detection.metrics import Judged, judge, recall_and_precision
 from training.detection.photos import (
     Photo,
@@ -30,6 +31,11 @@ _WIDTHS = (0, 30, 60, 120, 240, 100_000)  # pixels of a plate in a picture 1000 
 
 
 Find = Callable[[Image], list[Detection]]
+
+
+def as_read(reader: PlateReader) -> Find:
+    """The plates that a reader gives: its recognizer has a say in what is one."""
+    return lambda image: [plate.detection for plate in reader.read([image])[0]]
 
 
 def evaluate(

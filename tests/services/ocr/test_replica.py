@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import numpy as np
 import pytest
 import redis
@@ -11,7 +9,7 @@ import redis
 from platestream import messages, pixels, streams
 from platestream.messages import Frame
 from platestream.runtime import Session
-from platestream.settings import Settings
+from platestream.settings import OcrSettings, Settings
 from platestream.streams import PoolConsumer
 from platestream.vision.decoding import PlateText
 from platestream.vision.detector import Detection
@@ -50,8 +48,8 @@ def consumer(client: redis.Redis, *cameras: str, name: str = "a") -> PoolConsume
     return made
 
 
-def replica(client: redis.Redis, reader: NumberReader) -> Replica:
-    return Replica(Session("ocr", Settings(), client), reader, "a")
+def replica(client: redis.Redis, reader: NumberReader, settings: Settings | None = None) -> Replica:
+    return Replica(Session("ocr", settings or Settings(), client), reader, "a")
 
 
 def errors(client: redis.Redis, camera: str) -> dict[int, str]:
@@ -70,14 +68,12 @@ def test_frames_of_several_cameras_are_read_at_once(client: redis.Redis) -> None
 
 
 class PlateAt(CountingReader):
-    """Finds a plate of 40 px in every picture, and takes its time over a whole one."""
+    """Finds a plate of 40 px in every picture."""
 
     BOX = (20, 10, 60, 20)
 
     def read(self, images, near):  # type: ignore[no-untyped-def]
         super().read(images, near)
-        if None in near:
-            time.sleep(0.3)
         x1, y1, x2, y2 = self.BOX
         corners = np.array([[x1, y1], [x2, y1], [x2, y2], [x1, y2]], np.float32)
         text = PlateText("", 0.9, (), False)
@@ -87,10 +83,11 @@ class PlateAt(CountingReader):
 
 @pytest.mark.parametrize(("mode", "looks"), [("live", ["1", "0", "0"]), ("file", ["1", "1", "1"])])
 def test_a_live_frame_is_looked_at_where_plates_were(
-    client: redis.Redis, mode: str, looks: list[str]
+    client: redis.Redis, monkeypatch: pytest.MonkeyPatch, mode: str, looks: list[str]
 ) -> None:
+    monkeypatch.setattr("services.ocr.expectations._PAUSE", 1e9)  # as if a look took very long
     reader = PlateAt()
-    one = replica(client, reader)
+    one = replica(client, reader, Settings(ocr=OcrSettings(whole_look_ms=600_000)))
     pool = None
     for frame_id in (1, 2, 3):
         capture(client, "a", frame_id, mode=mode)
@@ -107,6 +104,26 @@ def test_a_live_frame_is_looked_at_where_plates_were(
     assert pool is not None
     one.handle(pool.take(1, 1))
     assert reader.near[-1] is None
+
+
+def test_a_redis_that_is_away_is_not_laid_to_the_picture(
+    client: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("services.ocr.expectations._PAUSE", 1e9)
+    one = replica(client, PlateAt(), Settings(ocr=OcrSettings(whole_look_ms=600_000)))
+    capture(client, "a", 1, mode="live")
+    pool = consumer(client, "a")
+    one.handle(pool.take(1, 1))
+    capture(client, "a", 2, mode="live")
+    taken = pool.take(1, 1)
+
+    def away(*_: object) -> None:
+        raise redis.ConnectionError("gone")
+
+    monkeypatch.setattr(streams, "newest_tracks", away)
+    with pytest.raises(redis.ConnectionError):
+        one.handle(taken)
+    assert (errors(client, "a"), held(client, "a", "a")) == ({}, [2])
 
 
 def test_cameras_of_different_sizes_are_read_at_once(client: redis.Redis) -> None:
