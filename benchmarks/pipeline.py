@@ -32,6 +32,7 @@ _WAYS: dict[str, list[str]] = {
     BARE: [],
     "sequential": ["--sequential", "--set", "ocr.threads=1"],
     "services, every frame read": [],
+    "services, every fourth frame read": ["--read-every", "4"],
     "services, newest frames read": ["--set", "ocr.policy=newest", "--set",
                                      "capture.wait_for=visualize"],
     "services, no OCR": ["--ocr-replicas", "0"],

@@ -18,6 +18,7 @@ from platestream import options, pipeline
 from platestream.errors import SettingsError
 from platestream.job import Job, Progress, Result, default_job
 from platestream.pipeline import Pipeline
+from platestream.settings import Settings
 from platestream.stdout import print_json
 from platestream.video import is_live
 
@@ -38,6 +39,10 @@ def run(
         bool | None,
         typer.Option("--live/--file", help="Pace a file as a camera would, and never wait."),
     ] = None,
+    read_every: Annotated[
+        int | None,
+        typer.Option(min=1, max=1000, metavar="N", help="Of a file, read one frame in N."),
+    ] = None,
     sync: Annotated[
         str | None,
         typer.Option(
@@ -57,9 +62,15 @@ def run(
 ) -> None:
     """Reads plates on a video, start to end: Redis, the services, the files."""
     console = Console(stderr=True, highlight=False)
-    settings = options.load({"camera": camera, "visualize.sync": sync}, config, assignments)
-    if settings.visualize.sync == "exact":
-        _check_exact(source, settings.capture.live if live is None else live, ocr_replicas)
+    flags = {"visualize.sync": sync, "ocr.read_every": read_every}
+    settings = options.load({"camera": camera, **flags}, config, assignments)
+    _check_reading(
+        settings,
+        source,
+        is_live(source) or bool(settings.capture.live if live is None else live),
+        ocr_replicas,
+        sequential,
+    )
     url = redis or os.environ.get("PLATESTREAM_REDIS__URL") or os.environ.get("REDIS_URL")
     job = default_job(
         source,
@@ -70,7 +81,10 @@ def run(
         live=live,
         redis_url=url,
         force=force,
-        assignments=(*(assignments or ()), *([f"visualize.sync={sync}"] if sync else [])),
+        assignments=(
+            *(assignments or ()),
+            *(f"{name}={value}" for name, value in flags.items() if value is not None),
+        ),
     )
     if sequential:
         from platestream import sequential as slow
@@ -85,16 +99,33 @@ def run(
         show_result(console, job, result)
 
 
-def _check_exact(source: str, live: bool | None, replicas: int) -> None:
-    """Refuses what cannot be drawn with ``--sync exact``.
+def _check_reading(
+    settings: Settings, source: str, live: bool, replicas: int, sequential: bool
+) -> None:
+    """Refuses what cannot be read, or drawn with ``--sync exact``.
 
     Raises:
         SettingsError: Frames that wait for nothing, or readings that will never come.
     """
-    if is_live(source) or live:
+    if settings.ocr.read_every > 1:
+        if live:
+            raise SettingsError(
+                f"--read-every is for files: '{source}' is live, and OCR reads its newest frame; "
+                "leave it out"
+            )
+        if sequential:
+            raise SettingsError("--sequential reads every frame: leave --read-every out")
+    if settings.visualize.sync != "exact":
+        return
+    if live:
         raise SettingsError(
             f"--sync exact is for files: '{source}' is live, and its frames wait for nothing; "
             "leave it at --sync latest"
+        )
+    if settings.ocr.read_every > 1:
+        raise SettingsError(
+            "--sync exact draws every frame with its own reading, and with --read-every most have "
+            "none: leave one of them out"
         )
     if not replicas:
         raise SettingsError(

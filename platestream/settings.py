@@ -132,6 +132,9 @@ class OcrSettings(_Section):
     policy: Literal["auto", "every", "newest"] = Field(
         "auto", description="which frames to read; auto: every one of a file, the newest if live"
     )
+    read_every: int = Field(
+        1, ge=1, le=1000, description="of a file, read one frame in so many, always the same ones"
+    )
     whole_look_ms: int = Field(
         300,
         ge=0,

@@ -113,6 +113,10 @@ class Replica:
             if isinstance(frame, End):
                 client.xack(delivery.key, streams.OCR, delivery.id)
                 return None
+            if self._is_unplanned(delivery, frame):
+                client.xack(delivery.key, streams.OCR, delivery.id)
+                self._session.count(camera, unread_by_plan=1)
+                return None
             image = self._receiver.bgr(frame.pixels, frame.width, frame.height)
         except OverwrittenError:
             self._session.count(camera, overwritten_before_ocr=1)
@@ -127,6 +131,12 @@ class Replica:
         # what is tried again was published long ago: that says nothing of the way here
         sent_at_ms = frame.published_at_ms if delivery.key == streams.frames_key(camera) else None
         return _Work(delivery, frame, image, self._session.metrics.took(camera, sent_at_ms))
+
+    def _is_unplanned(self, delivery: PoolDelivery, frame: Frame) -> bool:
+        """Whether it is of a file of which only some frames are read, and none of those."""
+        is_retried = delivery.key != streams.frames_key(delivery.camera)
+        every = self._session.settings.ocr.read_every
+        return frame.mode == "file" and not is_retried and (frame.frame_id - 1) % every != 0
 
     def _read(self, batch: Sequence[_Work]) -> list[Reading]:
         began = time.monotonic()

@@ -96,6 +96,7 @@ def test_a_killed_service_changes_nothing(
     [
         (["--live"], "is live"),
         (["--ocr-replicas", "0"], "there is none"),
+        (["--read-every", "2"], "leave one of them out"),
     ],
 )
 def test_what_cannot_be_exact_is_refused(
@@ -110,5 +111,8 @@ def test_what_cannot_be_exact_is_refused(
         command = ("run", source, *exact, *flags, "--output", "o.mp4")
         assert sentence in refused(capsys, monkeypatch, tmp_path, *command)
         assert not (tmp_path / "o.mp4").exists()
+    command = ("run", source, "--output", "o.mp4", "--read-every", "2")
+    assert "is live" in refused(capsys, monkeypatch, tmp_path, *command, "--live")
+    assert "every frame" in refused(capsys, monkeypatch, tmp_path, *command, "--sequential")
     unknown = refused(capsys, monkeypatch, tmp_path, "run", source, "--sync", "never")
     assert "visualize.sync" in unknown

@@ -77,6 +77,20 @@ def test_every_frame_once_in_order_at_the_same_rate(
     assert written[-1]["reading_frame_id"] is not None
 
 
+def test_of_a_file_one_frame_in_so_many_is_read(
+    make_video: Callable[..., Path], tmp_path: Path
+) -> None:
+    source, out = make_video(tmp_path / "in.mp4", frames=45), tmp_path / "out.mp4"
+    command = ("run", source, "--output", out, "--read-every", "4", "--ocr-replicas", "2")
+    result = said(platestream(*command, "--json", cwd=tmp_path))
+    assert (result["frames_written"], result["frames_lost"]) == (45, 0)
+    lines = (tmp_path / "out.readings.jsonl").read_text().splitlines()
+    assert len(lines) == 45
+    drawn = {json.loads(line)["reading_frame_id"] for line in lines} - {None}
+    assert drawn
+    assert drawn <= set(range(1, 46, 4))
+
+
 def test_segments_hold_together_what_one_file_would(
     make_video: Callable[..., Path],
     tmp_path: Path,

@@ -189,6 +189,32 @@ def test_a_dead_frame_has_its_pixels_with_it_as_jpeg(client: redis.Redis) -> Non
     assert fields[b"error"].startswith(b"ValueError")
 
 
+@pytest.mark.parametrize(("mode", "read"), [("file", [1, 4, 7]), ("live", list(range(1, 9)))])
+def test_of_a_file_only_the_planned_frames_are_read(
+    client: redis.Redis, mode: str, read: list[int]
+) -> None:
+    pool = PoolConsumer(client, "a", "every")
+    reader = NumberReader()
+    one = replica(client, reader, Settings(ocr=OcrSettings(read_every=3)))
+    capture(client, "a", *range(1, 9), mode=mode)
+    pool.serve(["a"])
+    one.handle(pool.take(8, 1))
+    assert frames_read(client, "a") == read
+    assert counted(client, "a", "unread_by_plan") == 8 - len(read)
+    assert held(client, "a", "a") == []
+    assert pool.take(8, 1) == []
+
+
+def test_a_dead_frame_is_tried_again_whatever_the_plan(client: redis.Redis) -> None:
+    capture(client, "a", 2)
+    pool = consumer(client, "a")
+    replica(client, NumberReader(fails=[2])).handle(pool.take(1, 1))
+    streams.retry_dead(client, "a", [dead.id for dead in streams.list_dead(client, "a")])
+    planned = Settings(ocr=OcrSettings(read_every=3))
+    replica(client, NumberReader(), planned).handle(pool.retried())
+    assert frames_read(client, "a") == [2]
+
+
 def test_a_late_reading_is_not_published_twice(real: redis.Redis) -> None:
     capture(real, "a", 1, 2)
     slow = consumer(real, "a", name="slow").take(4, 1)
