@@ -79,7 +79,10 @@ class PlateCentres(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Gives the map; see the class."""
-        features = self.stem(images)
+        return self.after_stem(self.stem(images))
+
+    def after_stem(self, features: Tensor) -> Tensor:
+        """Gives the map from what the stem, the first two layers, makes of pictures."""
         levels = []
         for stage, lateral in zip(self.stages, self.laterals, strict=True):
             features = stage(features)

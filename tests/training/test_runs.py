@@ -10,6 +10,8 @@ import pytest
 
 pytest.importorskip("catalyst", reason="the train extra is not installed")
 
+from platestream.errors import DataError
+from platestream.vision.detection_model import CentresConfig
 from platestream.vision.detector import Detector
 from platestream.vision.model_file import default_path
 from platestream.vision.recognizer import Recognizer
@@ -71,6 +73,55 @@ def test_a_detector_run_and_its_weights_load(tmp_path: Path) -> None:
     for name, tensor in load_weights(shipped, "detector").tensors.items():
         if "running" not in name and "num_batches" not in name:
             assert tensor.equal(gone_on[name]), name
+
+
+def test_a_smaller_detector_learns_from_the_shipped_one(tmp_path: Path) -> None:
+    image = np.random.default_rng(0).integers(0, 255, (240, 320, 3), dtype=np.uint8)
+    photo = Photo(tmp_path / "a.jpg", image, np.array([[100, 100, 180, 120]], np.float32))
+    shipped = default_path("detector", ".safetensors")
+    shape = CentresConfig((16, 32, 16, 16, 16, 16), (1, 1, 1, 1), 16)
+    output = tmp_path / "small.safetensors"
+
+    def go(**more: object) -> None:
+        options = detection.Options(
+            logs=tmp_path / "logs", epochs=1, steps=2, batch=2, side=128, workers=0, shape=shape,
+            **more,  # type: ignore[arg-type]
+        )  # fmt: skip
+        detection.train(Material([photo]), [photo], output, options)
+
+    go(teacher=shipped)
+    before, after = (load_weights(path, "detector") for path in (shipped, output))
+    assert CentresConfig(**after.config["network"]).as_dict() == shape.as_dict() | {
+        "channels": [16, 32, 16, 16, 16, 16], "blocks": [1, 1, 1, 1]
+    }  # fmt: skip
+    stem = [name for name in after.tensors if name.startswith("stem.")]
+    assert all(after.tensors[name].equal(before.tensors[name]) for name in stem)
+    assert isinstance(Detector.load(output).detect(image), list)
+    with pytest.raises(DataError, match="has the shape"):
+        go(start=shipped)
+
+
+def test_a_smaller_recognizer_learns_from_the_shipped_one(tmp_path: Path) -> None:
+    made = plate_crop(np.random.default_rng(0), lines=1)
+    cv2.imwrite(str(tmp_path / "a.png"), made.image)
+    pictures = load([Crop(tmp_path / "a.png", made.text)])
+    shipped = default_path("recognizer", ".safetensors")
+    output = tmp_path / "small.safetensors"
+
+    def go(channels: tuple[int, ...]) -> None:
+        options = recognition.Options(
+            logs=tmp_path / "logs", epochs=1, steps=2, batch=4, synthetic_epochs=0, workers=0,
+            teacher=shipped, channels=channels, layers=1,
+        )  # fmt: skip
+        recognition.train(pictures, pictures, [], output, options)
+
+    go((8, 16, 24, 32))
+    after = load_weights(output, "recognizer")
+    assert after.config["network"]["channels"] == [8, 16, 24, 32]
+    assert after.config["alphabet"] == load_weights(shipped, "recognizer").config["alphabet"]
+    assert Recognizer.load(output).predict([made.image])
+    with pytest.raises(DataError, match="cannot be made from"):
+        go((64, 64, 96, 160))
 
 
 def test_metrics_tell_plates_from_negatives() -> None:

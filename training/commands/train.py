@@ -27,7 +27,14 @@ from training.commands.arguments import (
 from training.commands.reports import say
 
 if TYPE_CHECKING:
+    from platestream.vision.detection_model import CentresConfig
     from training.recognition.crops import CropData
+
+_MOST = 1024  # channels or blocks
+
+Teacher = Annotated[
+    Path | None, typer.Option(help="Weights of a larger network, to learn from as well.")
+]
 
 app = typer.Typer(**PLAIN, help="Trains a model; it can be resumed.")  # type: ignore[arg-type]
 
@@ -61,6 +68,17 @@ def _train_recognizer(
         ),
     ] = None,
     start: Annotated[Path | None, typer.Option(help="Weights to begin from.")] = None,
+    teacher: Teacher = None,
+    channels: Annotated[
+        str | None,
+        typer.Option(help="With --teacher: fewer than its own, four numbers as 16,32,64,96."),
+    ] = None,
+    blocks: Annotated[
+        str | None, typer.Option(help="With --teacher: fewer than its own, as 1,1,1.")
+    ] = None,
+    layers: Annotated[
+        int | None, typer.Option(min=1, help="With --teacher: fewer than its own.")
+    ] = None,
     logs: Logs = Path("runs/recognizer"),
     epochs: Annotated[int, typer.Option(min=1)] = 36,
     steps: Annotated[int, typer.Option(min=1, help="Batches an epoch.")] = 100,
@@ -114,6 +132,10 @@ def _train_recognizer(
             synthetic_epochs=synthetic_epochs,
             synthetic_share=synthetic_share,
             mixer=_mixer(mixer),
+            teacher=teacher,
+            channels=_numbers("--channels", channels, 4),
+            blocks=_numbers("--blocks", blocks, 3),
+            layers=layers,
             learning_rate=learning_rate,
             patience=patience,
             workers=workers,
@@ -174,6 +196,17 @@ def _train_detector(
         Path | None, typer.Option(help="Corners of the crops' plates: file,x1,y1,…,y4.")
     ] = None,
     start: Annotated[Path | None, typer.Option(help="Weights to begin from.")] = None,
+    teacher: Teacher = None,
+    channels: Annotated[
+        str | None,
+        typer.Option(help="At strides 2 to 64, six numbers: 16,32,64,96,128,128 by default."),
+    ] = None,
+    blocks: Annotated[
+        str | None, typer.Option(help="At strides 8 to 64, four numbers: 1,2,2,1 by default.")
+    ] = None,
+    head: Annotated[
+        int | None, typer.Option(min=1, help="Channels of the merged strides; default 64.")
+    ] = None,
     logs: Logs = Path("runs/detector"),
     epochs: Annotated[int, typer.Option(min=1)] = 60,
     steps: Annotated[int, typer.Option(min=1, help="Batches an epoch.")] = 50,
@@ -226,10 +259,36 @@ def _train_detector(
             device=device,
             precision=precision,
             start=start,
+            teacher=teacher,
+            shape=_shape(channels, blocks, head),
             resume=last_checkpoint(logs) if resume else None,
         ),
     )
     say(f"best F1 {score:.4f}; weights: {output}")
+
+
+def _shape(channels: str | None, blocks: str | None, head: int | None) -> CentresConfig | None:
+    from platestream.vision.detection_model import CentresConfig
+
+    if channels is None and blocks is None and head is None:
+        return None
+    usual = CentresConfig()
+    return CentresConfig(
+        _numbers("--channels", channels, len(usual.channels)) or usual.channels,
+        _numbers("--blocks", blocks, len(usual.blocks)) or usual.blocks,
+        head or usual.head,
+    )
+
+
+def _numbers(option: str, text: str | None, count: int) -> tuple[int, ...] | None:
+    if text is None:
+        return None
+    numbers = tuple(int(part) if part.strip().isdecimal() else 0 for part in text.split(","))
+    if len(numbers) != count or not all(0 < number <= _MOST for number in numbers):
+        raise DataError(
+            f"{option} takes {count} numbers from 1 to {_MOST}, with commas, not '{text}'"
+        )
+    return numbers
 
 
 def _mixer(name: str | None) -> Any:

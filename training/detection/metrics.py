@@ -107,8 +107,9 @@ class FindPlates(dl.Callback):  # type: ignore[misc]  # catalyst has no types
     at the best ``threshold``.
     """
 
-    def __init__(self, photos: Sequence[Photo], long_side: int) -> None:
+    def __init__(self, photos: Sequence[Photo], long_side: int, bf16: bool) -> None:
         super().__init__(order=dl.CallbackOrder.Metric)
+        self._bf16 = bf16
         self._photos = photos
         self._long_side = long_side
 
@@ -130,7 +131,10 @@ class FindPlates(dl.Callback):  # type: ignore[misc]  # catalyst has no types
         picture, scale = letterbox(photo.image, self._long_side)
         tensor = torch.from_numpy(picture).permute(2, 0, 1)[None].float() / 255
         device = next(model.parameters()).device
-        with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16):
+        with (
+            torch.inference_mode(),
+            torch.autocast(device.type, torch.bfloat16, enabled=self._bf16),
+        ):
             found = model(tensor.to(device).contiguous(memory_format=torch.channels_last))[0]
         corners, scores = decode_map(found.float().cpu().numpy(), 0.1, 32)
         boxes = np.array([bounding_box(c / scale) for c in corners], np.float32).reshape(-1, 4)

@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 import torch
 from catalyst import dl, utils
+from torch import nn
 from torch.utils.data import DataLoader
 
 from platestream.vision import weights
@@ -19,10 +20,12 @@ from platestream.vision.detector import LONG_SIDE, Detector
 from training import engine
 from training.averaging import MovingAverage, best_average, last_average, moving_average
 from training.detection.dataset import Material, TrainingViews
-from training.detection.loss import DetectionLoss
+from training.detection.loss import DetectionLoss, taught
 from training.detection.metrics import FindPlates, best_threshold, judge
 from training.detection.photos import Photo
+from training.detection.start import begin, load
 from training.optimization import ClippedBackward, warm_up_and_cosine
+from training.teaching import TaughtLoss
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,8 @@ class Options:
     threads: int = 2
     resume: Path | None = None
     start: Path | None = None  # weights to begin from, instead of none
+    teacher: Path | None = None  # weights of a larger network to learn from, too
+    shape: CentresConfig | None = None  # of the network; None: the default, or what weights have
     device: str = "cpu"
     precision: str = "auto"  # of the forward pass on a CPU: bf16 or fp32
 
@@ -53,14 +58,24 @@ class _Runner(dl.Runner):  # type: ignore[misc]  # catalyst has no types
     """Trains the net, judges its moving average."""
 
     bf16 = False
+    teacher: PlateCentres | None = None
+    shares_stem = False  # the net's first layers are the teacher's, and stay so
 
     def handle_batch(self, batch: dict[str, torch.Tensor]) -> None:
-        """Computes the map."""
-        model = self.model["net"] if self.is_train_loader else self.model["average"]
+        """Computes the map, and the teacher's."""
         images = batch["image"].float() / 255
+        images = images.contiguous(memory_format=torch.channels_last)
         with torch.autocast("cpu", torch.bfloat16, enabled=self.bf16):
-            found = model(images.contiguous(memory_format=torch.channels_last))
-        self.batch = {**batch, "found": found}
+            if not self.is_train_loader or self.teacher is None:
+                model = self.model["net"] if self.is_train_loader else self.model["average"]
+                self.batch = {**batch, "found": model(images)}
+                return
+            with torch.no_grad():
+                features = self.teacher.stem(images)
+                told = self.teacher.after_stem(features)
+            net = self.model["net"]
+            found = net.after_stem(features) if self.shares_stem else net(images)
+        self.batch = {**batch, "found": found, "told": told}
 
 
 class _Epoch(dl.Callback):  # type: ignore[misc]
@@ -88,10 +103,8 @@ def train(material: Material, watched: Sequence[Photo], output: Path, options: O
     """
     utils.set_global_seed(options.seed)
     torch.set_num_threads(options.threads)
-    config = CentresConfig()
-    net = PlateCentres(config)
-    if options.start is not None:
-        net.load_state_dict(weights.load_weights(options.start, "detector").tensors)
+    teacher = load(options.teacher) if options.teacher else None
+    net = begin(options.start, teacher, options.shape)
     net.to(memory_format=torch.channels_last)
     average = moving_average(net)
     optimizer = torch.optim.AdamW(net.parameters(), lr=options.learning_rate, weight_decay=1e-3)
@@ -123,6 +136,10 @@ def train(material: Material, watched: Sequence[Photo], output: Path, options: O
     checkpoints = options.logs / "checkpoints"
     runner = _Runner()
     runner.bf16 = engine.bf16(options.device, options.precision)
+    if teacher is not None:
+        teacher.to(options.device, memory_format=torch.channels_last).eval()
+        runner.teacher = teacher
+        runner.shares_stem = _same(net.stem, teacher.stem)
     runner.train(
         model={"net": net, "average": average},
         engine=engine.on(options.device),
@@ -138,11 +155,12 @@ def train(material: Material, watched: Sequence[Photo], output: Path, options: O
                 target_key={key: key for key in _TARGETS},
                 metric_key="loss",
             ),
+            *([TaughtLoss(_lacks)] if teacher is not None else []),
             ClippedBackward(metric_key="loss"),
             dl.OptimizerCallback(metric_key="loss"),
             dl.SchedulerCallback(mode="batch", loader_key="train", metric_key="loss"),
             MovingAverage(),
-            FindPlates(watched, LONG_SIDE),
+            FindPlates(watched, LONG_SIDE, bf16=runner.bf16 or cuda),
             dl.CheckpointCallback(
                 logdir=str(checkpoints),
                 loader_key="valid",
@@ -168,7 +186,7 @@ def train(material: Material, watched: Sequence[Photo], output: Path, options: O
     )
     # F1 levels off, within what so few photographs can tell, long before the corners do
     _, score = best_average(checkpoints)
-    made = {"network": config.as_dict(), "score_threshold": LEAST_THRESHOLD}
+    made = {"network": net.config.as_dict(), "score_threshold": LEAST_THRESHOLD}
     average = last_average(checkpoints)
     for _ in range(2):  # the threshold is chosen with the whole detector, second look and all
         weights.save_weights(
@@ -176,6 +194,18 @@ def train(material: Material, watched: Sequence[Photo], output: Path, options: O
         )
         made["score_threshold"] = choose_threshold(output, watched)
     return score
+
+
+def _same(one: nn.Module, other: nn.Module) -> bool:
+    mine, theirs = one.state_dict(), other.state_dict()
+    return all(
+        mine[name].shape == tensor.shape and torch.equal(mine[name].cpu(), tensor.cpu())
+        for name, tensor in theirs.items()
+    )
+
+
+def _lacks(batch: dict[str, torch.Tensor]) -> torch.Tensor:
+    return taught(batch["found"], batch["told"], batch["heat"])
 
 
 def choose_threshold(path: Path, photos: Sequence[Photo]) -> float:

@@ -15,9 +15,10 @@ from catalyst import dl, utils
 from torch import nn
 from torch.utils.data import DataLoader
 
+from platestream.errors import DataError
 from platestream.plates import PlateFormats
 from platestream.vision import weights
-from platestream.vision.recognition_model import ARCHITECTURE, Mixer
+from platestream.vision.recognition_model import ARCHITECTURE, Mixer, PlateLine
 from training import engine
 from training.averaging import MovingAverage, best_average, moving_average
 from training.optimization import ClippedBackward, warm_up_and_cosine
@@ -32,7 +33,8 @@ from training.recognition.dataset import (
 )
 from training.recognition.metrics import TextMetrics
 from training.recognition.plate_pictures import PlatePicture
-from training.recognition.start import from_nothing, from_weights
+from training.recognition.start import Start, from_nothing, from_teacher, from_weights
+from training.teaching import TaughtLoss
 
 Image = npt.NDArray[np.uint8]
 
@@ -51,6 +53,10 @@ class Options:
     learning_rate: float = 1.5e-3
     patience: int = 12  # epochs without a better score
     mixer: Mixer | None = None  # attention, or what the weights to begin from have
+    teacher: Path | None = None  # weights of a larger network to learn from, too
+    channels: tuple[int, ...] | None = None  # of a network that begins from its teacher
+    blocks: tuple[int, ...] | None = None
+    layers: int | None = None
     workers: int = 1  # processes that make crops
     threads: int = 2
     resume: Path | None = None
@@ -63,13 +69,17 @@ class _Runner(dl.Runner):  # type: ignore[misc]  # catalyst has no types
     """Trains the net, judges its moving average."""
 
     bf16 = False
+    teacher: PlateLine | None = None
 
     def handle_batch(self, batch: dict[str, torch.Tensor]) -> None:
-        """Computes logits and the lengths CTC needs."""
+        """Computes logits, the teacher's too, and the lengths CTC needs."""
         model = self.model["net"] if self.is_train_loader else self.model["average"]
         images = batch["image"].contiguous(memory_format=torch.channels_last)
         with torch.autocast("cpu", torch.bfloat16, enabled=self.bf16 and self.is_train_loader):
             logits = model(images)
+            if self.teacher is not None and self.is_train_loader:
+                with torch.no_grad():
+                    batch = {**batch, "told": self.teacher(images).float().softmax(-1)}
         lengths = torch.full((logits.shape[0],), logits.shape[1], dtype=torch.long)
         self.batch = {
             **batch,
@@ -134,10 +144,7 @@ def train(
     """
     utils.set_global_seed(options.seed)
     torch.set_num_threads(options.threads)
-    if options.start is None:
-        start = from_nothing(options.mixer or "attention", formats)
-    else:
-        start = from_weights(options.start, formats, options.mixer)
+    start = _start(options, formats)
     net, config, alphabet = start.net, start.net.config, start.alphabet
     net.to(memory_format=torch.channels_last)
     average = moving_average(net)
@@ -172,6 +179,10 @@ def train(
     checkpoints = options.logs / "checkpoints"
     runner = _Runner()
     runner.bf16 = engine.bf16(options.device, options.precision)
+    if options.teacher is not None:
+        runner.teacher = _teacher(options.teacher, start).to(
+            options.device, memory_format=torch.channels_last
+        )
     runner.train(
         model={"net": net, "average": average},
         engine=engine.on(options.device),
@@ -187,6 +198,7 @@ def train(
                 target_key={"target": "target", "target_length": "target_length"},
                 metric_key="loss",
             ),
+            *([TaughtLoss(_lacks)] if options.teacher is not None else []),
             ClippedBackward(metric_key="loss"),
             dl.OptimizerCallback(metric_key="loss"),
             dl.SchedulerCallback(mode="batch", loader_key="train", metric_key="loss"),
@@ -223,6 +235,30 @@ def train(
         config=start.values(),
     )
     return score
+
+
+def _start(options: Options, formats: PlateFormats | None) -> Start:
+    if options.start is not None:
+        return from_weights(options.start, formats, options.mixer)
+    if options.teacher is not None:
+        if formats is not None:
+            raise DataError("a teacher does not know what other plates carry: teach one first")
+        return from_teacher(options.teacher, options.channels, options.blocks, options.layers)
+    return from_nothing(options.mixer or "attention", formats)
+
+
+def _teacher(path: Path, start: Start) -> PlateLine:
+    teacher = from_weights(path)
+    if teacher.alphabet != start.alphabet or teacher.net.config.steps != start.net.config.steps:
+        raise DataError(f"'{path}' reads other characters, or at other positions: it cannot teach")
+    return teacher.net.eval()
+
+
+def _lacks(batch: dict[str, torch.Tensor]) -> torch.Tensor:
+    """Kullback-Leibler divergence from the teacher, over a line, per character as CTC's loss."""
+    missing = nn.functional.kl_div(batch["log_probs"].transpose(0, 1), batch["told"],
+                                   reduction="none").sum((1, 2))  # fmt: skip
+    return (missing / batch["target_length"].clamp(min=1)).mean()
 
 
 def _seed_worker(_worker: int) -> None:

@@ -15,6 +15,7 @@ from platestream.plates import PlateFormats
 from platestream.vision import plate_formats, recognition_model, weights
 from platestream.vision.decoding import OTHER
 from platestream.vision.recognition_model import ARCHITECTURE, LineConfig, Mixer, PlateLine
+from training.recognition.slimming import slim
 
 ALPHABET = plates.alphabet() + OTHER  # the shipped recognizer's classes after the blank
 
@@ -63,6 +64,33 @@ def from_nothing(mixer: Mixer = "attention", formats: PlateFormats | None = None
         known = known.joined(formats)
     alphabet = known.alphabet + OTHER
     return Start(PlateLine(LineConfig(len(alphabet) + 1, mixer=mixer)), alphabet, known)
+
+
+def from_teacher(
+    path: Path,
+    channels: tuple[int, ...] | None = None,
+    blocks: tuple[int, ...] | None = None,
+    layers: int | None = None,
+) -> Start:
+    """A narrower network than a trained one, with its most important channels (``slim``).
+
+    Args:
+        path: The trained one's weights.
+        channels, blocks, layers: As in ``LineConfig``; None: as many as the trained one has.
+
+    Raises:
+        WeightsError: The weights are missing, damaged, or not a recognizer's.
+        DataError: It is to be wider or deeper somewhere.
+    """
+    whole = from_weights(path)
+    config = whole.net.config
+    config = replace(
+        config,
+        channels=channels or config.channels,
+        blocks=blocks or config.blocks,
+        layers=layers or config.layers,
+    )
+    return Start(slim(whole.net, config), whole.alphabet, whole.formats)
 
 
 def from_weights(
