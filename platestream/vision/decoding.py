@@ -162,7 +162,7 @@ def decode_batch(
             errors = _spread(1.0 - likelihood, path)
         else:
             found = search(rows, alphabet, grammar)
-            best = _choose(found, grammar)
+            best = choose(found, grammar)
             chosen, raw, candidates = best.text, found[0].text, _candidates(found, best)
             name = _name(best, found, grammar)
             errors = _errors(best, found, grammar) if chosen else []
@@ -236,14 +236,22 @@ def _format(text: str, grammar: State | None) -> str | None:
     return state.formats[0] if state is not None and state.formats else None
 
 
-def _weight(one: Hypothesis, grammar: State | None) -> float:
+def choose(
+    found: Sequence[Hypothesis], grammar: State | None, odds: float = FORMAT_ODDS
+) -> Hypothesis:
+    """Of the texts that a search found the one to believe: the likeliest, or one of a format.
+
+    Args:
+        grammar: What plates may carry; None: anything.
+        odds: What a text that they may not carry counts beside one that they may.
+    """
+    return max(found, key=lambda one: _weight(one, grammar, odds))
+
+
+def _weight(one: Hypothesis, grammar: State | None, odds: float = FORMAT_ODDS) -> float:
     """What a text counts: nothing at all may be seen, but what is seen should be a plate's."""
     free = grammar is None or one.formats or not one.text
-    return one.probability * (1.0 if free else FORMAT_ODDS)
-
-
-def _choose(found: Sequence[Hypothesis], grammar: State | None) -> Hypothesis:
-    return max(found, key=lambda one: _weight(one, grammar))
+    return one.probability * (1.0 if free else odds)
 
 
 def _total(found: Sequence[Hypothesis], grammar: State | None) -> tuple[float, float]:

@@ -68,6 +68,27 @@ def _evaluate_recognizer(
     report(result, as_json)
 
 
+@app.command("decoding")
+def _evaluate_decoding(
+    data: Data,
+    labels: Annotated[Path | None, typer.Option(help="Checked texts: file,text.")] = None,
+    copies: Annotated[
+        int, typer.Option(min=0, help="Of each crop, photographed badly as in training.")
+    ] = 4,
+    weights: Weights = None,
+    backend: Backend = "auto",
+    seed: Seed = 0,
+    as_json: Json = False,
+) -> None:
+    """Judges what decoding makes of the recognizer's probabilities, with formats and without."""
+    from platestream.vision.recognizer import Recognizer
+    from training.recognition.decoding_evaluation import evaluate
+
+    recognizer = Recognizer.load(weights, backend=backend)
+    result = computed(recognizer.network) | evaluate(recognizer, data, labels, copies, seed)
+    report(result, as_json)
+
+
 @app.command("detector")
 def _evaluate_detector(
     data: Data,
