@@ -20,6 +20,7 @@ from platestream.messages import (
     RenderedFrame,
     Tracks,
     TrackState,
+    entries,
 )
 
 PLATE = Plate(
@@ -260,8 +261,8 @@ def test_a_body_that_is_too_large_is_refused_before_it_is_unpacked(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     fields = wire(messages.frame_fields(FRAME))
-    monkeypatch.setattr(messages, "MAX_BODY_BYTES", 10)
-    monkeypatch.setattr(messages.msgpack, "unpackb", lambda *a, **k: pytest.fail("unpacked"))
+    monkeypatch.setattr(entries, "MAX_BODY_BYTES", 10)
+    monkeypatch.setattr(msgpack, "unpackb", lambda *a, **k: pytest.fail("unpacked"))
     with pytest.raises(MessageError, match="limit is 10"):
         messages.parse_frame(fields)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgpack
 import numpy as np
 import pytest
 import redis
@@ -146,7 +147,7 @@ def test_cameras_of_different_sizes_are_read_at_once(client: redis.Redis) -> Non
         {"frame_id": "2"},
         {**frame_fields(2), "width": "99"},
         {**frame_fields(2), "body": b"\xff" * 100},
-        {**frame_fields(2), "body": messages.msgpack.packb(
+        {**frame_fields(2), "body": msgpack.packb(
             {"pixels": {"codec": "jpeg", "data": b"\xff\xd8\xff" + bytes(50)}})},
     ],
     ids=["no picture", "another size", "no msgpack", "no jpeg"],
