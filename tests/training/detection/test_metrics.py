@@ -50,3 +50,12 @@ def test_the_threshold_parts_hits_from_false_alarms() -> None:
     assert 0.3 < threshold <= 0.6
     assert score == 1.0
     assert recall_and_precision(judged, threshold) == (2, 2, 2)
+
+
+def test_a_single_mistake_more_or_less_tells_no_threshold_from_another() -> None:
+    scores = [0.81, *[0.61] * 5]
+    judged = [judge(boxes(PLATE), [score], boxes(PLATE)) for score in scores]
+    judged += [judge(boxes(FAR), [score], boxes()) for score in (0.21, 0.21, 0.41)]
+    threshold, score = best_threshold(judged)  # fewest mistakes: above 0.41
+    assert threshold == pytest.approx(0.42)  # one more from 0.22 on; over 0.61 there are five
+    assert score == 1.0
