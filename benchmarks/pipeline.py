@@ -30,7 +30,7 @@ from platestream.video import KEYFRAME_S
 BARE = "bare decode + encode"
 _WAYS: dict[str, list[str]] = {
     BARE: [],
-    "sequential": ["--sequential", "--set", "ocr.threads=1"],
+    "sequential": ["--sequential"],
     "services, every frame read": [],
     "services, every fourth frame read": ["--read-every", "4"],
     "services, newest frames read": ["--set", "ocr.policy=newest", "--set",

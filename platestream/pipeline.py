@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 
-from platestream import messages, settings, streams
+from platestream import cores, messages, settings, streams
 from platestream.children import Child, ServiceError, start_all
 from platestream.embedded_redis import EmbeddedRedis
 from platestream.errors import MessageError, RedisError, SourceError
@@ -163,6 +163,8 @@ class Pipeline:
         loaded = settings.load({}, job.assignments)
         if not job.segments and loaded.writer.segment_s == "auto":
             own["PLATESTREAM_WRITER__SEGMENT_S"] = "0"
+        if job.replicas and loaded.ocr.threads is None:
+            own["PLATESTREAM_OCR__THREADS"] = str(cores.share(job.replicas))
         # --force: outputs are checked already, and a writer that is started again must go on
         files = [job.names.video, "--readings", job.names.readings, "--once", "--force"]
         table = [

@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from platestream import overlay
+from platestream import cores, overlay
 from platestream.colour import BT601
 from platestream.errors import SourceError
 from platestream.job import Job, Progress, Result
@@ -55,7 +55,7 @@ def run(job: Job, settings: Settings, on_progress: Callable[[Progress], None]) -
             recognizer_weights=settings.ocr.recognizer_weights,
             backend=settings.ocr.backend,
             device=settings.ocr.device,
-            threads=settings.ocr.threads,
+            threads=cores.share(1) if settings.ocr.threads is None else settings.ocr.threads,
             precision=settings.ocr.precision,
             threshold=settings.ocr.threshold,
             plates_file=settings.ocr.plates_file,

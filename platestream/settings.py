@@ -153,7 +153,12 @@ class OcrSettings(_Section):
     precision: Literal["auto", "fp32", "bf16"] = Field(
         "auto", description="auto: bf16 where openvino finds a CPU that computes in it, else fp32"
     )
-    threads: int = Field(1, ge=0, description="CPU threads of a replica; 0: let the backend choose")
+    threads: int | None = Field(
+        None,
+        ge=0,
+        description="CPU threads of a replica; none: 1, of `run` its share of the cores, 4 at "
+        "most; 0: let the backend choose",
+    )
     detector_weights: Path | None = None
     recognizer_weights: Path | None = None
     threshold: float | None = Field(

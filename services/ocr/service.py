@@ -34,7 +34,7 @@ def run(session: Session) -> None:
         recognizer_weights=settings.recognizer_weights,
         backend=settings.backend,
         device=settings.device,
-        threads=settings.threads,
+        threads=1 if settings.threads is None else settings.threads,
         precision=settings.precision,
         threshold=settings.threshold,
         plates_file=settings.plates_file,

@@ -100,9 +100,9 @@ def test_where_a_look_is_quick_all_are_at_the_whole(
     monkeypatch.setattr("services.ocr.expectations.time.monotonic", lambda: now)
     expected = Expectations(client, LONG_MS, "auto")
     expected.looked("a", reading(1, 300.0), 0.01)
-    now += 0.015
+    now += 0.035
     assert lefts(expected.places([("a", frame(2))])) == [300]
-    now += 0.015
+    now += 0.035
     assert expected.places([("a", frame(2))]) == [None]
 
 
