@@ -27,9 +27,10 @@ beside it has the rest of the probability at most, and never wins."""
 
 FORMAT_ODDS = 0.1
 """What a text that no plate may carry counts beside one that a plate may: the likeliest allowed
-text is taken where its probability is at least this share of the likeliest text's. On 366 checked
-crops and four degraded copies of each, 0.1 let the formats mend 14 texts and spoil none; a smaller
-share mended none more and turned a few more unreadable plates into wrong texts."""
+text is taken where its probability is at least this share of the likeliest text's. On 535 checked
+crops and four badly photographed copies of each, 0.1 let the formats mend 14 texts more than beam
+search alone and spoil none; smaller ones mended up to five more, and made more wrong plates of
+what cannot be read (``platestream evaluate decoding``)."""
 
 MAX_CANDIDATES = 5
 

@@ -41,8 +41,8 @@ def evaluate(
 
     Returns:
         ``crops`` and ``copies``, each a list of ways to decode: ``way``, the share that is exact,
-        how many are ``mended`` and ``spoiled`` beside the best path, and ``ms`` a plate on one
-        core, of which the best path is the least that any needs.
+        how many are ``mended`` and ``spoiled`` beside the best path, how many are read as another
+        plate (``wrong_plates``), and ``ms`` a plate on one core.
 
     Raises:
         DataError: See ``true_texts``.
@@ -71,18 +71,18 @@ def _ways(recognizer: Recognizer, pairs: Sequence[tuple[Image, str]]) -> list[Ro
     grammar = recognizer.formats.grammar(1)
     began = time.perf_counter()
     paths = ["".join(c.char for c in greedy(one, alphabet)) for one in probabilities]
-    rows = [_row("best path", texts, paths, paths, began)]
+    rows = [_row("best path", texts, paths, paths, grammar, began)]
     for odds in _ODDS:
         began = time.perf_counter()
         read = [_searched(one, alphabet, grammar, odds) for one in probabilities]
-        rows.append(_row(f"beam search, odds {odds}", texts, read, paths, began))
+        rows.append(_row(f"beam search, odds {odds}", texts, read, paths, grammar, began))
     began = time.perf_counter()
     read = []
     for at in range(0, len(texts), _BATCH):
         part = probabilities[at : at + _BATCH]
         decoded = decode_batch(part, alphabet, recognizer.threshold, recognizer.formats)
         read += [text.guess for text in decoded]
-    rows.append(_row("as it is done", texts, read, paths, began))
+    rows.append(_row("as it is done", texts, read, paths, grammar, began))
     return rows
 
 
@@ -92,8 +92,18 @@ def _searched(
     return choose(search(probabilities, alphabet, grammar), grammar, odds).text
 
 
+def _is_plate(text: str, grammar: State) -> bool:
+    state = grammar.after(text)
+    return state is not None and bool(state.formats)
+
+
 def _row(
-    way: str, texts: Sequence[str], read: Sequence[str], paths: Sequence[str], began: float
+    way: str,
+    texts: Sequence[str],
+    read: Sequence[str],
+    paths: Sequence[str],
+    grammar: State,
+    began: float,
 ) -> Row:
     took_s = time.perf_counter() - began
     right = [a == b for a, b in zip(read, texts, strict=True)]
@@ -104,5 +114,8 @@ def _row(
         "exact": share(sum(right), len(texts)),
         "mended": changes.count((True, False)),
         "spoiled": changes.count((False, True)),
+        "wrong_plates": sum(
+            _is_plate(r, grammar) for r, t in zip(read, texts, strict=True) if r != t
+        ),
         "ms": round(1000 * took_s / max(1, len(texts)), 3),
     }

@@ -45,6 +45,8 @@ def test_formats_mend_what_the_best_path_misreads(crops: Path) -> None:
         for way in ("beam search, odds 0.1", "as it is done"):
             assert by_way[way]["exact"]["hits"] == by_way[way]["mended"] == of // 2
             assert by_way[way]["spoiled"] == 0
+            assert by_way[way]["wrong_plates"] == of // 2  # the other crop is read as this plate
+        assert by_way["best path"]["wrong_plates"] == 0
 
 
 def test_there_may_be_no_copies(crops: Path) -> None:
