@@ -24,14 +24,16 @@ class Header:
     config: dict[str, Any]
 
 
-def default_path(task: str, suffix: str) -> Path:
+def default_path(task: str, suffix: str, *, small: bool = False) -> Path:
     """Where the package keeps the model it ships for a task.
 
     Args:
         task: ``recognizer`` or ``detector``.
         suffix: ``.onnx`` or ``.safetensors``.
+        small: The smaller detector, for video.
     """
-    return Path(str(resources.files("platestream").joinpath(f"weights/{task}{suffix}")))
+    name = f"{task}-small{suffix}" if small else f"{task}{suffix}"
+    return Path(str(resources.files("platestream").joinpath("weights", name)))
 
 
 def remedy(task: str) -> str:

@@ -73,7 +73,7 @@ class PlateReader:
         precision: str = "auto",
         threshold: float | None = None,
         plates_file: Path | None = None,
-        doubtful: bool = True,
+        video: bool = False,
     ) -> PlateReader:
         """Loads both models; the shipped ones where no file is named.
 
@@ -84,7 +84,8 @@ class PlateReader:
             precision: ``auto``, ``fp32`` or ``bf16``; see ``load_network``.
             threshold: The least confidence, 0 to 1, of a character that is believed.
             plates_file: What plates may carry; without it what the recognizer was trained for.
-            doubtful: As ``PlateReader`` takes it.
+            video: For the frames of a video: the small detector, which is as good as frames need
+                it that come many times a second, and nothing that is doubtful.
 
         Raises:
             WeightsError: Weights are missing or not ours.
@@ -98,6 +99,7 @@ class PlateReader:
                 device=device,
                 threads=threads,
                 precision=precision,
+                small=video,
             ),
             Recognizer.load(
                 recognizer_weights,
@@ -108,7 +110,7 @@ class PlateReader:
                 threshold=threshold,
                 plates_file=plates_file,
             ),
-            doubtful=doubtful,
+            doubtful=not video,
         )
 
     @property

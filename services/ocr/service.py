@@ -38,7 +38,7 @@ def run(session: Session) -> None:
         precision=settings.precision,
         threshold=settings.threshold,
         plates_file=settings.plates_file,
-        doubtful=False,
+        video=True,
     )
     name = settings.name or session.replica_name()
     presence = Presence(session.client, name)

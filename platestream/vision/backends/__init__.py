@@ -64,6 +64,7 @@ def load_network(
     device: str = "cpu",
     threads: int = 0,
     precision: str = "auto",
+    small: bool = False,
 ) -> Network:
     """Loads a network into a backend.
 
@@ -75,6 +76,7 @@ def load_network(
         device: ``cpu``, ``cuda`` or ``cuda:0``.
         threads: CPU threads; 0 leaves it to the backend.
         precision: ``auto`` is bf16 where openvino finds a CPU that computes in it, else fp32.
+        small: Of the shipped detectors the smaller one.
 
     Raises:
         WeightsError: The file is missing, damaged, not ours, for another task, or of a kind that
@@ -88,7 +90,7 @@ def load_network(
     name = choose(path, backend, device)
     if not reads(name, path):
         raise WeightsError(_misfit(path, task, name))
-    path = path or model_file.default_path(task, _SUFFIX[name])
+    path = path or model_file.default_path(task, _SUFFIX[name], small=small)
     run: Backend
     if name == "openvino":
         from platestream.vision.backends.openvino import load_openvino

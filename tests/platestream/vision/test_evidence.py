@@ -10,6 +10,7 @@ import pytest
 from platestream.vision.decoding import PlateText
 from platestream.vision.detector import Detection, Detector
 from platestream.vision.geometry import Box
+from platestream.vision.model_file import default_path
 from platestream.vision.reader import PlateReader
 from platestream.vision.recognizer import Recognizer
 
@@ -111,3 +112,11 @@ def test_pictures_are_looked_at_near_places_or_everywhere() -> None:
     assert [len(plates) for plates in found] == [2, 1, 0]
     assert [how for how, _ in detector.asked] == ["whole", "near"]
     assert all(least is not None and 0.3 < least < THRESHOLD for _, least in detector.asked)
+
+
+def test_a_video_is_read_with_the_small_detector() -> None:
+    for video in (False, True):
+        reader = PlateReader.load(threads=1, video=video)
+        path = reader._detector.network.path
+        assert path == default_path("detector", path.suffix, small=video)
+        assert reader._doubtful is not video

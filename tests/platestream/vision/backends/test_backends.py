@@ -62,13 +62,15 @@ def test_with_the_default_backend_torch_is_not_imported(tmp_path: Path) -> None:
     assert (done.stdout, done.returncode) == ("[]\n", 0), done.stderr
 
 
-@pytest.mark.parametrize("task", TASKS)
-def test_the_shipped_onnx_is_the_shipped_safetensors(task: str) -> None:
+@pytest.mark.parametrize(
+    ("task", "small"), [*((task, False) for task in TASKS), ("detector", True)]
+)
+def test_the_shipped_onnx_is_the_shipped_safetensors(task: str, small: bool) -> None:
     need("safetensors", "torch")
     from platestream.vision.weights import load_weights
 
-    trained = model_file.default_path(task, ".safetensors")
-    exported = load_onnx(model_file.default_path(task, ".onnx"), task)
+    trained = model_file.default_path(task, ".safetensors", small=small)
+    exported = load_onnx(model_file.default_path(task, ".onnx", small=small), task)
     assert exported.source_sha256 == hashlib.sha256(trained.read_bytes()).hexdigest()
     weights = load_weights(trained, task)
     assert exported.header.config == weights.config
