@@ -150,6 +150,7 @@ def _evaluate_reader(
     data: Data,
     labels: Annotated[Path, typer.Option(help="file,x1,y1,x2,y2,text,readable,lines.")],
     threshold: Annotated[float | None, typer.Option(min=0, max=1)] = None,
+    detector_weights: options.OtherWeights = None,
     backend: Backend = "auto",
     device: Device = "cpu",
     as_json: Json = False,
@@ -158,7 +159,9 @@ def _evaluate_reader(
     from platestream.vision.reader import PlateReader
     from training.reader_evaluation import evaluate
 
-    reader = PlateReader.load(backend=backend, device=device, threshold=threshold)
+    reader = PlateReader.load(
+        detector_weights=detector_weights, backend=backend, device=device, threshold=threshold
+    )
     report(evaluate(reader, data, labels), as_json)
 
 
