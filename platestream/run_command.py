@@ -64,13 +64,16 @@ def run(
     console = Console(stderr=True, highlight=False)
     flags = {"visualize.sync": sync, "ocr.read_every": read_every}
     settings = options.load({"camera": camera, **flags}, config, assignments)
-    _check_reading(
-        settings,
-        source,
-        is_live(source) or bool(settings.capture.live if live is None else live),
-        ocr_replicas,
-        sequential,
-    )
+    waits_for_nothing = is_live(source) or bool(settings.capture.live if live is None else live)
+    if read_every and waits_for_nothing:  # a settings file may serve files and cameras
+        raise SettingsError(
+            f"--read-every is for files: '{source}' is live, and OCR reads its newest frame; "
+            "leave it out"
+        )
+    if settings.ocr.read_every > 1 and sequential:
+        raise SettingsError("--sequential reads every frame: leave --read-every out")
+    if settings.visualize.sync == "exact":
+        _check_exact(settings, source, waits_for_nothing, ocr_replicas)
     url = redis or os.environ.get("PLATESTREAM_REDIS__URL") or os.environ.get("REDIS_URL")
     job = default_job(
         source,
@@ -99,24 +102,12 @@ def run(
         show_result(console, job, result)
 
 
-def _check_reading(
-    settings: Settings, source: str, live: bool, replicas: int, sequential: bool
-) -> None:
-    """Refuses what cannot be read, or drawn with ``--sync exact``.
+def _check_exact(settings: Settings, source: str, live: bool, replicas: int) -> None:
+    """Refuses what cannot be drawn with ``--sync exact``.
 
     Raises:
         SettingsError: Frames that wait for nothing, or readings that will never come.
     """
-    if settings.ocr.read_every > 1:
-        if live:
-            raise SettingsError(
-                f"--read-every is for files: '{source}' is live, and OCR reads its newest frame; "
-                "leave it out"
-            )
-        if sequential:
-            raise SettingsError("--sequential reads every frame: leave --read-every out")
-    if settings.visualize.sync != "exact":
-        return
     if live:
         raise SettingsError(
             f"--sync exact is for files: '{source}' is live, and its frames wait for nothing; "

@@ -238,6 +238,12 @@ def train(
 
 
 def _start(options: Options, formats: PlateFormats | None) -> Start:
+    shaped = any((options.channels, options.blocks, options.layers))
+    if shaped and (options.teacher is None or options.start is not None):
+        raise DataError(
+            "channels, blocks and layers are chosen where a network begins from its teacher: name "
+            "a teacher, and no weights to begin from"
+        )
     if options.start is not None:
         return from_weights(options.start, formats, options.mixer)
     if options.teacher is not None:
