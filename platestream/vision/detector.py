@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from platestream.errors import WeightsError
 from platestream.vision.backends import Network, load_network, probe
+from platestream.vision.close_up import CLOSE_UP, close_up
 from platestream.vision.geometry import Box, Corners, bounding_box, box_iou, suppress
 from platestream.vision.heatmap import GRID, STRIDE, decode_map
 from platestream.vision.recognizer import check
@@ -25,8 +26,6 @@ LONG_SIDE = 1024  # pixels; a picture is brought to it before the network sees i
 MAX_PLATES = 64
 _OVERLAP = 0.3  # real plates do not lie on one another
 _GREY = 114  # what the rest of the grid is filled with
-_CLOSE_UP = (256, 128)  # pixels of the second look, multiples of ``GRID``
-_CLOSE_UP_SHARE = 0.5  # of its width that the plate takes
 _NEAR_SHARE = 0.35  # where one is expected: it may have moved, and corners be nearly as exact
 _REFINED_AT_ONCE = 16
 _MOST_REFINED = 24  # candidates of a picture
@@ -140,7 +139,7 @@ class Detector:
             own = float(network.config.get("score_threshold", DEFAULT_SCORE_THRESHOLD))
         except (TypeError, ValueError) as error:
             raise WeightsError(f"'{network.path}' has no usable threshold: {error}") from error
-        width, height = _CLOSE_UP
+        width, height = CLOSE_UP
         blank = np.zeros((1, height, width, 3), np.uint8)
         probe(network, blank, (1, 9, height // STRIDE, width // STRIDE))
         chosen = own if score_threshold is None else score_threshold
@@ -288,50 +287,6 @@ def _peaks(found: npt.NDArray[np.float32], scale: float, least: float) -> list[D
     return [Detection(corners[i], float(scores[i])) for i in kept]
 
 
-def close_up(
-    image: Image, box: Box, share: float = _CLOSE_UP_SHARE
-) -> tuple[Image, npt.NDArray[np.float64]]:
-    """A plate and what lies round it; without ``share`` as large as corners are found best.
-
-    Args:
-        image: HxWx3 uint8 BGR or HxW uint8 grey.
-        box: x1, y1, x2, y2 of the plate in the image.
-        share: Of the view's width that the plate takes.
-
-    Returns:
-        128x256x3 uint8 BGR with the plate in its middle, and the 2x3 matrix that takes its pixels
-        back to the image's.
-    """
-    if image.ndim == 2:
-        image = cv2.cvtColor(image, cv2.COLOR_GRAY2BGR).astype(np.uint8)
-    width, height = _CLOSE_UP
-    x1, y1, x2, y2 = box
-    scale = max(1.0, x2 - x1, 2.2 * (y2 - y1)) / (width * share)
-    back = np.array(
-        [
-            [scale, 0, (x1 + x2) / 2 - scale * width / 2],
-            [0, scale, (y1 + y2) / 2 - scale * height / 2],
-        ]
-    )
-    shift = np.zeros((2, 3))
-    if scale > 1.5:  # a warp alone would leave jagged edges; only what is seen is smoothed
-        left, top = np.maximum(0, np.floor(back[:, 2])).astype(int)
-        right, bottom = np.ceil(back @ [width, height, 1]).astype(int)
-        part = image[top : max(bottom, top + 1), left : max(right, left + 1)]
-        if part.size:
-            image = cv2.GaussianBlur(part, (0, 0), 0.4 * scale).astype(np.uint8)
-            shift = np.array([[0.0, 0.0, left], [0.0, 0.0, top]])
-            back = back - shift
-    view = cv2.warpAffine(
-        image,
-        back,
-        _CLOSE_UP,
-        flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
-        borderMode=cv2.BORDER_REPLICATE,
-    )
-    return view.astype(np.uint8), back + shift
-
-
 def _seen(
     found: npt.NDArray[np.float32],
     matrix: npt.NDArray[np.float64],
@@ -341,7 +296,7 @@ def _seen(
     """What a view shows, in pixels of the picture; not what the view cuts."""
     height, width = image.shape[:2]
     x1, y1 = matrix[:, 2]
-    x2, y2 = matrix @ (*_CLOSE_UP, 1)
+    x2, y2 = matrix @ (*CLOSE_UP, 1)
     part = Tile(*(round(float(v)) for v in (x1, y1, x2, y2)))
     seen = []
     for quad, score in zip(*decode_map(found, least, _REFINED_PEAKS), strict=True):

@@ -15,7 +15,7 @@ from platestream.vision.geometry import Box, bounding_box, suppress
 from platestream.vision.motion import elapsed_s, moved
 
 KNOWN_FOR_MS = 500  # nobody knows where a plate is that was not seen for longer
-_PAUSE = 4.0  # of the time that a look at the whole took: where that is little, all are whole
+_PAUSE = 4.0  # of the time that a look at the whole took: where that is little, many are whole
 _MOST = 8  # places; more, and the whole picture is as soon looked at
 _SAME = 0.3  # intersection over union of two expectations of one plate
 _NARROWEST = 4.0  # pixels of a place

@@ -108,7 +108,7 @@ def test_a_smaller_recognizer_learns_from_the_shipped_one(tmp_path: Path) -> Non
     shipped = default_path("recognizer", ".safetensors")
     output = tmp_path / "small.safetensors"
 
-    def go(channels: tuple[int, ...], **how: Path | None) -> None:
+    def go(channels: tuple[int, ...], **how: object) -> None:
         options = recognition.Options(
             logs=tmp_path / "logs", epochs=1, steps=2, batch=4, synthetic_epochs=0, workers=0,
             channels=channels, layers=1, **{"teacher": shipped, **how},  # type: ignore[arg-type]
@@ -122,6 +122,8 @@ def test_a_smaller_recognizer_learns_from_the_shipped_one(tmp_path: Path) -> Non
     assert Recognizer.load(output).predict([made.image])
     with pytest.raises(DataError, match="cannot be made from"):
         go((64, 64, 96, 160))
+    with pytest.raises(DataError, match="mixer attention, not lstm"):
+        go((8, 16, 24, 32), mixer="lstm")
     for how in ({"teacher": None}, {"start": shipped}):
         with pytest.raises(DataError, match="name a teacher"):
             go((8, 16, 24, 32), **how)

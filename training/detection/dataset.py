@@ -14,6 +14,7 @@ import numpy.typing as npt
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from platestream.vision.close_up import CLOSE_UP
 from training.detection.light import glare, night
 from training.detection.pasting import RealPlate, paint_lettering, repaint
 from training.detection.photos import Photo
@@ -27,7 +28,6 @@ _NARROWEST = 11.0  # pixels at the network's input that a plate may be wide in t
 _WIDEST = 0.95  # of the cut's side
 _CUT = 0.12  # how often a street's plate lies at the edge of the cut
 _SCALES = (0.12, 9.0)
-_CLOSE_UP = (256, 128)  # as the detector's second look
 _CLOSE_UP_WIDTH = 128.0  # pixels that a plate takes in it
 
 
@@ -119,8 +119,8 @@ class TrainingViews(Dataset[Sample]):
         mixture, side = self._mixture, self._side
         kind = rng.random()
         if kind < mixture.close_ups:
-            columns = side // _CLOSE_UP[0]
-            count = columns * (side // _CLOSE_UP[1])
+            columns = side // CLOSE_UP[0]
+            count = columns * (side // CLOSE_UP[1])
             view = tile([self._close_up(rng) for _ in range(count)], columns)
         elif kind < mixture.close_ups + mixture.crops and self._material.crops:
             view = self._crop(rng)
@@ -165,7 +165,7 @@ class TrainingViews(Dataset[Sample]):
 
     def _close_up(self, rng: np.random.Generator) -> View:
         """A second look at a plate, or at what was taken for one."""
-        width, height = _CLOSE_UP
+        width, height = CLOSE_UP
         ground = self._ground(rng, width, height)
         kind = rng.random()
         spread = _CLOSE_UP_WIDTH * np.array([0.12, 0.06])

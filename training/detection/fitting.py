@@ -10,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from platestream.errors import DataError
-from platestream.vision.detector import Detector, close_up
+from platestream.vision.close_up import close_up
+from platestream.vision.detector import Detector
 from platestream.vision.geometry import Corners, bounding_box, box_iou
 from training.detection.photos import (
     CORNER_COLUMNS,

@@ -249,7 +249,9 @@ def _start(options: Options, formats: PlateFormats | None) -> Start:
     if options.teacher is not None:
         if formats is not None:
             raise DataError("a teacher does not know what other plates carry: teach one first")
-        return from_teacher(options.teacher, options.channels, options.blocks, options.layers)
+        return from_teacher(
+            options.teacher, options.channels, options.blocks, options.layers, options.mixer
+        )
     return from_nothing(options.mixer or "attention", formats)
 
 

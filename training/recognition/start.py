@@ -71,18 +71,20 @@ def from_teacher(
     channels: tuple[int, ...] | None = None,
     blocks: tuple[int, ...] | None = None,
     layers: int | None = None,
+    mixer: Mixer | None = None,
 ) -> Start:
     """A narrower network than a trained one, with its most important channels (``slim``).
 
     Args:
         path: The trained one's weights.
         channels, blocks, layers: As in ``LineConfig``; None: as many as the trained one has.
+        mixer: What the trained one must have, if it matters.
 
     Raises:
         WeightsError: The weights are missing, damaged, or not a recognizer's.
-        DataError: It is to be wider or deeper somewhere.
+        DataError: It is to be wider or deeper somewhere, or has another mixer.
     """
-    whole = from_weights(path)
+    whole = from_weights(path, mixer=mixer)
     config = whole.net.config
     config = replace(
         config,
