@@ -55,6 +55,8 @@ def frame_fields(frame: Frame) -> dict[str, str | bytes]:
             fields["overlay_age_ms"] = str(frame.overlay_age_ms)
         if frame.rendered_at_ms is not None:
             fields["rendered_at_ms"] = str(frame.rendered_at_ms)
+        if frame.previous_frame_id is not None:
+            fields["previous_frame_id"] = str(frame.previous_frame_id)
         fields["text"] = _texts(frame.plates)
         body["plates"] = [plate.model_dump(exclude=_OF_READINGS_ONLY) for plate in frame.plates]
     fields["body"] = _pack(body)

@@ -153,11 +153,14 @@ class RenderedFrame(Frame):
         reading_frame_id: The frame of the reading that was drawn; None where none was.
         overlay_age_ms: The frame's capture time minus that of the reading's frame.
         rendered_at_ms: When it was published with its overlay, in ms since the epoch.
+        previous_frame_id: The frame that was published before it, 0 if none; those in between were
+            counted by visualize. None in entries of before there was this field.
     """
 
     reading_frame_id: int | None = None
     overlay_age_ms: Annotated[int, Field(ge=0)] | None = None
     rendered_at_ms: Milliseconds | None = None
+    previous_frame_id: Annotated[int, Field(ge=0, lt=2**63)] | None = None
     plates: Annotated[tuple[Plate, ...], Field(max_length=MAX_PLATES)] = ()
 
 

@@ -25,6 +25,8 @@ from platestream.streams.cameras import (
     forget_camera,
     known_ring_token,
     last_frame_id,
+    last_uncounted_frame,
+    newest_live_frame,
     read_counts,
     read_hash,
     register_camera,
@@ -63,6 +65,7 @@ from platestream.streams.group import (
     ensure_group,
     first_unfinished,
     group_facts,
+    last_handed_out,
     lowest_unfinished,
     oldest_id,
 )
@@ -121,6 +124,9 @@ from platestream.streams.tracks import (
     publish_tracks,
     read_tracker,
 )
+from platestream.streams.trimming import (
+    publish_rendered,
+)
 from platestream.streams.window import (
     Window,
 )
@@ -175,11 +181,14 @@ __all__ = [
     "is_through",
     "known_ring_token",
     "last_frame_id",
+    "last_handed_out",
     "last_overlay_age_ms",
     "last_passage_id",
     "last_published",
+    "last_uncounted_frame",
     "list_dead",
     "lowest_unfinished",
+    "newest_live_frame",
     "newest_tracks",
     "oldest_id",
     "passages_key",
@@ -187,6 +196,7 @@ __all__ = [
     "publish_captured",
     "publish_dead",
     "publish_readings",
+    "publish_rendered",
     "publish_tracks",
     "read_counts",
     "read_hash",

@@ -41,6 +41,21 @@ def last_frame_id(client: Client, camera: str) -> int:
     return max(known, frame_id_of(rows[0][0])) if rows else known
 
 
+def newest_live_frame(client: Client, camera: str) -> int | None:
+    """The last frame id of a camera that is live now; None where it is not."""
+    known = read_hash(client, camera_key(camera))
+    return whole_number(known.get("last_frame_id")) if known.get("mode") == "live" else None
+
+
+def last_uncounted_frame(client: Client, camera: str) -> int:
+    """The last frame id before those that ``frames_in`` counts, which are all up to the last."""
+    pipeline = client.pipeline(transaction=True)
+    pipeline.hget(camera_key(camera), "last_frame_id")
+    pipeline.hget(counts_key(camera), "frames_in")
+    last, counted = (whole_number(text.decode() if text else None) for text in pipeline.execute())
+    return max(0, last - counted)
+
+
 def forget_camera(client: Client, camera: str) -> None:
     """Deletes a camera's streams and counters; its frame ids still go on from the last."""
     last = last_frame_id(client, camera)

@@ -9,22 +9,38 @@ from typing import Any, cast
 import redis
 
 from platestream.streams.connection import Client
-from platestream.streams.keys import camera_key, frame_id_of
+from platestream.streams.keys import frame_id_of
 from platestream.streams.replies import streams_of
 
+# Passes over all but the newest frames of a camera; says how many that were. The end of an earlier
+# recording is not passed over, nor, where only live ones are to be, what a file before it has left.
 SKIP_TO_NEWEST = """
 if ARGV[3] == 'live' and redis.call('HGET', KEYS[2], 'mode') ~= 'live' then return 0 end
 local head = tonumber(redis.call('HGET', KEYS[2], 'last_frame_id') or '0')
+local before = tonumber(redis.call('HGET', KEYS[2], 'first_frame_id') or '1') - 1
 local target = head - tonumber(ARGV[2])
 for _, group in ipairs(redis.call('XINFO', 'GROUPS', KEYS[1])) do
   local facts = {}
   for i = 1, #group, 2 do facts[group[i]] = group[i + 1] end
   if facts['name'] == ARGV[1] then
-    local delivered = tonumber(string.match(facts['last-delivered-id'], '^%d+'))
+    local id, part = string.match(facts['last-delivered-id'], '^(%d+)-(%d+)')
+    local delivered, ended = tonumber(id), string.format('%d-1', before)
+    if (delivered < before or delivered == before and part == '0')
+        and #redis.call('XRANGE', KEYS[1], ended, ended) > 0 then
+      target = math.min(target, before)
+      local last = string.format('%d-0', before)
+      for _, entry in ipairs(redis.call('XRANGE', KEYS[1], last, last)) do
+        for i = 1, #entry[2], 2 do
+          if entry[2][i] == 'mode' and entry[2][i + 1] ~= ARGV[3] and ARGV[3] == 'live' then
+            return 0
+          end
+        end
+      end
+    end
     if target > delivered then
       redis.call('XGROUP', 'SETID', KEYS[1], ARGV[1], string.format('%d-0', target))
-      local first = tonumber(redis.call('HGET', KEYS[2], 'first_frame_id') or '1')
-      return target - math.max(delivered, first - 1)
+      if delivered == 0 then delivered = before end  -- a new group: what was before it is not its
+      return math.max(0, target - delivered)
     end
   end
 end
@@ -67,6 +83,11 @@ class Delivery:
     def frame_id(self) -> int:
         """The frame's id, for streams whose entry ids are frame ids."""
         return frame_id_of(self.id)
+
+    @property
+    def is_frame(self) -> bool:
+        """Whether it is a frame and not an end, for the same streams, by its id alone."""
+        return not self.id.endswith("-1")
 
 
 class GroupConsumer:
@@ -134,15 +155,6 @@ class GroupConsumer:
         if ids:
             self._client.xack(self.key, self.group, *ids)
 
-    def skip_to_newest(self, camera: str, keep: int) -> int:
-        """Passes over all but the newest ``keep`` frames that nobody of the group has taken.
-
-        One Lua script, so that two replicas cannot set the group back. Returns how many frames
-        were passed over; the caller counts them.
-        """
-        keys = (self.key, camera_key(camera))
-        return int(cast("Any", self._client.eval)(SKIP_TO_NEWEST, 2, *keys, self.group, keep, ""))
-
     def _read(self, start: str, count: int, block_ms: int | None) -> list[Delivery]:
         reply = cast(
             "Any",
@@ -170,6 +182,12 @@ class GroupConsumer:
         gone = [i for i in ids if not self._client.xrange(self.key, i, i, count=1)]
         self.ack(*gone)
         return len(gone)
+
+
+def last_handed_out(client: Client, key: str, group: str) -> int:
+    """The last frame id that a group was handed, where entry ids are frame ids; 0 if none."""
+    facts = group_facts(client, key).get(group)
+    return frame_id_of(facts["last-delivered-id"]) if facts else 0
 
 
 def first_unfinished(client: Client, key: str, group: str) -> int:

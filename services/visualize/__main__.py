@@ -31,7 +31,7 @@ def _visualize(
 
         raise typer.Exit(fleet.serve("visualize", cameras, flags, config, assignments))
     settings = options.load(flags, config, assignments)
-    raise typer.Exit(runtime.serve("visualize", settings, service.run))
+    raise typer.Exit(runtime.serve("visualize", settings, service.Visualize().run))
 
 
 if __name__ == "__main__":

@@ -14,56 +14,49 @@ from platestream.errors import MessageError, OverwrittenError, SettingsError
 from platestream.messages import End, Frame, RenderedFrame
 from platestream.producer import Producer
 from platestream.runtime import Session
-from platestream.streams import Delivery, GroupConsumer
+from platestream.streams import Delivery
 from services.visualize.arrivals import Arrivals
+from services.visualize.intake import Intake
 
-_BATCH = 4
 _ACK_EVERY = 2  # frames; later, and capture would wait for whole batches
-_BLOCK_MS = 500
 
 
-def run(session: Session) -> None:
-    """Draws frames until the session is stopped.
+class Visualize:
+    """Remembers over outages of Redis how far it has come."""
 
-    Raises:
-        SettingsError: ``visualize.sync`` is exact, and the camera is live.
-    """
-    camera = session.settings.camera
-    consumer = GroupConsumer(
-        session.client, streams.frames_key(camera), streams.VISUALIZE, streams.VISUALIZE
-    )
-    consumer.join()
-    with contextlib.closing(_Renderer(session)) as renderer:
-        # what was handed to a visualize that died comes first
-        _handle_all(session, consumer, renderer, consumer.own_pending(10_000))
-        while not session.stopped():
-            deliveries = consumer.read(_BATCH, _BLOCK_MS)
-            _handle_all(session, consumer, renderer, deliveries)
-            if len(deliveries) == _BATCH and renderer.live:
-                skipped = consumer.skip_to_newest(
-                    camera, session.settings.visualize.live_backlog_frames
-                )
-                session.count(camera, skipped_by_visualize=skipped)
+    def __init__(self) -> None:
+        self._intake = Intake()
+
+    def run(self, session: Session) -> None:
+        """Draws frames until the session is stopped.
+
+        Raises:
+            SettingsError: ``visualize.sync`` is exact, and the camera is live.
+        """
+        self._intake.join(session)
+        with contextlib.closing(_Renderer(session)) as renderer:
+            _handle_all(session, self._intake, renderer, self._intake.left())
+            while not session.stopped():
+                _handle_all(session, self._intake, renderer, self._intake.take())
 
 
 def _handle_all(
-    session: Session, consumer: GroupConsumer, renderer: _Renderer, deliveries: list[Delivery]
+    session: Session, intake: Intake, renderer: _Renderer, deliveries: list[Delivery]
 ) -> None:
     done: list[str] = []
     for delivery in deliveries:
         # one that has to wait longer than this process lives stays pending for the next, and so
         # must all after it: a frame behind a later one would be refused by Redis
-        if not _handle(session, consumer, renderer, delivery, done):
+        if not _handle(session, intake, renderer, delivery, done):
             break
         if len(done) == _ACK_EVERY:
-            consumer.ack(*done)
-            done.clear()
-    consumer.ack(*done)
+            intake.done(done)
+    intake.done(done)
 
 
 def _handle(
     session: Session,
-    consumer: GroupConsumer,
+    intake: Intake,
     renderer: _Renderer,
     delivery: Delivery,
     done: list[str],
@@ -73,9 +66,10 @@ def _handle(
     Args:
         done: Takes the entry's id, to be acknowledged with others, where nothing is counted.
     """
-    camera = session.settings.camera
-    refused = 0
-    if delivery.fields is not None:
+    lost: dict[str, int] = {}
+    if delivery.fields is None:
+        lost["trimmed_before_visualize"] = int(delivery.is_frame)
+    else:
         try:
             message = messages.parse_frame(delivery.fields)
             if isinstance(message, End):
@@ -84,17 +78,15 @@ def _handle(
             elif not renderer.render(delivery.id, message):
                 return False
         except OverwrittenError as error:
-            session.log.debug(f"entry {delivery.id} of {consumer.key}: {error}")
-            session.count(camera, overwritten_before_visualize=1)
+            session.log.debug(f"entry {delivery.id} of {intake.key}: {error}")
+            lost["overwritten_before_visualize"] = 1
         except MessageError as error:
-            session.log.error(f"entry {delivery.id} of {consumer.key}: {error}")
-            refused = 1
+            session.log.error(f"entry {delivery.id} of {intake.key}: {error}")
+            lost["refused_by_visualize"] = 1
     done.append(delivery.id)
-    trimmed = int(delivery.fields is None)
-    if trimmed or refused:
-        consumer.ack(*done)
-        done.clear()
-        session.count(camera, trimmed_before_visualize=trimmed, refused_by_visualize=refused)
+    if lost:
+        intake.done(done)
+        session.count(session.settings.camera, **lost)
     return True
 
 
@@ -112,6 +104,7 @@ class _Renderer:
         self._receiver = pixels.Receiver(session.settings.streams)
         # the writer is done with a frame only when it holds the next
         self._producer = Producer(session, "rendered", [streams.WRITER], least_frames=2)
+        self._previous = streams.last_published(session.client, self._key)
 
     def render(self, stream_id: str, frame: Frame) -> bool:
         """Draws a reading and publishes; False if stopped while waiting for it, or for room.
@@ -153,18 +146,23 @@ class _Renderer:
             overlay_age_ms=shown[1] if shown else None,
             rendered_at_ms=now_ms(),
             plates=shown[0].plates if shown else (),
+            # smaller where Redis has lost the stream, and a file is published again
+            previous_frame_id=min(self._previous, frame.frame_id - 1),
         )
         fields = messages.frame_fields(rendered)
+
+        def send(oldest_kept: str | None) -> None:
+            client = self._session.client
+            if self.live and oldest_kept is not None:
+                streams.publish_rendered(client, self._camera, stream_id, fields, oldest_kept)
+            else:
+                streams.publish(client, self._key, stream_id, fields, oldest_kept=oldest_kept)
+
         published = self._producer.publish(
-            frame.frame_id,
-            packed,
-            lambda oldest: streams.publish(
-                self._session.client, self._key, stream_id, fields, oldest_kept=oldest
-            ),
-            waits=waits,
-            drops=self.live,
+            frame.frame_id, packed, send, waits=waits, drops=self.live
         )
         if published:
+            self._previous = frame.frame_id
             self._session.metrics.overlaid(self._camera, rendered)
             self._session.metrics.done(self._camera, took)
         return published or self.live

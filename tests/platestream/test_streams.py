@@ -13,6 +13,7 @@ from platestream import streams
 from platestream.embedded_redis import EmbeddedRedis
 from platestream.errors import RedisError
 from platestream.streams import Follower, GroupConsumer, Window
+from platestream.streams.group import SKIP_TO_NEWEST
 from tests.conftest import wait_until
 
 CAMERA = "gate-1"
@@ -29,6 +30,11 @@ def consumer(client: redis.Redis, name: str = "a", group: str = streams.OCR) -> 
     made = GroupConsumer(client, KEY, group, name)
     made.join()
     return made
+
+
+def skip(client: redis.Redis, keep: int, only: str = "") -> int:
+    keys = (KEY, streams.camera_key(CAMERA))
+    return int(client.eval(SKIP_TO_NEWEST, 2, *keys, streams.OCR, keep, only))  # type: ignore[arg-type]
 
 
 def test_a_producer_that_repeats_itself_is_refused(client: redis.Redis) -> None:
@@ -100,9 +106,9 @@ def test_skipping_passes_over_all_but_the_newest(client: redis.Redis) -> None:
     streams.register_camera(client, CAMERA, first_frame_id="1")
     reader = consumer(client)
     put(client, *range(1, 11))
-    assert reader.skip_to_newest(CAMERA, 2) == 8
+    assert skip(client, 2) == 8
     assert [d.frame_id for d in reader.read(99, None)] == [9, 10]
-    assert reader.skip_to_newest(CAMERA, 2) == 0
+    assert skip(client, 2) == 0
 
 
 def test_skipping_never_goes_back_and_never_takes_the_end(client: redis.Redis) -> None:
@@ -111,15 +117,44 @@ def test_skipping_never_goes_back_and_never_takes_the_end(client: redis.Redis) -
     put(client, 1, 2, 3)
     streams.publish(client, KEY, streams.end_id(3), {"end": "1"})
     assert [d.id for d in reader.read(3, None)] == ["1-0", "2-0", "3-0"]
-    assert reader.skip_to_newest(CAMERA, 1) == 0
+    assert skip(client, 1) == 0
     assert [d.id for d in reader.read(3, None)] == ["3-1"]
 
 
-def test_skipping_counts_only_frames_of_this_recording(client: redis.Redis) -> None:
+def test_a_new_group_counts_no_frame_from_before_it(client: redis.Redis) -> None:
+    """Ids go on after a camera is forgotten, and its streams begin anew."""
     streams.register_camera(client, CAMERA, first_frame_id="101")
-    reader = consumer(client)
+    consumer(client)
     put(client, *range(101, 111))
-    assert reader.skip_to_newest(CAMERA, 1) == 9
+    assert skip(client, 1) == 9
+
+
+def between_recordings(client: redis.Redis, mode: str) -> GroupConsumer:
+    """A live recording after another one, of which the reader has had 8 of 20 frames."""
+    reader = consumer(client)
+    for frame_id in range(1, 21):
+        streams.publish_captured(client, CAMERA, frame_id, {"mode": mode})
+    streams.publish(client, KEY, streams.end_id(20), {"end": "1"})
+    streams.register_camera(client, CAMERA, mode="live", first_frame_id="21")
+    for frame_id in range(21, 41):
+        streams.publish_captured(client, CAMERA, frame_id, {"mode": "live"})
+    assert len(reader.read(8, None)) == 8
+    return reader
+
+
+def test_skipping_stops_at_the_end_of_an_earlier_recording(client: redis.Redis) -> None:
+    reader = between_recordings(client, "live")
+    assert skip(client, 1, "live") == 12
+    assert [d.id for d in reader.read(1, None)] == ["20-1"]
+    assert skip(client, 1, "live") == 19
+    assert [d.id for d in reader.read(9, None)] == ["40-0"]
+
+
+def test_what_a_file_has_left_is_not_skipped_for_a_live_recording(client: redis.Redis) -> None:
+    reader = between_recordings(client, "file")
+    assert skip(client, 1, "live") == 0
+    assert [d.id for d in reader.read(13, None)] == [*(f"{n}-0" for n in range(9, 21)), "20-1"]
+    assert skip(client, 1, "live") == 19
 
 
 def test_a_full_window_waits_until_every_group_is_done(client: redis.Redis) -> None:
@@ -171,7 +206,7 @@ def test_ids_and_times_past_32_bits(client: redis.Redis) -> None:
     assert [d.frame_id for d in reader.read(2, None)] == [big, big + 1]
     streams.register_camera(client, CAMERA, first_frame_id=str(big))
     put(client, *range(big + 2, big + 8))
-    assert reader.skip_to_newest(CAMERA, 1) == 5
+    assert skip(client, 1) == 5
     assert [d.frame_id for d in reader.read(9, None)] == [big + 7]
 
 

@@ -106,8 +106,9 @@ def test_a_frame_that_ocr_is_done_with_and_did_not_read_waits_no_longer(
 def test_frames_that_ocr_skips_do_not_wait(client: redis.Redis, waiting: Waiting) -> None:
     result = waiting(3)
     streams.publish_captured(client, CAMERA, 4, {"frame_id": "4"})
-    consumer = streams.GroupConsumer(client, FRAMES, streams.OCR, "ocr-1")
-    assert consumer.skip_to_newest(CAMERA, 1) == 3
+    pool = streams.PoolConsumer(client, "ocr-1", "newest")
+    pool.serve([CAMERA])
+    assert [taken.frame_id for taken in pool.take(1, 1)] == [4]
     wait_until(lambda: result == [True])
 
 

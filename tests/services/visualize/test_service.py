@@ -41,7 +41,7 @@ def _frame(frame_id: int) -> Frame:
 @contextmanager
 def drawing(session: Session) -> Iterator[None]:
     """The service at work in a thread, stopped at the end."""
-    thread = threading.Thread(target=service.run, args=(session,))
+    thread = threading.Thread(target=service.Visualize().run, args=(session,))
     thread.start()
     try:
         yield
@@ -93,7 +93,7 @@ def test_exact_refuses_a_live_camera(client: redis.Redis) -> None:
     streams.ensure_group(client, streams.frames_key(CAMERA), streams.VISUALIZE)
     _publish(client, _frame(1).model_copy(update={"mode": "live"}))
     with pytest.raises(SettingsError, match="camera 'gate-1' is live"):
-        service.run(_exact(client))
+        service.Visualize().run(_exact(client))
 
 
 def test_a_frame_that_waits_when_it_is_stopped_is_taken_up_by_the_next(client: redis.Redis) -> None:

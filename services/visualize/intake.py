@@ -1,0 +1,80 @@
+"""Frames as visualize takes them in; what never comes, and what comes too late, is counted."""
+
+from __future__ import annotations
+
+from platestream import streams
+from platestream.runtime import Session
+from platestream.streams import Delivery, GroupConsumer
+
+_BATCH = 4
+_BLOCK_MS = 500
+_MOST_PENDING = 10_000
+
+
+class Intake:
+    """visualize's place in ``frames``.
+
+    Frame ids count up by one, so that a gap is what was trimmed before it was handed out. How far
+    it has come is remembered over outages: where Redis comes back without its last moments, ids
+    are missing that were there.
+    """
+
+    def __init__(self) -> None:
+        self._last = 0  # frame that was handed out, or is known to be no loss
+        self._session: Session
+        self._consumer: GroupConsumer
+
+    def join(self, session: Session) -> None:
+        """Takes its place, at the start and whenever Redis was away."""
+        client, camera = session.client, session.settings.camera
+        key = streams.frames_key(camera)
+        self._session = session
+        self._consumer = GroupConsumer(client, key, streams.VISUALIZE, streams.VISUALIZE)
+        self._consumer.join()
+        before = streams.last_handed_out(client, key, streams.VISUALIZE)
+        self._last = max(self._last, before or streams.last_uncounted_frame(client, camera))
+
+    def left(self) -> list[Delivery]:
+        """What was handed to a visualize that died, and comes first."""
+        return self._consumer.own_pending(_MOST_PENDING)
+
+    def take(self) -> list[Delivery]:
+        """New entries; of a live camera that it is too far behind of, the newest frames only."""
+        deliveries = self._consumer.read(_BATCH, _BLOCK_MS)
+        for delivery in deliveries:
+            trimmed = delivery.frame_id - self._last - 1
+            self._last = max(self._last, delivery.frame_id)
+            if trimmed > 0:
+                self._session.count(self._session.settings.camera, trimmed_before_visualize=trimmed)
+        return self._skip(deliveries) if len(deliveries) == _BATCH else deliveries
+
+    def done(self, ids: list[str]) -> None:
+        """Acknowledges entries, and clears the list."""
+        self._consumer.ack(*ids)
+        ids.clear()
+
+    @property
+    def key(self) -> str:
+        """The stream that it reads."""
+        return self._consumer.key
+
+    def _skip(self, deliveries: list[Delivery]) -> list[Delivery]:
+        """Leaves out live frames that are too far behind the newest.
+
+        They are read all the same: what a frame's pixels cost to read is little beside drawing it,
+        and so ends of recordings, and what a file left before a live recording, are not skipped.
+        """
+        camera = self._session.settings.camera
+        newest = streams.newest_live_frame(self._session.client, camera)
+        if newest is None:
+            return deliveries
+        oldest = newest - self._session.settings.visualize.live_backlog_frames
+        old = [d for d in deliveries if d.frame_id <= oldest and _is_live(d)]
+        if old:
+            self._consumer.ack(*[d.id for d in old])
+            self._session.count(camera, skipped_by_visualize=len(old))
+        return [d for d in deliveries if d not in old]
+
+
+def _is_live(delivery: Delivery) -> bool:
+    return (delivery.fields or {}).get(b"mode") == b"live"
