@@ -9,52 +9,72 @@ from typing import Any
 
 from platestream.outputs import OutputFiles, OutputNames
 from platestream.settings import WriterSettings
+from platestream.video import unfinished_path
 
 
-def remove_old(names: OutputNames, settings: WriterSettings, in_use: set[Path], log: Any) -> int:
-    """Deletes a camera's finished files beyond ``keep_hours`` and ``keep_mib``, oldest first.
+class Rotation:
+    """A camera's old files; remembers which of them could not be deleted."""
 
-    A video and its lines go together. How old a file is says when it was last written.
+    def __init__(self) -> None:
+        self._stuck: set[Path] = set()
 
-    Args:
-        in_use: Videos that must stay, whatever their age.
+    def remove_old(
+        self, names: OutputNames, settings: WriterSettings, in_use: set[Path], log: Any
+    ) -> int:
+        """Deletes finished files beyond ``keep_hours`` and ``keep_mib``, oldest first.
 
-    Returns:
-        How many segments were deleted.
-    """
-    if not (settings.keep_hours or settings.keep_mib):
-        return 0
-    there = sorted(
-        (row for files in names.found() if (row := _stat(files)) and files.video not in in_use),
-        key=lambda row: (row[0], str(row[2].video)),
-    )
-    budget = settings.keep_mib * 2**20
-    total = sum(size for _, size, _ in there)
-    oldest_ns = time.time_ns() - round(settings.keep_hours * 3600e9)
-    removed = 0
-    for written_ns, size, files in there:
-        too_old = bool(settings.keep_hours) and written_ns < oldest_ns
-        if not (too_old or (budget and total > budget)):
-            break
+        A video and its lines go together. How old a file is says when it was last written. What
+        is on the disk counts towards ``keep_mib``, also what is not to be deleted, or cannot be.
+
+        Args:
+            in_use: Videos that must stay, whatever their age.
+
+        Returns:
+            How many segments were deleted.
+        """
+        if not (settings.keep_hours or settings.keep_mib):
+            return 0
+        there = sorted(
+            (row for files in names.found() if (row := _stat(files))),
+            key=lambda row: (row[0], str(row[2].video)),
+        )
+        budget = settings.keep_mib * 2**20
+        total = sum(size for _, size, _ in there)
+        oldest_ns = time.time_ns() - round(settings.keep_hours * 3600e9)
+        removed = 0
+        for written_ns, size, files in there:
+            too_old = bool(settings.keep_hours) and written_ns < oldest_ns
+            if not (too_old or (budget and total > budget)):
+                break
+            if files.video in in_use or not self._remove(files, log):
+                continue
+            total -= size
+            removed += 1
+            log.info(f"'{files.video}' was deleted: {'too old' if too_old else 'no room for it'}")
+        return removed
+
+    def _remove(self, files: OutputFiles, log: Any) -> bool:
+        """Deletes a segment; says once if that cannot be."""
         try:
             files.video.unlink(missing_ok=True)
             files.lines.unlink(missing_ok=True)
         except OSError as error:
-            log.warning(f"cannot delete '{files.video}': {error.strerror}")
-            break
-        total -= size
-        removed += 1
-        log.info(f"'{files.video}' was deleted: {'too old' if too_old else 'no room for it'}")
-    return removed
+            if files.video not in self._stuck:
+                log.warning(f"cannot delete '{files.video}': {error.strerror}; others go instead")
+                self._stuck.add(files.video)
+            return False
+        self._stuck.discard(files.video)
+        return True
 
 
 def _stat(files: OutputFiles) -> tuple[int, int, OutputFiles] | None:
-    """When a segment was last written (ns since the epoch), its bytes, itself."""
+    """When a segment was last written (ns since the epoch), its bytes on the disk, itself."""
     try:
         video = files.video.stat()
     except OSError:
         return None
     size = video.st_size
-    with contextlib.suppress(OSError):
-        size += files.lines.stat().st_size
+    for beside in (files.lines, unfinished_path(files.video)):  # a copy that is being finished
+        with contextlib.suppress(OSError):
+            size += beside.stat().st_size
     return video.st_mtime_ns, size, files

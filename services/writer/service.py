@@ -18,8 +18,9 @@ from platestream.streams import Delivery, GroupConsumer
 from platestream.video import codecs
 from services.writer import recording as recordings
 from services.writer.finisher import Finisher, unfinished
+from services.writer.missing import Missing
 from services.writer.recording import Recording
-from services.writer.rotation import remove_old
+from services.writer.rotation import Rotation
 from services.writer.syncer import Syncer
 
 T = TypeVar("T")
@@ -41,6 +42,8 @@ class Writer:
         self._recording: Recording | None = None
         self._finisher = Finisher()
         self._syncer: Syncer | None = None
+        self._missing = Missing()
+        self._rotation = Rotation()
         self._held: list[tuple[str, int]] = []  # taken, not acknowledged: entry id, frame id
         self._again = True  # whether what was handed out before is to be read again
         self._lost = False  # whether the segment's files are gone
@@ -115,10 +118,12 @@ class Writer:
         if settings.once and run_id and known.get("run_id") == run_id:
             self._done = known.get("state") == "finished"
         if self._recording is None:
+            self._missing.begin(session)
             if not self._done:
                 _check(session)
         else:
             segment = self._recording.segment
+            self._missing.go_on_after(self._recording.last_frame_id)
             session.log.info(f"going on with {segment.files.video} after {segment.kept} frames")
 
     def _finish_what_was_left(self, session: Session) -> None:
@@ -144,16 +149,13 @@ class Writer:
         self, session: Session, consumer: GroupConsumer, codec: str, delivery: Delivery
     ) -> None:
         camera = session.settings.camera
-        known = 0
-        if self._recording is not None:
-            recording = self._recording
-            known = recording.safe_frame_id if self._lost else recording.last_frame_id
         if delivery.fields is None:
-            if delivery.frame_id <= known and not delivery.id.endswith("-1"):
+            if delivery.frame_id <= self._known and delivery.is_frame:
                 self._held.append((delivery.id, delivery.frame_id))  # written before an outage
                 return
             consumer.ack(delivery.id)
-            session.count(camera, trimmed_before_writer=1)
+            self._missing.go_on_after(delivery.frame_id)
+            session.count(camera, trimmed_before_writer=int(delivery.is_frame))
             return
         try:
             message = messages.parse_rendered(delivery.fields)
@@ -161,13 +163,14 @@ class Writer:
                 self._finish(session, consumer, message)
                 consumer.ack(delivery.id)
                 self._done = session.settings.writer.once
-            elif message.frame_id <= known:
-                self._held.append((delivery.id, message.frame_id))
             else:
-                took = session.metrics.took(camera, message.rendered_at_ms)
-                self._write(session, codec, message)
-                session.metrics.written(camera, message)
-                session.metrics.done(camera, took)
+                if self._recording is None:
+                    self._recording = self._begin(session, codec, message)
+                if message.frame_id > self._known:
+                    took = session.metrics.took(camera, message.rendered_at_ms)
+                    self._write(session, message)
+                    session.metrics.written(camera, message)
+                    session.metrics.done(camera, took)
                 self._held.append((delivery.id, message.frame_id))
         except OverwrittenError as error:
             session.log.debug(f"entry {delivery.id} of {consumer.key}: {error}")
@@ -177,16 +180,22 @@ class Writer:
             session.log.error(f"entry {delivery.id} of {consumer.key}: {error}")
             consumer.ack(delivery.id)
             session.count(camera, refused_by_writer=1)
+        self._missing.go_on_after(delivery.frame_id)
 
-    def _write(self, session: Session, codec: str, frame: RenderedFrame) -> None:
+    @property
+    def _known(self) -> int:
+        """The last frame that is in the recording, as all before it that came are."""
         if self._recording is None:
-            self._recording = self._begin(session, codec, frame)
-        elif self._lost:
-            self._recording.replace_segment(frame)
-            self._lost = False
-        else:
-            _count_missing(session, self._recording.last_frame_id, frame)
+            return 0
+        return self._recording.safe_frame_id if self._lost else self._recording.last_frame_id
+
+    def _write(self, session: Session, frame: RenderedFrame) -> None:
         recording = self._recording
+        assert recording is not None
+        self._missing.count(session, frame)
+        if self._lost:
+            recording.replace_segment(frame)
+            self._lost = False
         if not recording.segment.fits(frame):
             files = recording.segment.files
             complete = self._patiently(session, lambda: recording.next_segment(frame))
@@ -204,7 +213,8 @@ class Writer:
             self._syncer.ended(files)
 
     def _begin(self, session: Session, codec: str, first: RenderedFrame) -> Recording:
-        recording = Recording.begin(session, codec, first)
+        self._missing.begin_recording(first)
+        recording = self._patiently(session, lambda: Recording.begin(session, codec, first))
         if recording.video in self._finisher.busy:  # of the same name, and to be overwritten
             self._finisher.wait()
         if first.width % 2 or first.height % 2:
@@ -242,7 +252,7 @@ class Writer:
         in_use = self._finisher.busy
         if self._recording is not None:
             in_use.add(self._recording.video)
-        removed = remove_old(
+        removed = self._rotation.remove_old(
             recordings.names(session), session.settings.writer, in_use, session.log
         )
         session.count(session.settings.camera, segments_removed=removed)
@@ -286,29 +296,6 @@ class Writer:
 
 class _StoppedError(Exception):
     """The session was stopped while the writer waited for the disk."""
-
-
-def _count_missing(session: Session, last_frame_id: int, frame: RenderedFrame) -> None:
-    """Counts frames that never came: trimmed while the writer could not take them, or lost.
-
-    They were never handed out; that the entry is the oldest which is left tells them from those
-    that ``visualize`` skipped. Where it skipped some of them too, they are in both counters.
-    Of a file none is skipped or trimmed: there, Redis has lost them.
-    """
-    gap = frame.frame_id - last_frame_id - 1
-    camera = session.settings.camera
-    if gap <= 0:
-        return
-    if frame.mode == "file":
-        session.log.error(
-            f"{gap} frames before frame {frame.frame_id} never came: Redis has lost them"
-        )
-        session.count(camera, missed_by_writer=gap)
-        return
-    entry = streams.entry_id(frame.frame_id)
-    if streams.oldest_id(session.client, streams.rendered_key(camera), entry) == entry:
-        session.log.warning(f"{gap} frames before frame {frame.frame_id} were trimmed unwritten")
-        session.count(camera, trimmed_before_writer=gap)
 
 
 def _check(session: Session) -> None:
