@@ -114,6 +114,11 @@ class OutputNames:
         """Both templates, to tell one output from another."""
         return f"{self.video}|{self.readings}"
 
+    @property
+    def tells_start(self) -> bool:
+        """Whether a video's name says when the recording began."""
+        return "{started}" in self.video
+
     def files(
         self, started: str, segment: int, segment_started: str, *, numbered: bool
     ) -> OutputFiles:

@@ -10,7 +10,7 @@ from platestream import pixels, streams
 from platestream.messages import End, RenderedFrame
 from platestream.outputs import OutputFiles, OutputNames, check_free
 from platestream.runtime import Session
-from services.writer.segment import Segment
+from services.writer.segment import Segment, read_lines
 
 
 class Recording:
@@ -51,19 +51,42 @@ class Recording:
     def begin(cls, session: Session, codec: str, first: RenderedFrame) -> Recording:
         """Begins a recording with its first frame, which is not written yet.
 
+        Redis may have forgotten a recording that is on the disk: where the name says when it began
+        and its first frame is this one, it is gone on with.
+
         Raises:
-            OutputError: A file of that name is there already.
+            DiskError: What is there cannot be read now.
+            OutputError: A file of that name is there already, and it is the only name there is.
         """
         started = _time(first)
-        files = names(session).files(started, 1, started, numbered=_cut(session, first))
-        recording = cls(session, codec, started, 1, files)
-        recording._check_free(files)
-        recording._note(1, files, 0, 0, first_frame_id=str(first.frame_id))
+        made = names(session)
+        files = made.files(started, 1, started, numbered=_cut(session, first))
+        own = [line.frame_id for line in read_lines(files.lines)[:1]] == [first.frame_id]
+        if own and made.tells_start:
+            recording = cls(session, codec, started, 1, files, resume=True)
+            recording._catch_up()
+        else:
+            number = 1
+            if made.tells_start:
+                number, files = _free(session, started, first, files)
+            else:
+                for path in (files.video, files.lines):
+                    check_free(path, force=session.settings.writer.force)
+            recording = cls(session, codec, started, number, files)
+        recording._note(
+            recording.number,
+            recording.segment.files,
+            recording._frames_before,
+            recording._last_frame_before,
+            first_frame_id=str(first.frame_id),
+        )
         return recording
 
     @classmethod
     def resume(cls, session: Session, codec: str) -> Recording | None:
         """Takes up what a writer of the same output left unfinished; None if there is nothing.
+
+        The disk may be ahead of what Redis says, if that has lost its last moments.
 
         Raises:
             DiskError: What is there cannot be read now.
@@ -71,7 +94,7 @@ class Recording:
         known = streams.read_hash(session.client, streams.recording_key(session.settings.camera))
         if known.get("state") != "writing" or known.get("template") != names(session).template:
             return None
-        return cls(
+        recording = cls(
             session,
             codec,
             known.get("started", ""),
@@ -81,6 +104,9 @@ class Recording:
             last_frame_before=int(known.get("last_frame_before", 0)),
             resume=True,
         )
+        if recording._catch_up():
+            recording.note()
+        return recording
 
     def note(self) -> None:
         """Notes in Redis once more where it is: a Redis that was away may know no more of it."""
@@ -117,7 +143,7 @@ class Recording:
         Raises:
             DiskError: The disk takes nothing now; try again later.
             LostFileError: A file is gone.
-            OutputError: A file of the next one's name is there already.
+            OutputError: The encoder failed.
         """
         complete = self.segment
         complete.end()
@@ -125,11 +151,7 @@ class Recording:
         return complete.files.video
 
     def replace_segment(self, frame: RenderedFrame) -> None:
-        """Begins another segment in place of one whose files are gone, for this frame.
-
-        Raises:
-            OutputError: A file of its name is there already.
-        """
+        """Begins another segment in place of one whose files are gone, for this frame."""
         gone = self.segment
         self._advance(frame, 0)
         gone.drop()
@@ -146,18 +168,34 @@ class Recording:
 
     def _advance(self, frame: RenderedFrame, frames: int) -> None:
         """Names the next segment in Redis, then turns to it; nothing has changed if that fails."""
-        number = self.number + 1
-        files = names(self._session).files(self._started, number, _time(frame), numbered=True)
-        self._check_free(files)
+        number, files = _free(self._session, self._started, frame, None, self.number + 1)
         frames, last = self._frames_before + frames, self.safe_frame_id
         self._note(number, files, frames, last)
         self.number, self._frames_before, self._last_frame_before = number, frames, last
         self.segment = Segment(files, self._session.settings.writer, self._codec)
 
-    def _check_free(self, files: OutputFiles) -> None:
-        force = self._session.settings.writer.force
-        check_free(files.video, force=force)
-        check_free(files.lines, force=force)
+    def _catch_up(self) -> bool:
+        """Turns to the last of the segments on the disk that are ours; False if there is no other.
+
+        Ours is a later number whose frames come after those of this segment, and which was last
+        written after it: another recording's of that name was there before.
+        """
+        moved = False
+        for files in names(self._session).found():
+            current = self.segment
+            if files.segment <= self.number or files.started not in ("", self._started):
+                continue
+            if not current.kept or _written(files) < _written(current.files):
+                continue
+            first = read_lines(files.lines)[:1]
+            if first and first[0].frame_id > current.last_frame_id:
+                self._frames_before += current.frames
+                self._last_frame_before = current.last_frame_id
+                self.number, moved = files.segment, True
+                self.segment = Segment(
+                    files, self._session.settings.writer, self._codec, resume=True
+                )
+        return moved
 
     def _note(self, number: int, files: OutputFiles, frames: int, last: int, **more: str) -> None:
         facts: dict[Any, Any] = self._facts(number, files, frames, last)
@@ -202,6 +240,36 @@ def _cut(session: Session, first: RenderedFrame) -> bool:
     settings = session.settings.writer
     by_time = first.mode == "live" if settings.segment_s == "auto" else settings.segment_s > 0
     return by_time or settings.segment_mib > 0
+
+
+def _free(
+    session: Session,
+    started: str,
+    frame: RenderedFrame,
+    files: OutputFiles | None,
+    number: int = 1,
+) -> tuple[int, OutputFiles]:
+    """The first number from one on at which no file is in the way, and the segment's files.
+
+    Args:
+        started: When the recording began, as names say it.
+        frame: The segment's first.
+        files: The first number's, if they are not called as that number's usually are.
+    """
+    while True:
+        files = files or names(session).files(started, number, _time(frame), numbered=True)
+        if session.settings.writer.force or not (files.video.exists() or files.lines.exists()):
+            return number, files
+        session.log.warning(f"'{files.video}' exists already and is kept; taking the next number")
+        number, files = number + 1, None
+
+
+def _written(files: OutputFiles) -> int:
+    """When a segment was last written, ns since the epoch; 0 if it is not there."""
+    try:
+        return files.lines.stat().st_mtime_ns
+    except OSError:
+        return 0
 
 
 def _time(frame: RenderedFrame) -> str:

@@ -54,12 +54,12 @@ class Segment:
         self._encoder: VideoEncoder | None = None
         self._ended = False
         self._found = scan(files.video) if resume else Fragments()
-        lines = _read_lines(files.lines) if resume else []
+        lines = read_lines(files.lines) if resume else []
         ends = len(lines) if self._found.finished else len(self._found.ends)
         whole = min(len(lines), ends)
         self.kept = self.frames = whole
         self._found = Fragments(self._found.header, self._found.ends[:whole], self._found.finished)
-        kept = lines[whole - 1] if whole else _Line(0, 0, 0.0)
+        kept = lines[whole - 1] if whole else Line(0, 0, 0.0)
         self.last_frame_id = kept.frame_id
         self._first_pts_s = lines[0].pts_s if whole else None
         self._last_pts_s = kept.pts_s
@@ -175,7 +175,7 @@ class Segment:
 
 
 @dataclass(frozen=True, slots=True)
-class _Line:
+class Line:
     """A whole line of the readings: where it ends in the file, and whose it is."""
 
     end: int
@@ -183,13 +183,13 @@ class _Line:
     pts_s: float
 
 
-def _read_lines(path: Path) -> list[_Line]:
+def read_lines(path: Path) -> list[Line]:
     """The lines that are whole and ours, from the beginning on.
 
     Raises:
         DiskError: They cannot be read now.
     """
-    lines: list[_Line] = []
+    lines: list[Line] = []
     end = 0
     try:
         with contextlib.suppress(FileNotFoundError), path.open("rb") as file:
@@ -199,7 +199,7 @@ def _read_lines(path: Path) -> list[_Line]:
                     break
                 try:
                     values = json.loads(line)
-                    lines.append(_Line(end, int(values["frame_id"]), float(values["pts_s"])))
+                    lines.append(Line(end, int(values["frame_id"]), float(values["pts_s"])))
                 except (ValueError, KeyError, TypeError):
                     break
     except OSError as error:

@@ -26,11 +26,15 @@ CAMERA = "gate-1"
 def publish(
     client: redis.Redis, ids: range, *, mode: str = "file", most: int | None = None
 ) -> None:
+    """Publishes frames; with ``most``, so many of them stay, as of a live camera."""
     for frame_id in ids:
         fields = messages.frame_fields(frame(frame_id, 160, 90, mode))
-        key = streams.rendered_key(CAMERA)
-        oldest = streams.entry_id(max(0, frame_id + 1 - most)) if most else None
-        streams.publish(client, key, streams.entry_id(frame_id), fields, oldest_kept=oldest)
+        entry = streams.entry_id(frame_id)
+        if most is None:
+            streams.publish(client, streams.rendered_key(CAMERA), entry, fields)
+        else:
+            oldest = streams.entry_id(max(0, frame_id + 1 - most))
+            streams.publish_rendered(client, CAMERA, entry, fields, oldest)
 
 
 def publish_end(client: redis.Redis, last: int) -> None:
