@@ -32,6 +32,7 @@ _WHY_SKIPPED = {
     "trimmed_before": "trimmed",
     "overwritten_before": "overwritten",
     "refused_by": "refused",
+    "refused_before": "refused",
     "late_for": "late",
     "undecoded_by": "undecoded",
 }

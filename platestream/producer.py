@@ -40,6 +40,8 @@ class Producer:
         self._camera = session.settings.camera
         of = {"frames": streams.frames_key, "rendered": streams.rendered_key}
         self.key = of[stream](self._camera)
+        # a frame that visualize cannot publish is among those that came in, capture's is not
+        self._refused = {"frames": "refused_by_redis", "rendered": "refused_before_writer"}[stream]
         self._groups = list(groups)
         self._least_frames = least_frames
         self._budget_bytes = session.settings.streams.budget_mib * 2**20
@@ -112,7 +114,9 @@ class Producer:
                     self._session.client, self.key, self._budget_bytes
                 )
             oldest = self._budget.oldest_kept(frame_id, self._sender.weight(packed))
-        return self._session.publish(self._camera, lambda: send(oldest), waits=not drops)
+        return self._session.publish(
+            self._camera, lambda: send(oldest), waits=not drops, refused=self._refused
+        )
 
     def _wait(self, frame_id: int, frames: int, weight: int = 0) -> bool:
         if self._window is None:

@@ -161,13 +161,21 @@ class Session:
                 return
             owed.clear()
 
-    def publish(self, camera: str, send: Callable[[], object], *, waits: bool) -> bool:
+    def publish(
+        self,
+        camera: str,
+        send: Callable[[], object],
+        *,
+        waits: bool,
+        refused: str = "refused_by_redis",
+    ) -> bool:
         """Publishes; a Redis that is full (its ``maxmemory``) is said once a minute.
 
         Args:
             send: Does it; may be called again.
             waits: Whether to try again until there is room. Otherwise what was to be published
-                is left out, and counted as ``refused_by_redis``.
+                is left out, and counted.
+            refused: The counter of what is left out.
 
         Returns:
             False if it was left out, or the service asked to stop before there was room.
@@ -187,7 +195,7 @@ class Session:
                         "Give it more memory, or its streams smaller budgets"
                     )
             if not waits:
-                self.count(camera, refused_by_redis=1)
+                self.count(camera, **{refused: 1})
                 return False
             if self.wait(pause):
                 return False

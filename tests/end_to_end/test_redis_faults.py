@@ -195,7 +195,7 @@ def test_live_mode_loses_only_what_an_outage_covers_and_counts_it(
     assert 25 * 1.0 <= lost <= 25 * (away_s + 5)
     names = ("skipped_by_visualize", "trimmed_before_visualize", "trimmed_before_writer",
              "overwritten_before_visualize", "overwritten_before_writer",
-             "refused_by_visualize", "refused_by_writer")  # fmt: skip
+             "refused_by_visualize", "refused_before_writer", "refused_by_writer")  # fmt: skip
     assert result["frames_lost"] == sum(seen.get(name, 0) for name in names)
     assert result["frames_written"] == seen["frames_written"]
     with VideoSource(str(out)) as video:

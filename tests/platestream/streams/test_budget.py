@@ -211,6 +211,18 @@ def test_live_a_frame_that_a_full_redis_refuses_is_left_out_and_counted(full: re
     assert counts["frames_in"] == "1"
 
 
+def test_what_visualize_leaves_out_of_a_full_redis_is_counted_apart(full: redis.Redis) -> None:
+    """It has come in; what capture leaves out has not."""
+    visualize = session(full)
+    producing = Producer(visualize, "rendered", [])
+    assert send(producing, full, 1, live=True) is False
+    make_room(full)
+    visualize.count(CAMERA)
+    counts = streams.read_hash(full, streams.counts_key(CAMERA))
+    assert counts["refused_before_writer"] == "1"
+    assert "refused_by_redis" not in counts
+
+
 def test_of_a_file_a_full_redis_is_waited_for(full: redis.Redis) -> None:
     capture = session(full)
     producing = Producer(capture, "frames", [streams.OCR])
