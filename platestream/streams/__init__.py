@@ -92,6 +92,10 @@ from platestream.streams.keys import (
     tracker_key,
     tracks_key,
 )
+from platestream.streams.limit import (
+    Trimmer,
+    size_of,
+)
 from platestream.streams.pool import (
     Policy,
     PoolConsumer,
@@ -102,6 +106,7 @@ from platestream.streams.publishing import (
     publish,
     publish_captured,
     publish_readings,
+    readings_trimmer,
 )
 from platestream.streams.refusal import (
     refusal,
@@ -119,6 +124,7 @@ from platestream.streams.rewind import (
 )
 from platestream.streams.tracks import (
     TrackerStep,
+    TracksTrimmer,
     last_passage_id,
     newest_tracks,
     publish_tracks,
@@ -156,6 +162,8 @@ __all__ = [
     "StreamBacklog",
     "StreamsLostError",
     "TrackerStep",
+    "TracksTrimmer",
+    "Trimmer",
     "Window",
     "alive_services",
     "announce_replica",
@@ -203,6 +211,7 @@ __all__ = [
     "read_together",
     "read_tracker",
     "readings_key",
+    "readings_trimmer",
     "recording_key",
     "refusal",
     "register_camera",
@@ -214,6 +223,7 @@ __all__ = [
     "retry_key",
     "rewind",
     "ring_token",
+    "size_of",
     "tracker_key",
     "tracks_key",
     "unreachable",

@@ -1,11 +1,9 @@
-"""How many bytes of pictures a stream holds, and what has to go for a new one."""
+"""How many bytes of pictures a stream of one producer holds, and what has to go for a new one."""
 
 from __future__ import annotations
 
 from collections import deque
 from typing import Any, cast
-
-import redis
 
 from platestream.streams.connection import Client
 from platestream.streams.keys import frame_id_of
@@ -92,20 +90,3 @@ class ByteBudget:
         while self._sizes.bytes > self._budget and len(self._sizes) > 1:
             self._sizes.drop_oldest()
         return f"{self._sizes.oldest}-0"
-
-
-def trim_to_bytes(client: Client, key: str, budget_bytes: int) -> None:
-    """Trims a stream of many producers, none of which knows its size, by what Redis says it takes.
-
-    A Redis that does not say (no permission for MEMORY) leaves it as it is.
-    """
-    for _ in range(8):
-        try:
-            held = client.memory_usage(key, samples=0) or 0
-        except redis.ResponseError:
-            return
-        if held <= budget_bytes:
-            return
-        entries = client.xlen(key)
-        # a little more than the mean, or entries that are larger than most would take many turns
-        client.xtrim(key, maxlen=int(0.9 * entries * budget_bytes / held), approximate=False)

@@ -11,15 +11,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
-from platestream.streams.budget import trim_to_bytes
 from platestream.streams.connection import Client
 from platestream.streams.group import Delivery, ensure_group
 from platestream.streams.keys import OCR, counts_key, dead_key, frames_key, retry_key
+from platestream.streams.limit import Limit, trim
 from platestream.streams.publishing import finish
 
-DEAD_KEPT = 1_000  # at most; fewer where their pictures are large
-DEAD_BUDGET = 128 * 2**20  # bytes
-DEAD_LEAST = 16
+DEAD = Limit(bytes=128 * 2**20, entries=1_000)
 _PAGE = 16
 
 _RETRY = """
@@ -82,11 +80,9 @@ def publish_dead(
     for name, value in (fields or delivery.fields or {}).items():
         kept[name.encode() if isinstance(name, str) else name] = value
     kept |= {b"error": error[:2000], b"deliveries": str(delivery.deliveries)}
-    size = sum(len(value) for value in kept.values())
-    most = min(DEAD_KEPT, max(DEAD_LEAST, DEAD_BUDGET // max(1, size)))
     keys = (source or frames_key(camera), dead_key(camera), counts_key(camera))
-    buried = finish(client, keys, "dead", most, [(delivery.id, kept)]) == 1
-    trim_to_bytes(client, dead_key(camera), DEAD_BUDGET)
+    buried = finish(client, keys, "dead", [(delivery.id, kept)]) == 1
+    trim(client, camera, dead_key(camera), DEAD)
     return buried
 
 

@@ -50,6 +50,7 @@ class PoolConsumer:
     the batch under way and no longer, however many frames another has.
 
     Attributes:
+        held_back: Cameras of which no new frames are taken, for the time being.
         skipped: Frames that were passed over for newer ones, by camera, since the caller last
             cleared it.
     """
@@ -68,6 +69,7 @@ class PoolConsumer:
         self._served: dict[str, int] = {}  # camera: when, counted in turns
         self._turns = itertools.count(1)
         self._newest_only: set[str] = set()
+        self.held_back: set[str] = set()
         self.skipped: dict[str, int] = {}
 
     @property
@@ -168,7 +170,7 @@ class PoolConsumer:
 
     def _take(self, count: int) -> list[PoolDelivery]:
         taken: list[PoolDelivery] = []
-        waiting = sorted(self._served, key=self._served.__getitem__)
+        waiting = sorted(self._asked(), key=self._served.__getitem__)
         while waiting and (room := count - len(taken)) > 0:
             asked, later = waiting[:room], waiting[room:]
             share = room // len(asked)
@@ -179,6 +181,9 @@ class PoolConsumer:
             more = (c for c in asked if c not in self._newest_only and len(got[c]) == counts[c])
             waiting = later + list(more)
         return taken
+
+    def _asked(self) -> list[str]:
+        return [camera for camera in self._served if camera not in self.held_back]
 
     def _read(self, counts: dict[str, int]) -> dict[str, list[PoolDelivery]]:
         """One way to Redis and back: for each camera a command of its own, as its slot wants it."""
@@ -202,7 +207,8 @@ class PoolConsumer:
 
     def _wait(self, count: int, block_ms: int) -> list[PoolDelivery]:
         """Waits for a frame of any camera."""
-        if not self._served:
+        asked = self._asked()
+        if not asked:
             time.sleep(block_ms / 1000)
             return []
         if self._clustered:  # which cannot wait for keys of several slots
@@ -212,7 +218,7 @@ class PoolConsumer:
                 if taken := self._take(count):
                     return taken
             return []
-        keys = {frames_key(camera): camera for camera in self._served}
+        keys = {frames_key(camera): camera for camera in asked}
         try:
             reply = cast(
                 "Any",

@@ -10,6 +10,7 @@ import redis
 from platestream.streams.connection import Client
 from platestream.streams.keys import (
     OCR,
+    TRACK,
     camera_key,
     counts_key,
     entry_id,
@@ -17,15 +18,14 @@ from platestream.streams.keys import (
     frames_key,
     readings_key,
 )
+from platestream.streams.limit import Limit, Trimmer
 
-READINGS_KEPT = 20_000  # at most; fewer where they are large
-READINGS_BUDGET = 64 * 2**20  # bytes
-READINGS_LEAST = 512  # whatever their size: what is under way must not be lost
+READINGS = Limit(bytes=64 * 2**20, entries=20_000)
 
 _REPEATED = "equal or smaller"  # of Redis's words for an id that is not above the last
 
 _FINISH = """
-local first, finished = 4, 0
+local first, finished = 3, 0
 while first <= #ARGV do
   local id, size = ARGV[first], tonumber(ARGV[first + 1])
   local last = first + 1 + size
@@ -33,7 +33,7 @@ while first <= #ARGV do
     if id ~= '' and string.sub(KEYS[1], 1, 6) == 'retry:' then
       redis.call('XDEL', KEYS[1], id)  -- nobody else reads these
     end
-    redis.call('XADD', KEYS[2], 'MAXLEN', '~', ARGV[3], '*', unpack(ARGV, first + 2, last))
+    redis.call('XADD', KEYS[2], '*', unpack(ARGV, first + 2, last))
     finished = finished + 1
   end
   first = last + 1
@@ -142,8 +142,7 @@ def publish_readings(
     """Publishes readings and acknowledges their frames, all of it or nothing.
 
     A frame that another replica has finished meanwhile, having claimed it from this one, is left
-    out: every frame has one reading. The stream is trimmed to as many of the largest of them as
-    ``READINGS_BUDGET`` holds.
+    out: every frame has one reading. The stream is not trimmed: see ``readings_trimmer``.
 
     Args:
         done_ids: The entries that the readings are of, one each; none: they are of no entry.
@@ -152,18 +151,24 @@ def publish_readings(
     Returns:
         How many were published.
     """
-    largest = max((sum(len(v) for v in fields.values()) for fields in readings), default=1)
-    kept = min(READINGS_KEPT, max(READINGS_LEAST, READINGS_BUDGET // max(1, largest)))
     ids = done_ids or [""] * len(readings)
     keys = (source or frames_key(camera), readings_key(camera), counts_key(camera))
-    return finish(client, keys, "readings", kept, list(zip(ids, readings, strict=True)))
+    return finish(client, keys, "readings", list(zip(ids, readings, strict=True)))
+
+
+def readings_trimmer(client: Client, camera: str) -> Trimmer:
+    """What keeps a camera's readings under their limit, for one who publishes some.
+
+    Of a file it leaves what ``track`` is not done with, and is ``full``: no frames are then to be
+    read until there is room. Live the oldest go, counted as ``trimmed_before_track``.
+    """
+    return Trimmer(client, camera, readings_key(camera), READINGS, TRACK)
 
 
 def finish(
     client: Client,
     keys: tuple[str, str, str],
     counter: str,
-    kept: int,
     outcomes: Sequence[tuple[str, Mapping[Any, Any]]],
 ) -> int:
     """Acknowledges entries for OCR and puts what has become of them into another stream.
@@ -174,7 +179,6 @@ def finish(
         keys: The stream of the entries, the one that what became of them goes to, and the
             camera's counters.
         counter: What to count there.
-        kept: How many entries the second stream keeps, about.
         outcomes: Entry ids, empty for none, with fields.
 
     Returns:
@@ -182,7 +186,7 @@ def finish(
     """
     if not outcomes:
         return 0
-    words: list[Any] = [OCR, counter, kept]
+    words: list[Any] = [OCR, counter]
     for stream_id, fields in outcomes:
         words += [stream_id, 2 * len(fields)]
         for name, value in fields.items():

@@ -16,9 +16,10 @@ from platestream.streams.keys import (
     tracker_key,
     tracks_key,
 )
+from platestream.streams.limit import Limit, Trimmer, size_of
 
-TRACKS_KEPT = 2_000
-PASSAGES_KEPT = 5_000  # of some 5 kB, most of it the picture
+TRACKS = Limit(bytes=8 * 2**20, entries=2_000)
+PASSAGES = Limit(bytes=48 * 2**20, entries=5_000)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,15 +46,16 @@ class TrackerStep:
 def publish_tracks(client: Client, camera: str, step: TrackerStep) -> None:
     """Publishes, remembers and acknowledges a tracker's step in one transaction.
 
-    What has been published before, under the same id, is refused by Redis and passed over.
+    What has been published before, under the same id, is refused by Redis and passed over. The
+    streams are not trimmed: see ``TracksTrimmer``.
     """
     pipeline = client.pipeline(transaction=True)
-    for key, entries, kept in (
-        (tracks_key(camera), step.tracks, TRACKS_KEPT),
-        (passages_key(camera), step.passages, PASSAGES_KEPT),
+    for key, entries in (
+        (tracks_key(camera), step.tracks),
+        (passages_key(camera), step.passages),
     ):
         for stream_id, fields in entries:
-            pipeline.xadd(key, dict(fields), id=stream_id, maxlen=kept, approximate=True)
+            pipeline.xadd(key, dict(fields), id=stream_id)
     if step.remembered:
         pipeline.hset(tracker_key(camera), mapping=dict(step.remembered))
     if step.forgotten:
@@ -66,6 +68,20 @@ def publish_tracks(client: Client, camera: str, step: TrackerStep) -> None:
     for reply in pipeline.execute(raise_on_error=False):
         if isinstance(reply, Exception) and "equal or smaller" not in str(reply):
             raise reply
+
+
+class TracksTrimmer:
+    """Keeps a camera's tracks and passages under their limits, for the tracker."""
+
+    def __init__(self, client: Client, camera: str) -> None:
+        self._tracks = Trimmer(client, camera, tracks_key(camera), TRACKS)
+        self._passages = Trimmer(client, camera, passages_key(camera), PASSAGES)
+
+    def published(self, step: TrackerStep) -> None:
+        """Trims, when it is time, after a step is published."""
+        for trimmer, entries in ((self._tracks, step.tracks), (self._passages, step.passages)):
+            if entries:
+                trimmer.added(len(entries), sum(size_of(fields) for _, fields in entries))
 
 
 def newest_tracks(client: Client, cameras: Sequence[str]) -> dict[str, dict[bytes, bytes] | None]:

@@ -18,6 +18,9 @@ from platestream.vision.geometry import Box
 from platestream.vision.reader import ReadPlate
 from services.ocr.expectations import Expectations
 
+_LOOK_S = 0.1  # how often it is looked whether `track` has caught up
+_SAY_S = 60.0
+
 
 class Reader(Protocol):
     """What reads pictures: ``platestream.vision.reader.PlateReader``."""
@@ -47,7 +50,12 @@ class _Work:
 
 
 class Replica:
-    """Reads batches of frames and publishes what they say."""
+    """Reads batches of frames and publishes what they say.
+
+    Of a file, no frames of a camera are to be taken while as many of its readings as may lie in
+    Redis wait for `track` (``held_back``). What has been taken is published all the same: `track`
+    may wait for it, and another replica would claim it.
+    """
 
     def __init__(self, session: Session, reader: Reader, name: str) -> None:
         self._session = session
@@ -56,10 +64,34 @@ class Replica:
         self._name = name
         settings = session.settings.ocr
         self._expectations = Expectations(session.client, settings.whole_look_ms, settings.policy)
+        self._trimmers: dict[str, streams.Trimmer] = {}
+        self._next_look = 0.0
+        self._said_at = -_SAY_S
 
     def forget(self, cameras: Iterable[str]) -> None:
         """Drops what is known of cameras that are gone."""
+        cameras = list(cameras)
         self._expectations.forget(cameras)
+        for camera in cameras:
+            self._trimmers.pop(camera, None)
+
+    def held_back(self) -> set[str]:
+        """The cameras of which no frames are to be taken now."""
+        full = {camera for camera, trimmer in self._trimmers.items() if trimmer.full}
+        now = time.monotonic()
+        if not full or now < self._next_look:
+            return full
+        self._next_look = now + _LOOK_S
+        for camera in full:
+            self._trimmers[camera].look()
+        full = {camera for camera in full if self._trimmers[camera].full}
+        if full and now - self._said_at >= _SAY_S:
+            self._said_at = now
+            self._session.log.warning(
+                f"`track` is far behind for {', '.join(sorted(full))}: no more frames are read "
+                "until it has caught up; is it running?"
+            )
+        return full
 
     def handle(self, deliveries: Sequence[PoolDelivery]) -> None:
         """Reads a batch, publishes its readings and acknowledges its frames.
@@ -93,10 +125,19 @@ class Replica:
             published = streams.publish_readings(
                 self._session.client, camera, fields, done_ids, source=key
             )
+            self._trim(camera, fields)
             in_part = sum(not reading.whole for _, reading in pairs)
             self._session.count(camera, read_twice=len(pairs) - published, read_in_part=in_part)
             self._session.metrics.batch(camera, len(pairs))
             self._session.metrics.done(camera, pairs[0][0].took, len(pairs))
+
+    def _trim(self, camera: str, published: Sequence[messages.Fields]) -> None:
+        trimmer = self._trimmers.get(camera)
+        if trimmer is None:
+            trimmer = streams.readings_trimmer(self._session.client, camera)
+            self._trimmers[camera] = trimmer
+        lost = trimmer.added(len(published), sum(map(streams.size_of, published)))
+        self._session.metrics.count(camera, trimmed_before_track=lost)
 
     def _prepare(self, delivery: PoolDelivery) -> _Work | None:
         """An entry's frame and picture; None if there is nothing to read: that is dealt with."""

@@ -73,6 +73,7 @@ class _Pool:
                 self._claim(replica)
             if now >= self._next_removal:
                 self._remove_gone()
+            self._consumer.held_back = replica.held_back()
             taken = self._consumer.take(self._settings.batch, _BLOCK_MS)
             for camera, skipped in self._consumer.skipped.items():
                 self._session.count(camera, skipped_by_ocr=skipped)

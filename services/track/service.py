@@ -79,6 +79,7 @@ class _Service:
             self._tracker = Tracker(self._settings)
             self._position = Position(streams.last_passage_id(self._client, self._camera))
         self._memory = Memory(written)
+        self._trimmer = streams.TracksTrimmer(self._client, self._camera)
         limit = max(settings.reorder_frames, session.settings.streams.window_frames)
         self._order = FrameOrder(limit, self._tracker.last_frame_id)
         self._useless: list[str] = []
@@ -213,6 +214,7 @@ class _Service:
             return  # stopped while Redis was full: it is all still to be done
         self._session.metrics.count(self._camera, **self._counters)
         self._memory.wrote(remembered, forgotten)
+        self._trimmer.published(step)
         self._useless, self._counters = [], {}
 
     def _count(self, name: str) -> None:

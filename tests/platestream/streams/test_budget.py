@@ -15,7 +15,7 @@ from platestream.producer import Producer
 from platestream.runtime import Session
 from platestream.settings import load
 from platestream.streams import ByteBudget, Delivery, GroupConsumer, Window
-from platestream.streams.dead import DEAD_BUDGET
+from platestream.streams.dead import DEAD
 from tests.conftest import wait_until
 
 CAMERA = "gate-1"
@@ -145,7 +145,7 @@ def test_dead_frames_have_a_budget(real: redis.Redis) -> None:
         streams.publish(real, KEY, f"{number}-0", {"frame_id": str(number)})
         real.xreadgroup(streams.OCR, "a", {KEY: ">"})
         streams.publish_dead(real, CAMERA, Delivery(f"{number}-0", large), "unreadable")
-        assert (real.memory_usage(key, samples=0) or 0) <= DEAD_BUDGET
+        assert (real.memory_usage(key, samples=0) or 0) <= DEAD.bytes
     assert real.xlen(key) >= 5
     newest = real.xrevrange(key, count=1)[0][1]
     assert newest[b"error"] == b"unreadable"

@@ -7,6 +7,7 @@ import redis
 
 from platestream import streams
 from platestream.streams import PoolConsumer, dead
+from platestream.streams.limit import Limit
 
 CAMERA = "gate-1"
 KEY = streams.frames_key(CAMERA)
@@ -57,7 +58,7 @@ def test_long_lists_come_whole_and_in_order(client: redis.Redis) -> None:
 def test_large_frames_are_kept_within_a_budget(
     real: redis.Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(dead, "DEAD_BUDGET", 40 * 5000)
+    monkeypatch.setattr(dead, "DEAD", Limit(bytes=40 * 5000, entries=1_000))
     bury(real, *range(1, 101), body=bytes(5000))
     kept = [d.frame_id for d in streams.list_dead(real, CAMERA)]
     assert kept[-1] == 100
