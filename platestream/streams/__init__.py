@@ -62,6 +62,7 @@ from platestream.streams.follower import (
 from platestream.streams.group import (
     Delivery,
     GroupConsumer,
+    ack_as_it_was,
     ensure_group,
     first_unfinished,
     group_facts,
@@ -165,6 +166,7 @@ __all__ = [
     "TracksTrimmer",
     "Trimmer",
     "Window",
+    "ack_as_it_was",
     "alive_services",
     "announce_replica",
     "backlog",

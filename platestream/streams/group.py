@@ -54,6 +54,15 @@ return redis.call('XGROUP', 'DELCONSUMER', KEYS[1], ARGV[1], ARGV[2])
 """
 
 
+_ACK_AS_IT_WAS = """
+local entry = redis.call('XRANGE', KEYS[1], ARGV[2], ARGV[2])[1]
+for i = 1, #(entry and entry[2] or {}), 2 do
+  if entry[2][i] == 'body' and entry[2][i + 1] ~= ARGV[3] then return 0 end
+end
+return redis.call('XACK', KEYS[1], ARGV[1], ARGV[2])
+"""
+
+
 def ensure_group(client: Client, key: str, group: str) -> None:
     """Makes a consumer group that starts at the stream's first entry, if it is not there."""
     try:
@@ -188,6 +197,16 @@ def last_handed_out(client: Client, key: str, group: str) -> int:
     """The last frame id that a group was handed, where entry ids are frame ids; 0 if none."""
     facts = group_facts(client, key).get(group)
     return frame_id_of(facts["last-delivered-id"]) if facts else 0
+
+
+def ack_as_it_was(client: Client, key: str, group: str, delivery: Delivery) -> bool:
+    """Says that an entry is done with, unless another has its id by now.
+
+    Returns:
+        Whether it was still to be done.
+    """
+    body = (delivery.fields or {}).get(b"body", b"")
+    return bool(cast("Any", client.eval)(_ACK_AS_IT_WAS, 1, key, group, delivery.id, body))
 
 
 def first_unfinished(client: Client, key: str, group: str) -> int:

@@ -64,6 +64,7 @@ class Replica:
         self._name = name
         settings = session.settings.ocr
         self._expectations = Expectations(session.client, settings.whole_look_ms, settings.policy)
+        self._unplanned: dict[str, list[str]] = {}  # of a batch: entries by camera
         self._trimmers: dict[str, streams.Trimmer] = {}
         self._next_look = 0.0
         self._said_at = -_SAY_S
@@ -99,7 +100,9 @@ class Replica:
         Readings and acknowledgements of one camera go together; an entry that is bad, or cannot
         be read, is put aside without the others.
         """
+        self._unplanned = {}
         batch = [work for work in map(self._prepare, deliveries) if work is not None]
+        self._pass_over_unplanned()
         if batch:
             # asks Redis: not where an error would be laid to a picture
             near = self._expectations.places([(one.delivery.camera, one.frame) for one in batch])
@@ -155,13 +158,14 @@ class Replica:
                 client.xack(delivery.key, streams.OCR, delivery.id)
                 return None
             if self._is_unplanned(delivery, frame):
-                client.xack(delivery.key, streams.OCR, delivery.id)
-                self._session.count(camera, unread_by_plan=1)
+                self._unplanned.setdefault(camera, []).append(delivery.id)
                 return None
             image = self._receiver.bgr(frame.pixels, frame.width, frame.height)
         except OverwrittenError:
-            self._session.count(camera, overwritten_before_ocr=1)
-            client.xack(delivery.key, streams.OCR, delivery.id)
+            # a file that was taken back (``streams.rewind``) has the frame under the same id, with
+            # another picture, for whoever it is handed to then
+            if streams.ack_as_it_was(client, delivery.key, streams.OCR, delivery):
+                self._session.count(camera, overwritten_before_ocr=1)
             return None
         except MessageError as error:
             self._bury(delivery, str(error))
@@ -172,6 +176,13 @@ class Replica:
         # what is tried again was published long ago: that says nothing of the way here
         sent_at_ms = frame.published_at_ms if delivery.key == streams.frames_key(camera) else None
         return _Work(delivery, frame, image, self._session.metrics.took(camera, sent_at_ms))
+
+    def _pass_over_unplanned(self) -> None:
+        """Acknowledges and counts a batch's frames that are not to be read, all at once."""
+        for camera, ids in self._unplanned.items():
+            key = streams.frames_key(camera)
+            done = self._session.client.xack(key, streams.OCR, *ids)
+            self._session.count(camera, unread_by_plan=int(done))
 
     def _is_unplanned(self, delivery: PoolDelivery, frame: Frame) -> bool:
         """Whether it is of a file of which only some frames are read, and none of those."""

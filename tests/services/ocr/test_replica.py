@@ -237,3 +237,18 @@ def test_a_frame_that_was_handed_out_too_often_is_not_even_looked_at(real: redis
     replica(real, reader).handle([claimed])
     assert reader.batches == []
     assert errors(real, "a") == {1: "handed out 3 times and never finished"}
+
+
+def test_unplanned_frames_of_a_batch_are_passed_over_at_once(real: redis.Redis) -> None:
+    capture(real, "a", *range(1, 9))
+    planned = Settings(ocr=OcrSettings(read_every=4))
+    taken = consumer(real, "a").take(8, 1)
+    real.config_resetstat()
+    replica(real, CountingReader(), planned).handle(taken)
+    assert frames_read(real, "a") == [1, 5]
+    assert counted(real, "a", "unread_by_plan") == 6
+    assert held(real, "a", "a") == []
+    calls = real.info("commandstats")
+    # one for the six; the script that publishes acknowledges each of its two
+    assert calls["cmdstat_xack"]["calls"] == 1 + 2
+    assert calls["cmdstat_hincrby"]["calls"] == 1 + 1

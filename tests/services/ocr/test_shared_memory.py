@@ -15,7 +15,9 @@ from platestream.picture import Form
 from platestream.runtime import Session
 from platestream.settings import Settings, load
 from services.ocr import service
+from services.ocr.replica import Replica
 from tests.conftest import wait_until
+from tests.services.ocr.replica_process import NumberReader
 
 CAMERA = "gate-1"
 KEY = streams.frames_key(CAMERA)
@@ -98,3 +100,47 @@ def test_a_dead_frame_keeps_its_picture_when_its_slot_is_used_again(
     assert isinstance(frame, Frame)
     image = pixels.Receiver(settings.streams).unpack(frame.pixels, WIDTH, HEIGHT)
     assert np.abs(image.astype(int) - 21).max() <= 3
+
+
+def test_a_frame_taken_back_and_published_again_is_read_by_who_has_it_now(
+    real: redis.Redis, settings: Settings
+) -> None:
+    """Of a file, capture takes frames back when Redis was away, while a replica holds them."""
+
+    def publish(sender: pixels.Sender) -> None:
+        image = np.full((HEIGHT, WIDTH, 3), 50, np.uint8)
+        frame = Frame(frame_id=1, captured_at_ms=1, pts_s=0, width=WIDTH, height=HEIGHT,
+                      mode="file", pixels=sender.pack(1, image))  # fmt: skip
+        streams.publish_captured(real, CAMERA, 1, messages.frame_fields(frame))
+
+    streams.register_camera(real, CAMERA, mode="file", first_frame_id="1")
+    sender = pixels.open_sender(real, settings, CAMERA, "frames")
+    sender.prepare(Form(WIDTH, HEIGHT), waits=True)
+    first, second = (streams.PoolConsumer(real, name, "every") for name in ("a", "b"))
+    replicas = [Replica(Session("ocr", settings, real), NumberReader(), name) for name in ("a", "b")]
+    first.serve([CAMERA])
+    second.serve([CAMERA])
+    publish(sender)
+    before = first.take(1, 1)
+    assert streams.rewind(real, CAMERA, [streams.OCR], 1) == 1
+    publish(sender)
+    after = second.take(1, 1)
+    replicas[0].handle(before)
+    assert streams.first_unfinished(real, KEY, streams.OCR) == 1
+    replicas[1].handle(after)
+    sender.close()
+    assert real.xlen(streams.readings_key(CAMERA)) == 1
+    assert streams.read_counts(real, CAMERA) == {"frames_in": 1, "readings": 1}
+
+
+def test_what_is_trimmed_and_overwritten_is_done_with(
+    real: redis.Redis, settings: Settings
+) -> None:
+    capture(real, settings, 6)
+    consumer = streams.PoolConsumer(real, "a", "every")
+    consumer.serve([CAMERA])
+    taken = consumer.take(6, 1)
+    real.xtrim(KEY, minid=streams.entry_id(3), approximate=False)
+    Replica(Session("ocr", settings, real), NumberReader(), "a").handle(taken)
+    assert streams.read_counts(real, CAMERA)["overwritten_before_ocr"] == 2
+    assert streams.first_unfinished(real, KEY, streams.OCR) == 7
