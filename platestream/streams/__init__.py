@@ -103,6 +103,7 @@ from platestream.streams.pool import (
     PoolDelivery,
 )
 from platestream.streams.publishing import (
+    Captured,
     last_published,
     publish,
     publish_captured,
@@ -149,6 +150,7 @@ __all__ = [
     "VISUALIZE",
     "WRITER",
     "ByteBudget",
+    "Captured",
     "Client",
     "DeadFrame",
     "Delivery",

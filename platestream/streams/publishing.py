@@ -24,6 +24,15 @@ READINGS = Limit(bytes=64 * 2**20, entries=20_000)
 
 _REPEATED = "equal or smaller"  # of Redis's words for an id that is not above the last
 
+# A second capture may be behind: the last frame never goes back.
+_NOTE_LAST = """
+local last = redis.call('HGET', KEYS[1], 'last_frame_id')
+if tonumber(last or '0') < tonumber(ARGV[1]) then
+  redis.call('HSET', KEYS[1], 'last_frame_id', ARGV[1], 'last_frame_ms', ARGV[2])
+end
+return last and 1 or 0
+"""
+
 _FINISH = """
 local first, finished = 3, 0
 while first <= #ARGV do
@@ -72,7 +81,7 @@ class Captured(NamedTuple):
     """What became of a frame that was published.
 
     Attributes:
-        new: False if it had been published before; it is then not counted again.
+        new: False if it, or a later one, had been published before; it is then not counted again.
         known: False if Redis knew of no frame before: it is the first, or Redis came back empty.
     """
 
@@ -91,12 +100,12 @@ def publish_captured(
 ) -> Captured:
     """Adds a frame to ``frames``, and says that it is out: all in one transaction.
 
-    It is then the camera's last one, and one more in its counter.
+    It is then the camera's last one, and one more in its counter. One that had been published
+    before, or comes after a later one, changes neither.
 
     Args:
         oldest_kept: As for ``publish``.
     """
-    last = {"last_frame_id": str(frame_id), "last_frame_ms": str(captured_at_ms)}
     pipeline = client.pipeline(transaction=True)
     pipeline.xadd(
         frames_key(camera),
@@ -105,13 +114,14 @@ def publish_captured(
         minid=oldest_kept,
         approximate=False,
     )
-    pipeline.hset(camera_key(camera), mapping=dict[Any, Any](last))
+    last = (camera_key(camera), str(frame_id), str(captured_at_ms))
+    cast("Any", pipeline).execute_command("EVAL", _NOTE_LAST, 1, *last)
     pipeline.hincrby(counts_key(camera), "frames_in", 1)
     added, *others = pipeline.execute(raise_on_error=False)
     for reply in others:
         if isinstance(reply, Exception):
             raise reply
-    known = int(others[0]) < len(last)
+    known = bool(others[0])
     if not isinstance(added, Exception):
         return Captured(True, known)
     if _REPEATED not in str(added):

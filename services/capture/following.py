@@ -52,12 +52,15 @@ class Following:
         self._last_at = time.monotonic()  # when the last frame came
         self._retry_at = 0.0
         self._jumps = 0
+        # when the recording began, by the monotonic clock: the one on the wall may be set
+        self._began_s: float | None = None
 
     def run(self, publisher: Callable[[Recording], Publish]) -> None:
         """Publishes frames until the session is stopped or a source that has an end is through.
 
         Raises:
-            SourceError: The source was away for longer than ``capture.patience_s``.
+            SourceError: The source was away for longer than ``capture.patience_s``, or another
+                capture has taken the camera over.
         """
         session = self._session
         publish: Publish | None = None
@@ -65,7 +68,7 @@ class Following:
         if self._recording is not None:  # Redis was away, and may have come back empty
             self._counts["skipped_by_capture"] -= recordings.go_on(session, self._recording)
         if self._state is not None:
-            recordings.note_state(session, self._state)
+            recordings.note_state(session, self._state, self._recording)
         while not session.stopped():
             frame = self._next()
             if frame is None:
@@ -140,7 +143,9 @@ class Following:
         return self._recording
 
     def _place(self, recording: Recording, frame: LiveFrame) -> float:
-        clock_s = (frame.arrived_ms - recording.started_at_ms) / 1000
+        if self._began_s is None:
+            self._began_s = frame.arrived_s - (frame.arrived_ms - recording.started_at_ms) / 1000
+        clock_s = frame.arrived_s - self._began_s
         pts_s = self._times.place(frame.stamp_s, clock_s)
         if self._times.jumps > self._jumps:
             self._jumps = self._times.jumps
@@ -178,7 +183,7 @@ class Following:
     def _note(self, state: State) -> None:
         if state != self._state:
             self._state = state
-            recordings.note_state(self._session, state)
+            recordings.note_state(self._session, state, self._recording)
 
     def _count_losses(self, reader: LiveReader) -> None:
         """Counts frames of which the reader had too many, and says so where it cannot keep up."""

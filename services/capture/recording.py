@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import os
+import secrets
+import socket
+from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Literal
 
 from platestream import messages, streams
 from platestream.clock import now_ms
+from platestream.errors import SourceError
 from platestream.masking import mask
 from platestream.messages import End, Mode
 from platestream.runtime import Session
@@ -15,6 +19,11 @@ from platestream.runtime import Session
 State = Literal["live", "lost", "stalled", "ended"]
 
 _LIVE_PAUSE_MS = 60_000  # a live recording is not gone on with over a longer gap
+
+
+def _name() -> str:
+    """This process, told apart from any before it of the same host and number."""
+    return f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
 
 
 @dataclass
@@ -25,6 +34,7 @@ class Recording:
         width, height: Of all its frames, in pixels: those of the first.
         promised: How many frames the source says there are; 0 if it does not say.
         started_at_ms: When its first frame was taken, ms since the epoch.
+        captured_by: Who publishes it: this process.
     """
 
     mode: Mode
@@ -35,6 +45,7 @@ class Recording:
     height: int
     rate: Fraction
     promised: int = 0
+    captured_by: str = field(default_factory=_name, compare=False)
 
     @property
     def frames(self) -> int:
@@ -86,6 +97,9 @@ def resume(session: Session, mode: Mode) -> Recording | None:
         )
     except (KeyError, ValueError, ZeroDivisionError):
         return None
+    streams.register_camera(
+        session.client, session.settings.camera, captured_by=recording.captured_by
+    )
     session.log.info(f"going on after frame {last} of {mask(settings.source)}")
     return recording
 
@@ -125,12 +139,41 @@ def go_on(session: Session, recording: Recording) -> int:
 
     Returns:
         How many frames had arrived although their answer did not: none, or one.
+
+    Raises:
+        SourceError: Another capture has taken the camera over.
     """
+    refuse_if_taken_over(session, recording)
     last = streams.last_frame_id(session.client, session.settings.camera)
     arrived = max(0, last + 1 - recording.next_frame_id)
     recording.next_frame_id += arrived
     register(session, recording)
     return arrived
+
+
+def meet(session: Session, recording: Recording) -> None:
+    """Deals with a live frame whose id was used already: it is lost, and counted.
+
+    Raises:
+        SourceError: Another capture has taken the camera over.
+    """
+    session.count(session.settings.camera, skipped_by_capture=1)
+    refuse_if_taken_over(session, recording)
+    recording.next_frame_id = streams.last_frame_id(session.client, session.settings.camera) + 1
+
+
+def refuse_if_taken_over(session: Session, recording: Recording) -> None:
+    """Ends a capture that was stopped for a while and has been replaced.
+
+    Raises:
+        SourceError: Another capture has begun, or gone on with, a recording of the camera since.
+    """
+    owner = _owner(session)
+    if owner not in ("", recording.captured_by):
+        raise SourceError(
+            f"another capture ({owner.rpartition(':')[0]}) has taken camera "
+            f"'{session.settings.camera}' over; this one ends"
+        )
 
 
 def finished(session: Session) -> bool:
@@ -158,27 +201,39 @@ def register(session: Session, recording: Recording) -> None:
         promised_frames=str(recording.promised),
         first_frame_id=str(recording.first_frame_id),
         started_at_ms=str(recording.started_at_ms),
+        captured_by=recording.captured_by,
         ended="0",
         warning="",
     )
 
 
 def end(session: Session, recording: Recording, reason: str) -> None:
-    """Publishes the end of a recording."""
+    """Publishes the end of a recording; leaves one alone that another capture goes on with."""
+    if recording.mode == "live" and _owner(session) not in ("", recording.captured_by):
+        session.log.warning("another capture goes on with this recording")
+        return
     if not _publish_end(session, recording.next_frame_id - 1, recording.frames, reason):
         return  # stopped while Redis was full: the next capture goes on, or ends it
     streams.register_camera(
         session.client, session.settings.camera, ended="1", frames=str(recording.frames)
     )
-    note_state(session, "ended")
+    note_state(session, "ended", recording)
     session.log.info(f"{reason} after {recording.frames} frames")
 
 
-def note_state(session: Session, state: State) -> None:
-    """Says how the camera is, and since when."""
+def note_state(session: Session, state: State, recording: Recording | None = None) -> None:
+    """Says how the camera is, and since when; not where another capture does so by now."""
+    if recording is not None and _owner(session) not in ("", recording.captured_by):
+        return
     streams.register_camera(
         session.client, session.settings.camera, state=state, state_since_ms=str(now_ms())
     )
+
+
+def _owner(session: Session) -> str:
+    """Who was the last to begin or take up a recording of the camera; empty if nobody is known."""
+    known = streams.read_hash(session.client, streams.camera_key(session.settings.camera))
+    return known.get("captured_by", "")
 
 
 def _same(session: Session, known: dict[str, str]) -> bool:

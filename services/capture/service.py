@@ -95,7 +95,7 @@ class Capture:
     ) -> None:
         recording, mode = playing.recording, playing.recording.mode
         goes_on = playing.taken > 0
-        recordings.note_state(session, "live")
+        recordings.note_state(session, "live", recording)
         one_size = OneSize(session, recording)
         with contextlib.closing(_Publisher(session, recording)) as publisher:
             for frame in video.frames(skip=playing.taken):
@@ -173,6 +173,9 @@ class _Publisher:
         """Publishes a frame; returns False if it was not, because the session is stopped.
 
         A live frame that a full Redis refuses is left out; the next one has its id.
+
+        Raises:
+            SourceError: Live: another capture has taken the camera over.
         """
         settings, client = self._session.settings, self._session.client
         took = self._session.metrics.took(settings.camera)
@@ -193,28 +196,31 @@ class _Publisher:
             pixels=packed,
         )
         fields = messages.frame_fields(message)
-        known = True
+        captured = streams.Captured(True, True)
 
         def send(oldest_kept: str | None) -> None:
-            nonlocal known
-            known = streams.publish_captured(
+            nonlocal captured
+            captured = streams.publish_captured(
                 client,
                 settings.camera,
                 frame_id,
                 fields,
                 captured_at_ms=captured_at_ms,
                 oldest_kept=oldest_kept,
-            ).known
+            )
 
         if not self._producer.publish(
             frame_id, packed, send, waits=self._waits, drops=self._mode == "live"
         ):
             return self._mode == "live"
-        if not known and self._recording.frames:  # Redis was emptied before anybody saw it
+        if not captured.new and self._mode == "live":
+            recordings.meet(self._session, self._recording)
+            return True
+        if not captured.known and self._recording.frames:  # Redis was emptied before anybody saw it
             if self._mode == "file":
                 raise streams.StreamsLostError(f"Redis has lost {self._key}")
             recordings.register(self._session, self._recording)
-            recordings.note_state(self._session, "live")
+            recordings.note_state(self._session, "live", self._recording)
         self._session.metrics.done(settings.camera, took)
         self._session.ready("camera")
         self._session.delivered(settings.capture.timeout_s if self._mode == "live" else None)

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from fractions import Fraction
 
+import numpy as np
 import pytest
 import redis
 
 from platestream import messages, streams
 from platestream.clock import now_ms
+from platestream.errors import SourceError
 from platestream.messages import End
 from platestream.runtime import Session
 from platestream.settings import CaptureSettings, Settings
+from platestream.video import SourceFrame
 from services.capture import recording as recordings
 from services.capture.recording import Recording
+from services.capture.service import _Publisher
 
 CAMERA = "gate-1"
 
@@ -117,3 +122,64 @@ def test_whether_redis_knew_of_frames_before(client: redis.Redis) -> None:
     assert captured(2)
     client.flushall()
     assert not captured(3)
+
+
+def pictures(one: Session, recording: Recording) -> Callable[[], bool]:
+    """Publishes a picture after the other."""
+    publisher = _Publisher(one, recording)
+    picture = np.zeros((180, 320, 3), np.uint8)
+    return lambda: publisher.publish(SourceFrame(picture, 0.0), now_ms())
+
+
+def published(client: redis.Redis) -> list[int]:
+    return [streams.frame_id_of(i) for i, _ in client.xrange(streams.frames_key(CAMERA))]
+
+
+def test_a_capture_that_wakes_beside_its_replacement_ends_and_harms_nothing(
+    client: redis.Redis,
+) -> None:
+    old, new = session(client, "rtsp://h/s"), session(client, "rtsp://h/s")
+    stopped = begun(old, "live")
+    sleeper = pictures(old, stopped)
+    assert sleeper()
+    assert sleeper()
+    replacement = recordings.resume(new, "live")
+    assert replacement is not None
+    recordings.note_state(new, "live", replacement)
+    heir = pictures(new, replacement)
+    for _ in range(5):
+        assert heir()
+    recordings.note_state(old, "lost", stopped)  # its connection has gone meanwhile
+    with pytest.raises(SourceError, match=r"another capture \(.*:\d+\) has taken camera 'gate-1'"):
+        sleeper()
+    with pytest.raises(SourceError, match="has taken camera"):
+        recordings.go_on(old, stopped)
+    recordings.end(old, stopped, "stopped")
+    assert heir()
+    assert published(client) == list(range(1, 9))
+    assert ends(client) == []
+    known = streams.read_hash(client, streams.camera_key(CAMERA))
+    assert (known["last_frame_id"], known["state"], known["ended"]) == ("8", "live", "0")
+    assert streams.read_counts(client, CAMERA) == {"frames_in": 8, "skipped_by_capture": 1}
+
+
+def test_of_two_captures_the_one_that_came_last_goes_on_and_counts(client: redis.Redis) -> None:
+    first, second = session(client, "rtsp://h/s"), session(client, "rtsp://h/s")
+    one = pictures(first, begun(first, "live"))
+    other = pictures(second, begun(second, "live"))
+    assert one()
+    assert other()  # lost, as its id was taken
+    assert other()
+    with pytest.raises(SourceError, match="another capture"):
+        one()
+    assert published(client) == [1, 2]
+    assert streams.read_counts(client, CAMERA) == {"frames_in": 2, "skipped_by_capture": 2}
+
+
+def test_the_last_frame_never_goes_back(client: redis.Redis) -> None:
+    for frame_id in (7, 9, 8, 7):
+        streams.publish_captured(client, CAMERA, frame_id, {"frame_id": str(frame_id)},
+                                 captured_at_ms=frame_id)  # fmt: skip
+    known = streams.read_hash(client, streams.camera_key(CAMERA))
+    assert (known["last_frame_id"], known["last_frame_ms"]) == ("9", "9")
+    assert streams.read_counts(client, CAMERA) == {"frames_in": 2}

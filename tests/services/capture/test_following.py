@@ -1,0 +1,71 @@
+"""A live source followed, with a connection of the test's own: the clock on the wall is set."""
+
+from __future__ import annotations
+
+import itertools
+from fractions import Fraction
+from typing import ClassVar
+
+import av
+import numpy as np
+import pytest
+import redis
+
+from platestream.clock import now_ms
+from platestream.runtime import Session
+from platestream.settings import CaptureSettings, Settings
+from platestream.video import LiveFrame, SourceFrame
+from services.capture import following
+from services.capture.recording import Recording
+
+
+class Camera:
+    """Ten pictures a second without time stamps; after fifty the clock is set back an hour."""
+
+    rate = Fraction(25)
+    name = "camera"
+    alive = ended = False
+    taken: ClassVar[int] = 0
+
+    def __init__(self, *_: object, **__: object) -> None:
+        self.began_ms = now_ms()
+
+    def take(self, wait_s: float) -> LiveFrame | None:
+        number = self.taken
+        if number == 100:
+            self.ended = True
+            return None
+        self.taken += 1
+        decoded = av.VideoFrame.from_ndarray(np.zeros((36, 64, 3), np.uint8), format="bgr24")
+        set_back_ms = 3_600_000 if number >= 50 else 0
+        arrived_ms = self.began_ms + 100 * number - set_back_ms
+        return LiveFrame(decoded, None, arrived_ms, 1_000 + number / 10)
+
+    def take_skipped(self) -> int:
+        return 0
+
+    take_undecoded = take_damaged = take_marred = take_skipped
+
+    def close(self, **_: object) -> None:
+        """Has nothing to close."""
+
+
+def test_a_clock_that_is_set_back_does_not_squeeze_a_source_without_stamps(
+    client: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(following, "LiveReader", Camera)
+    capture = CaptureSettings(source="http://camera/mjpeg")
+    session = Session("capture", Settings(camera="gate-1", capture=capture), client)
+    times: list[float] = []
+
+    def publisher(recording: Recording) -> following.Publish:
+        def publish(frame: SourceFrame, captured_at_ms: int) -> bool:
+            times.append(frame.pts_s)
+            recording.next_frame_id += 1
+            return True
+
+        return publish
+
+    following.Following(session).run(publisher)
+    steps = [b - a for a, b in itertools.pairwise(times)]
+    assert steps == pytest.approx([0.1] * 99)
