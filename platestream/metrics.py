@@ -35,6 +35,7 @@ _WHY_SKIPPED = {
     "refused_before": "refused",
     "late_for": "late",
     "undecoded_by": "undecoded",
+    "damaged_by": "damaged",
 }
 _COUNTED_BY_DONE = {"frames_in", "frames_written", "readings"}
 

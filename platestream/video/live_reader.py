@@ -88,6 +88,7 @@ class LiveReader:
         self._changed = threading.Condition()
         self._frames: deque[LiveFrame] = deque()
         self._skipped = 0
+        self._damaged = self._marred = 0  # said so far
         self._failure: SourceError | None = None
         self._over = False
         self._video: VideoSource | None = None
@@ -134,6 +135,18 @@ class LiveReader:
     def take_undecoded(self) -> int:
         """How many frames there was no time to decode, since this was last asked."""
         return self._packet_queue.take_skipped() if self._packet_queue is not None else 0
+
+    def take_damaged(self) -> int:
+        """How many frames came and gave no picture (``Damage.lost``), since this was last asked."""
+        so_far = self._video.damage.lost if self._video is not None else 0
+        damaged, self._damaged = so_far - self._damaged, so_far
+        return damaged
+
+    def take_marred(self) -> int:
+        """How many pictures were marked as damaged, since this was last asked."""
+        so_far = self._video.damage.marred if self._video is not None else 0
+        marred, self._marred = so_far - self._marred, so_far
+        return marred
 
     def close(self, *, wait: bool = False) -> None:
         """Lets go of the source; the thread ends as soon as FFmpeg returns to it.

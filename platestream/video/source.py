@@ -24,6 +24,7 @@ from platestream.errors import SourceError
 from platestream.masking import mask
 from platestream.messages import MAX_PIXELS, MAX_SIDE
 from platestream.picture import I420, Image, Picture, bgr
+from platestream.video.damage import Damage
 from platestream.video.orientation import Orientation
 from platestream.video.reason import reason
 from platestream.video.timestamps import Timestamps
@@ -75,6 +76,7 @@ class VideoSource:
         in_bursts: Whether it comes in pieces of several seconds.
         packets: How many packets have come so far.
         undecodable: How many of them could not be decoded; they are passed over.
+        damage: Of how many packets no picture came, whether or not the decoder said so.
         parts_lost: How many parts of an MPEG-TS file, each of another codec, could not be opened.
         cut_short: Why it ended before its end; None if it did not.
         timed_out: Live: whether it ended as nothing came for too long, or nothing that can be
@@ -94,6 +96,7 @@ class VideoSource:
         self.name = mask(source)
         self.packets = 0
         self.undecodable = 0
+        self.damage = Damage()
         self.parts_lost = 0
         self.cut_short: str | None = None
         self.timed_out = False
@@ -169,22 +172,30 @@ class VideoSource:
         packets = through(self._demuxed())
         try:
             for packet in packets:
+                if packet is not None and packet.size:
+                    self.damage.fed(packet)
                 try:
                     for frame in self._frames_of(packet):
                         if frame.width * frame.height > MAX_PIXELS:
                             raise SourceError(_too_large(self.name, frame.width, frame.height))
                         undecodable = 0
                         decoded += 1
+                        self.damage.gave(frame, interlaced=bool(frame.interlaced_frame))
                         yield self._orientation.upright(frame)
                 except av.error.InvalidDataError:
                     self.undecodable += 1
                     undecodable += 1
+                    if packet is not None and packet.size:
+                        self.damage.failed(packet)
+                if packet is None or not packet.size:
+                    self.damage.cut(flushed=True)
                 if stopped():
                     return
                 if is_live(self.source) and decoded and undecodable >= _CODEC_CHANGED:
                     self.timed_out = True  # its codec may have changed
                     return
         finally:
+            self.damage.cut(flushed=False)
             if isinstance(packets, Generator):
                 packets.close()  # a thread may be reading for it, from what is closed next
 

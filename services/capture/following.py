@@ -28,7 +28,8 @@ _POLL_S = 0.25
 _MOST_HANGING = 3
 _SAY_S = 60.0
 _COUNTED = (
-    "skipped_by_capture", "undecoded_by_capture", "reconnects", "stalls", "timestamp_jumps",
+    "skipped_by_capture", "undecoded_by_capture", "damaged_by_capture", "marred", "reconnects",
+    "stalls", "timestamp_jumps",
 )  # fmt: skip
 
 
@@ -48,6 +49,8 @@ class Following:
         self._counts = dict.fromkeys(_COUNTED, 0)
         self._undecoded = 0  # not said yet
         self._said_at = -math.inf
+        self._damaged = 0  # not said yet
+        self._said_damaged_at = -math.inf
         self._connected_at = 0.0  # when this connection's first frame came; 0: none has
         self._last_at = time.monotonic()  # when the last frame came
         self._retry_at = 0.0
@@ -186,8 +189,11 @@ class Following:
             recordings.note_state(self._session, state, self._recording)
 
     def _count_losses(self, reader: LiveReader) -> None:
-        """Counts frames of which the reader had too many, and says so where it cannot keep up."""
+        """Counts frames that the reader lost; says so where it cannot keep up, or they are damaged."""
         self._counts["skipped_by_capture"] += reader.take_skipped()
+        self._counts["damaged_by_capture"] += (damaged := reader.take_damaged())
+        self._counts["marred"] += (marred := reader.take_marred())
+        self._damaged += damaged + marred
         undecoded = reader.take_undecoded()
         self._counts["undecoded_by_capture"] += undecoded
         self._undecoded += undecoded
@@ -198,6 +204,11 @@ class Following:
                 "out up to key frames; give it more CPU, or let the camera send fewer pixels"
             )
             self._undecoded, self._said_at = 0, now
+        if self._damaged and now - self._said_damaged_at >= _SAY_S:
+            self._session.log.warning(
+                f"{self._damaged} frames of {reader.name} came damaged, or gave no picture"
+            )
+            self._damaged, self._said_damaged_at = 0, now
 
     def _count(self) -> None:
         counts = {name: amount for name, amount in self._counts.items() if amount}

@@ -32,6 +32,7 @@ from tests.services.capture.published import (
     more,
     numbers,
 )
+from tests.platestream.video.test_damage import decode, destroyed
 from tests.sources import capture, free_port, packets, write_video
 
 
@@ -226,3 +227,21 @@ def test_a_source_that_is_away_for_too_long_is_given_up(
     assert process.returncode == 2
     assert re.search(r"cannot open rtsp://127.*; gave up after \d s", log)
     assert "Traceback" not in log
+
+
+def test_frames_that_come_damaged_are_counted(
+    paced: Callable[[Path], tuple[str, subprocess.Popen[str]]], tmp_path: Path, server: EmbeddedRedis
+) -> None:
+    """The decoder says nothing of most of them: no error, no mark, no picture."""
+    client = streams.connect(server.url)
+    clip = write_video(tmp_path / "c.ts", [n / 25 for n in range(100)])
+    clip.write_bytes(destroyed(clip.read_bytes()))
+    packets, decodable, _ = decode(clip)
+    url, _ = paced(clip)
+    with capture(url, server.url, CAMERA, *FAST, cwd=tmp_path) as process:
+        wait_until(lambda: facts(client).get("state") == "lost", 60, what="the camera's end")
+        process.send_signal(signal.SIGTERM)
+        _, log = process.communicate(timeout=30)
+    assert captured(client) + counts(client, "skipped_by_capture") == decodable
+    assert counts(client, "damaged_by_capture") == packets - decodable > 0
+    assert "came damaged, or gave no picture" in log
