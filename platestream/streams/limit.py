@@ -148,7 +148,10 @@ class Trimmer:
         """
         self._bytes += size
         self._entries += entries
-        if self._bytes * _LOOKS < self._limit.bytes and self._entries * _LOOKS < self._limit.entries:
+        if (
+            self._bytes * _LOOKS < self._limit.bytes
+            and self._entries * _LOOKS < self._limit.entries
+        ):
             return 0
         return self.look()
 

@@ -189,7 +189,7 @@ class Following:
             recordings.note_state(self._session, state, self._recording)
 
     def _count_losses(self, reader: LiveReader) -> None:
-        """Counts frames that the reader lost; says so where it cannot keep up, or they are damaged."""
+        """Counts frames that the reader lost; says so where it is too slow, or they are damaged."""
         self._counts["skipped_by_capture"] += reader.take_skipped()
         self._counts["damaged_by_capture"] += (damaged := reader.take_damaged())
         self._counts["marred"] += (marred := reader.take_marred())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -134,7 +134,7 @@ class Replica:
             self._session.metrics.batch(camera, len(pairs))
             self._session.metrics.done(camera, pairs[0][0].took, len(pairs))
 
-    def _trim(self, camera: str, published: Sequence[messages.Fields]) -> None:
+    def _trim(self, camera: str, published: Sequence[Mapping[str, str | bytes]]) -> None:
         trimmer = self._trimmers.get(camera)
         if trimmer is None:
             trimmer = streams.readings_trimmer(self._session.client, camera)

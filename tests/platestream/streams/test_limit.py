@@ -164,6 +164,9 @@ def test_all_that_a_camera_says_keeps_within_what_is_documented(
         streams.publish(real, streams.frames_key(CAMERA), f"{number}-0", {"frame_id": str(number)})
         real.xreadgroup(streams.OCR, "a", {streams.frames_key(CAMERA): ">"})
         streams.publish_dead(real, CAMERA, Delivery(f"{number}-0", picture), "unreadable")
-    keys = (KEY, *(of(CAMERA) for of in (streams.tracks_key, streams.passages_key, streams.dead_key)))
+    keys = (
+        KEY,
+        *(of(CAMERA) for of in (streams.tracks_key, streams.passages_key, streams.dead_key)),
+    )
     assert held(real, streams.dead_key(CAMERA)) <= dead.DEAD.bytes
     assert sum(held(real, key) for key in keys) <= 248 * MIB

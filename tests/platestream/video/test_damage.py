@@ -117,7 +117,12 @@ def test_stamps_that_jump_back_are_no_loss() -> None:
 
 def test_marked_pictures_are_counted_once() -> None:
     damage = Damage()
-    for pts, packet, frame in ((1, False, False), (2, True, False), (3, True, True), (4, False, True)):
+    for pts, packet, frame in (
+        (1, False, False),
+        (2, True, False),
+        (3, True, True),
+        (4, False, True),
+    ):
         damage.fed(stamped(pts, packet))
         damage.gave(stamped(pts, frame), interlaced=False)
     assert (damage.lost, damage.marred) == (0, 3)

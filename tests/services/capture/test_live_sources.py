@@ -21,6 +21,7 @@ import pytest
 from platestream import streams
 from platestream.embedded_redis import EmbeddedRedis
 from tests.conftest import numbered_picture, wait_until
+from tests.platestream.video.test_damage import decode, destroyed
 from tests.services.capture.published import (
     CAMERA,
     FAST,
@@ -32,7 +33,6 @@ from tests.services.capture.published import (
     more,
     numbers,
 )
-from tests.platestream.video.test_damage import decode, destroyed
 from tests.sources import capture, free_port, packets, write_video
 
 
@@ -230,7 +230,9 @@ def test_a_source_that_is_away_for_too_long_is_given_up(
 
 
 def test_frames_that_come_damaged_are_counted(
-    paced: Callable[[Path], tuple[str, subprocess.Popen[str]]], tmp_path: Path, server: EmbeddedRedis
+    paced: Callable[[Path], tuple[str, subprocess.Popen[str]]],
+    tmp_path: Path,
+    server: EmbeddedRedis,
 ) -> None:
     """The decoder says nothing of most of them: no error, no mark, no picture."""
     client = streams.connect(server.url)

@@ -117,7 +117,9 @@ def test_a_frame_taken_back_and_published_again_is_read_by_who_has_it_now(
     sender = pixels.open_sender(real, settings, CAMERA, "frames")
     sender.prepare(Form(WIDTH, HEIGHT), waits=True)
     first, second = (streams.PoolConsumer(real, name, "every") for name in ("a", "b"))
-    replicas = [Replica(Session("ocr", settings, real), NumberReader(), name) for name in ("a", "b")]
+    replicas = [
+        Replica(Session("ocr", settings, real), NumberReader(), name) for name in ("a", "b")
+    ]
     first.serve([CAMERA])
     second.serve([CAMERA])
     publish(sender)
