@@ -13,6 +13,7 @@ from rich.console import Console
 from platestream import options, run_command
 from platestream.errors import SourceError
 from platestream.job import default_job
+from platestream.outputs import make_default_folder
 from platestream.stdout import print_json
 
 
@@ -26,7 +27,7 @@ def demo(
     console = Console(stderr=True, highlight=False)
     clip, truth = built_in_clip()
     if output.parent == Path("out"):
-        output.parent.mkdir(exist_ok=True)
+        make_default_folder(output.parent)
     job = default_job(
         str(clip), output=output, camera="demo", replicas=ocr_replicas, live=live, force=True
     )

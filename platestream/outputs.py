@@ -37,6 +37,24 @@ def check_output(path: Path, *, force: bool) -> None:
     check_free(path, force=force)
 
 
+def make_default_folder(folder: Path) -> None:
+    """Makes the folder that is written into where no output is named, if it is not there.
+
+    Raises:
+        OutputError: It cannot be made: a file has its name, or its parent may not be written.
+    """
+    try:
+        folder.mkdir(exist_ok=True)
+    except FileExistsError as error:
+        raise OutputError(
+            f"'{folder}' is a file, and no folder; name a video with --output"
+        ) from error
+    except OSError as error:
+        raise OutputError(
+            f"cannot make folder '{folder}': {error.strerror}; name a video with --output"
+        ) from error
+
+
 def check_free(path: Path, *, force: bool) -> None:
     """Refuses a path at which a file is already.
 

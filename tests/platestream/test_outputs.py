@@ -13,6 +13,7 @@ from platestream.outputs import (
     check_apart,
     check_output,
     check_video_name,
+    make_default_folder,
     readings_path,
 )
 
@@ -47,6 +48,16 @@ def test_a_locked_folder_is_named(tmp_path: Path) -> None:
         pytest.skip("this user may write everywhere")
     with pytest.raises(OutputError, match="may not be written"):
         check_output(locked / "a.mp4", force=False)
+
+
+def test_a_default_folder_that_cannot_be_made_is_a_sentence(tmp_path: Path) -> None:
+    make_default_folder(tmp_path / "out")
+    make_default_folder(tmp_path / "out")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputError, match="is a file, and no folder; name a video with --output"):
+        make_default_folder(tmp_path / "file")
+    with pytest.raises(OutputError, match="cannot make folder .*: .*; name a video with --output"):
+        make_default_folder(tmp_path / "nowhere" / "out")
 
 
 def test_readings_lie_beside_the_video() -> None:
