@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -16,6 +18,7 @@ from platestream.outputs import (
     check_apart,
     check_output,
     check_video_name,
+    make_default_folder,
     readings_path,
 )
 from platestream.video import is_live
@@ -74,23 +77,60 @@ class Progress:
     fps: float = 0.0
 
 
+class PlateRead(NamedTuple):
+    """A passage whose text was accepted, as a run's result has it."""
+
+    first_frame_id: int
+    passage_id: int
+    last_frame_id: int
+    text: str
+    confidence: float
+
+
+class PlatesRead:
+    """The plates that a run has read; small, as a run may go on for weeks.
+
+    A passage that comes again (Redis came back without its last moments) takes its own place.
+    """
+
+    def __init__(self, passages: Iterable[Passage] = ()) -> None:
+        self._plates: dict[tuple[int, int], PlateRead] = {}
+        for passage in passages:
+            self.take(passage)
+
+    def __len__(self) -> int:
+        return len(self._plates)
+
+    def take(self, passage: Passage) -> None:
+        """Keeps what the result says of a passage, if its text was accepted."""
+        key = passage.first_frame_id, passage.passage_id
+        if passage.accepted:
+            self._plates[key] = PlateRead(
+                *key, passage.last_frame_id, passage.text, passage.confidence
+            )
+        else:
+            self._plates.pop(key, None)
+
+    def in_order(self) -> list[PlateRead]:
+        """All of them, in the order in which they appeared."""
+        return sorted(self._plates.values())
+
+
 @dataclass
 class Result:
-    """What a run did."""
+    """What a run did.
+
+    Attributes:
+        plates: The passages whose text was accepted, in the order in which the plates appeared.
+    """
 
     frames_in: int
     frames_written: int
     wall_s: float
     ages_ms: list[int]
-    passages: list[Passage]
+    plates: list[PlateRead]
     warnings: list[str]
     files: list[OutputFiles]
-
-    @property
-    def plates(self) -> list[Passage]:
-        """The passages whose text was accepted, in the order in which the plates appeared."""
-        accepted = [passage for passage in self.passages if passage.accepted]
-        return sorted(accepted, key=lambda p: (p.first_frame_id, p.passage_id))
 
     def as_dict(self) -> dict[str, object]:
         """As ``run --json`` prints it."""
@@ -128,12 +168,16 @@ def camera_name(source: str) -> str:
 
 
 def default_job(source: str, **given: object) -> Job:
-    """A job whose camera and outputs, where not given, are named after the source."""
+    """A job whose camera and outputs, where not given, are named after the source.
+
+    Raises:
+        OutputError: No output is given, and the folder ``out`` cannot be made.
+    """
     camera = str(given.pop("camera", None) or camera_name(source))
     output = given.pop("output", None)
     if output is None:
         video = Path("out") / f"{camera}.mp4"
-        video.parent.mkdir(exist_ok=True)
+        make_default_folder(video.parent)
         given["segments"] = is_live(source)  # nobody asked for one file, and it may go on for ever
     else:
         video = Path(str(output))

@@ -14,8 +14,8 @@ from platestream import cores, messages, settings, streams
 from platestream.children import Child, ServiceError, start_all
 from platestream.embedded_redis import EmbeddedRedis
 from platestream.errors import MessageError, RedisError, SourceError
-from platestream.job import Job, Progress, Result
-from platestream.messages import End, Passage
+from platestream.job import Job, PlatesRead, Progress, Result
+from platestream.messages import End
 from platestream.outputs import check_free
 from platestream.pixels import RunFolder
 from platestream.runtime import HEARTBEAT_LIFE_S
@@ -55,7 +55,7 @@ class Pipeline:
         self._began_at = time.time()
         self._server = streams.ServerIdentity()
         self._first_frame_id = ""
-        self._passages: dict[tuple[int, int], Passage] = {}
+        self._plates = PlatesRead()
         self._passed_frame_id = (
             0  # the last frame of the recording, once its passages are all there
         )
@@ -294,7 +294,7 @@ class Pipeline:
                 if isinstance(passage, End):
                     self._passed_frame_id = passage.frame_id
                 else:
-                    self._passages[passage.passage_id, passage.first_frame_id] = passage
+                    self._plates.take(passage)
 
     def _measure(self, client: streams.Client) -> None:
         camera, progress = self.job.camera, self.progress
@@ -305,7 +305,7 @@ class Pipeline:
         progress.frames_in = counts.get("frames_in", 0)
         progress.frames_written = counts.get("frames_written", 0)
         progress.readings = counts.get("readings", 0)
-        progress.plates = sum(passage.accepted for passage in self._passages.values())
+        progress.plates = len(self._plates)
         if self.job.replicas and progress.frames_in:
             head = streams.last_frame_id(client, camera)
             through = streams.first_unfinished(client, streams.frames_key(camera), streams.OCR)
@@ -336,9 +336,7 @@ class Pipeline:
                 written += lines
         if known.get("mode") == "file" and written < frames_in:
             warnings.append(f"{frames_in - written} frames were lost in Redis")
-        return Result(
-            frames_in, written, wall_s, ages, list(self._passages.values()), warnings, files
-        )
+        return Result(frames_in, written, wall_s, ages, self._plates.in_order(), warnings, files)
 
     def _left_over(self) -> str:
         for files in reversed(self.job.names.found()):

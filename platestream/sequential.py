@@ -11,7 +11,7 @@ from collections.abc import Callable
 from platestream import cores, overlay
 from platestream.colour import BT601
 from platestream.errors import SourceError
-from platestream.job import Job, Progress, Result
+from platestream.job import Job, PlatesRead, Progress, Result
 from platestream.masking import mask
 from platestream.messages import Frame, Pixels, RenderedFrame
 from platestream.outputs import OutputFiles
@@ -109,6 +109,6 @@ def run(job: Job, settings: Settings, on_progress: Callable[[Progress], None]) -
         encoder.close()
         wall_s = time.monotonic() - began
     frames = progress.frames_in
-    passages = [to_passage(t, n) for n, t in enumerate([*gone, *tracker.end()], 1)]
+    plates = PlatesRead(to_passage(t, n) for n, t in enumerate([*gone, *tracker.end()], 1))
     files = [OutputFiles(job.output, job.readings)]
-    return Result(frames, frames, wall_s, [0] * frames, passages, [], files)
+    return Result(frames, frames, wall_s, [0] * frames, plates.in_order(), [], files)
