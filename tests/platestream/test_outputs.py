@@ -56,7 +56,7 @@ def test_a_default_folder_that_cannot_be_made_is_a_sentence(tmp_path: Path) -> N
     (tmp_path / "file").write_text("")
     with pytest.raises(OutputError, match="is a file, and no folder; name a video with --output"):
         make_default_folder(tmp_path / "file")
-    with pytest.raises(OutputError, match="cannot make folder .*: .*; name a video with --output"):
+    with pytest.raises(OutputError, match=r"cannot make folder .*: .*; name a video with --output"):
         make_default_folder(tmp_path / "nowhere" / "out")
 
 
