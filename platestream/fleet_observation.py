@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator, Mapping
 from platestream import streams
 from platestream.endpoint import Answer, Endpoint
 from platestream.health import Verdict
-from platestream.masking import mask
 from platestream.metrics import Metrics, Surroundings
 from platestream.observation import camera_reasons, health_answer
 from platestream.settings import Settings
@@ -61,9 +60,7 @@ def observed(
                 for camera in wrong:
                     wrong[camera] = wrong[camera] or "; ".join(camera_reasons(client, camera))
         except streams.FAILURE as error:
-            refusal = streams.refusal(error, settings.redis)
-            away = f"Redis at {mask(settings.redis.url)} does not answer"
-            general.append(str(refusal) if refusal else away)
+            general.append(streams.away(error, settings.redis))
         served = not wrong or not all(wrong.values())
         return Verdict(not general and served, (*general, *filter(None, wrong.values())))
 

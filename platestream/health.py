@@ -36,7 +36,7 @@ class Health:
         self._started = False
         self._began = now
         self._redis_away_at: float | None = None
-        self._redis_answers = True
+        self._redis_away = ""
         self._missing: dict[str, str] = {}
         self._delivery: tuple[float, float] | None = None
 
@@ -45,11 +45,20 @@ class Health:
         self._last_sign = time.monotonic()
         self._started = True
 
-    def redis_answers(self, answers: bool) -> None:
-        """Notes whether Redis answers: a loop that waits for it has not hung."""
+    def begin(self) -> None:
+        """Begins anew as ``starting``: the next sign of life may take as long as the first one."""
+        self._started = False
+        self._began = time.monotonic()
+
+    def redis_answers(self, answers: bool, away: str = "Redis does not answer") -> None:
+        """Notes whether Redis answers: a loop that waits for it has not hung.
+
+        Args:
+            away: Why it does not serve, for people.
+        """
         if not answers:
             self._redis_away_at = time.monotonic()
-        self._redis_answers = answers
+        self._redis_away = "" if answers else away
 
     def not_ready(self, reason: str, about: str = "") -> None:
         """Says what stands in the way of work, until ``ready`` is called with the same ``about``.
@@ -77,8 +86,8 @@ class Health:
         idle_s = now - max(self._last_sign, self._redis_away_at or 0.0)
         if idle_s > self._hang_s:
             return Verdict(False, (f"no progress for {now - self._last_sign:.0f} s",))
-        if not self._redis_answers:
-            return Verdict(True, ("Redis does not answer; waiting for it",))
+        if self._redis_away:
+            return Verdict(True, (f"{self._redis_away}; waiting for it",))
         return Verdict(True)
 
     def is_ready(self) -> Verdict:

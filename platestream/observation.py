@@ -41,9 +41,7 @@ def observed(
             if metrics.service == "capture":
                 reasons += camera_reasons(client, settings.camera)
         except streams.FAILURE as error:
-            refusal = streams.refusal(error, settings.redis)
-            away = f"Redis at {mask(settings.redis.url)} does not answer"
-            reasons.append(str(refusal) if refusal else away)
+            reasons.append(streams.away(error, settings.redis))
         own = health.is_ready()
         return Verdict(own.ok and not reasons, (*own.reasons, *reasons))
 

@@ -220,7 +220,9 @@ class Pipeline:
                 self._server.forget()
                 follower = None  # what was lost comes again; what is there is taken in again
                 restarted = True
-            except streams.OUTAGE as error:
+            except streams.FAILURE as error:
+                if not streams.is_outage(error):
+                    raise
                 away_since = away_since or time.monotonic()
                 if time.monotonic() - away_since > REDIS_PATIENCE_S:
                     raise RedisError(

@@ -8,7 +8,7 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -83,6 +83,18 @@ class Session:
             self.health.alive()
         return self.stopping.is_set()
 
+    @contextlib.contextmanager
+    def loading(self, what: str) -> Iterator[None]:
+        """For what takes long before work can begin: not ready meanwhile, and no hang for a while.
+
+        Args:
+            what: A sentence for people, such as ``networks are being loaded``.
+        """
+        self.health.begin()
+        self.health.not_ready(what, "loading")
+        yield
+        self.health.ready("loading")
+
     def alive(self) -> None:
         """A sign of life, for loops that do not ask whether they are ``stopped``."""
         self.health.alive()
@@ -100,7 +112,9 @@ class Session:
         self.health.delivered(within_s)
 
     def wait_for_redis(self, cause: Exception) -> bool:
-        """Waits, with growing pauses, until Redis answers again; says so at once and every minute.
+        """Waits, with growing pauses, until Redis serves again; says so at once and every minute.
+
+        A Redis that cannot write to its disk refuses a PING, too, until it can.
 
         Returns:
             False if the service was asked to stop meanwhile.
@@ -113,22 +127,29 @@ class Session:
         url, patience = mask(self.settings.redis.url), self.settings.redis.patience_s
         began = reminded = time.monotonic()
         pause = _BACKOFF_S[0]
-        self.log.warning(f"Redis at {url} does not answer ({cause}); waiting for it")
+        away = streams.away(cause, self.settings.redis)
+        why = "" if streams.is_unwritable(cause) else f" ({cause})"
+        self.log.warning(f"{away}{why}; waiting for it")
         while not self.wait(pause):
-            self.health.redis_answers(False)
+            self.health.redis_answers(False, away)
             self.server.forget()  # whatever answers next, the service begins anew with it
             try:
                 self.client.ping()
-            except streams.OUTAGE as error:
+            except streams.FAILURE as error:
+                if not streams.is_outage(error):
+                    raise
                 self._refuse(error)
+                away = streams.away(error, self.settings.redis)
                 now = time.monotonic()
                 if patience is not None and now - began > patience:
+                    if streams.is_unwritable(error):
+                        raise RedisError(f"{away}; gave up after {now - began:.0f} s") from cause
                     raise RedisError(
                         f"Redis at {url} has not answered for {now - began:.0f} s"
                     ) from cause
                 if now - reminded > _REMIND_S:
                     reminded = now
-                    self.log.warning(f"still no Redis at {url} after {now - began:.0f} s")
+                    self.log.warning(f"still, after {now - began:.0f} s: {away}")
                 pause = min(2 * pause, _BACKOFF_S[1])
             else:
                 self.health.redis_answers(True)
@@ -259,14 +280,17 @@ def _live(session: Session, body: Callable[[Session], None]) -> None:
         try:
             session.catch_up()
             body(session)
-        except streams.OUTAGE as error:
-            if not session.wait_for_redis(error):
-                return
         except redis.OutOfMemoryError:
             url = mask(session.settings.redis.url)
             session.log.warning(f"Redis at {url} is full (maxmemory); trying again")
             session.wait(_BACKOFF_S[1])
-        except redis.ResponseError as error:
+        except streams.FAILURE as error:
+            if streams.is_outage(error):
+                if not session.wait_for_redis(error):
+                    return
+                continue
+            if not isinstance(error, redis.ResponseError):
+                raise
             refusal = streams.refusal(error, session.settings.redis)
             if refusal is not None:
                 raise refusal from error
@@ -298,7 +322,7 @@ def _beat(session: Session, cameras: Sequence[str]) -> None:
                 client.set(key, str(int(time.time())), px=int(1000 * HEARTBEAT_LIFE_S))
             session.health.redis_answers(True)
         except streams.FAILURE as error:
-            session.health.redis_answers(False)
+            session.health.redis_answers(False, streams.away(error, session.settings.redis))
             refusal = streams.refusal(error, session.settings.redis)
             if refusal is None or said:
                 session.log.debug(f"no heartbeat: {error}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 import time
 import zlib
 from collections.abc import Callable, Iterator
@@ -136,6 +137,37 @@ def make_video() -> Callable[..., Path]:
         return path
 
     return make
+
+
+@pytest.fixture
+def mount_disk(tmp_path: Path) -> Iterator[Callable[[int], Path]]:
+    """Mounts a file system of so many MiB, which is gone after the test."""
+    mounted: list[Path] = []
+
+    def mount(mib: int) -> Path:
+        folder = tmp_path / f"disk-{len(mounted)}"
+        folder.mkdir()
+        command = ["mount", "-t", "tmpfs", "-o", f"size={mib}m", "tmpfs", str(folder)]
+        if os.geteuid() or subprocess.run(command, capture_output=True, check=False).returncode:
+            pytest.skip("a small file system cannot be mounted here")
+        mounted.append(folder)
+        return folder
+
+    yield mount
+    for folder in mounted:
+        subprocess.run(["umount", str(folder)], check=True)
+
+
+def fill(path: Path) -> None:
+    """Takes all the room there is on a disk, with a file that may be deleted again."""
+
+    def grow() -> None:
+        with path.open("wb", buffering=0) as ballast:
+            while True:
+                ballast.write(bytes(4096))
+
+    with pytest.raises(OSError, match="No space left"):
+        grow()
 
 
 def numbered_picture(number: int, width: int = 320, height: int = 180) -> np.ndarray:

@@ -43,6 +43,7 @@ from platestream.streams.connection import (
     StreamsLostError,
     connect,
     is_loss,
+    is_outage,
 )
 from platestream.streams.dead import (
     DeadFrame,
@@ -111,6 +112,8 @@ from platestream.streams.publishing import (
     readings_trimmer,
 )
 from platestream.streams.refusal import (
+    away,
+    is_unwritable,
     refusal,
     unreachable,
     wrong_answer,
@@ -171,6 +174,7 @@ __all__ = [
     "ack_as_it_was",
     "alive_services",
     "announce_replica",
+    "away",
     "backlog",
     "camera_key",
     "camera_keys",
@@ -190,7 +194,9 @@ __all__ = [
     "group_facts",
     "held_bytes",
     "is_loss",
+    "is_outage",
     "is_through",
+    "is_unwritable",
     "known_ring_token",
     "last_frame_id",
     "last_handed_out",

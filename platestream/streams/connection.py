@@ -17,7 +17,7 @@ from platestream.masking import mask
 from platestream.settings import RedisSettings
 from platestream.streams.address import Address
 from platestream.streams.cluster import Cluster
-from platestream.streams.refusal import OldRedisError, name_command
+from platestream.streams.refusal import OldRedisError, is_unwritable, name_command
 
 Client = redis.Redis | redis.RedisCluster
 
@@ -33,7 +33,8 @@ OUTAGE: tuple[type[Exception], ...] = (
 )
 """What redis-py raises while the server is away or still loading: worth waiting for.
 
-A wrong password and a wrong certificate are among them; ``refusal`` tells.
+A wrong password and a wrong certificate are among them; ``refusal`` tells. A Redis that cannot
+write to its disk is not, as redis-py has no class for that; ``is_outage`` tells.
 """
 
 FAILURE: tuple[type[Exception], ...] = (redis.RedisError, RedisClusterException)
@@ -52,6 +53,11 @@ class RestartError(redis.ConnectionError):
 
 class StreamsLostError(redis.ResponseError):
     """The server runs on, but has a camera's streams no longer."""
+
+
+def is_outage(error: BaseException) -> bool:
+    """Whether an error says that the server is away, or takes no data now: worth waiting for."""
+    return isinstance(error, OUTAGE) or is_unwritable(error)
 
 
 def is_loss(error: redis.ResponseError) -> bool:

@@ -58,6 +58,27 @@ def refusal(error: BaseException, settings: RedisSettings) -> RedisError | None:
     return None
 
 
+def is_unwritable(error: BaseException) -> bool:
+    """Whether Redis takes no data because it cannot write its own to its disk (``MISCONF``).
+
+    A pipeline and a script put words before Redis's own; redis-py has no class for it.
+    """
+    return isinstance(error, redis.ResponseError) and "MISCONF" in str(error)
+
+
+def away(error: BaseException, settings: RedisSettings) -> str:
+    """Why Redis does not serve: it refuses us, cannot write to its disk, or does not answer."""
+    refused = refusal(error, settings)
+    if refused is not None:
+        return str(refused)
+    where = f"Redis at {mask(settings.url)}"
+    if is_unwritable(error):
+        # of snapshots, Redis goes on for several sentences
+        own_words = "MISCONF" + str(error).split("MISCONF", 1)[1].split(". ", 1)[0]
+        return f"{where} takes no data: it cannot write to its disk; is that full? ({own_words})"
+    return f"{where} does not answer"
+
+
 def unreachable(error: BaseException, settings: RedisSettings) -> RedisError:
     """The sentence for an error of a command that does not wait: a refusal, or Redis is away."""
     refused = refusal(error, settings)
@@ -72,6 +93,8 @@ def unreachable(error: BaseException, settings: RedisSettings) -> RedisError:
 def wrong_answer(error: redis.ResponseError, settings: RedisSettings) -> RedisError:
     """The sentence for an error that Redis answers with, which is none of those refusals."""
     where = f"Redis at {mask(settings.url)}"
+    if is_unwritable(error):
+        return RedisError(away(error, settings))
     if str(error).startswith("WRONGTYPE"):
         return RedisError(
             f"{where} holds something else under a name that is platestream's ({error}); delete "

@@ -85,7 +85,7 @@ class Following:
             try:
                 self._note("live")
                 publish(SourceFrame(one_size.fit(frame.picture()), pts_s), frame.arrived_ms)
-            except streams.OUTAGE:
+            except streams.FAILURE:  # mostly an outage; whatever it is, this frame is not published
                 self._counts["skipped_by_capture"] += 1
                 raise
         stopped = session.stopped()

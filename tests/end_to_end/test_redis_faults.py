@@ -16,7 +16,7 @@ import pytest
 from platestream import streams
 from platestream.embedded_redis import EmbeddedRedis
 from platestream.video import VideoSource
-from tests.conftest import number_of, wait_until
+from tests.conftest import fill, number_of, wait_until
 from tests.end_to_end.running import (
     CAMERA,
     FRAMES,
@@ -205,6 +205,46 @@ def test_live_mode_loses_only_what_an_outage_covers_and_counts_it(
     with VideoSource(str(out)) as video:
         times = [f.pts_s for f in video.frames()]
     assert times == pytest.approx([number / 25 for number in numbers], abs=0.02)
+
+
+def test_a_redis_whose_disk_is_full_is_waited_for(
+    make_video: Callable[..., Path],
+    mount_disk: Callable[[int], Path],
+    redis_program: str,
+    tmp_path: Path,
+) -> None:
+    source = make_video(tmp_path / "in.mp4", frames=2000)
+    disk = mount_disk(32)
+    server = DurableRedis(redis_program, disk)
+    arguments = {"capture": [str(source), "--live"]}
+    logs = {name: tmp_path / f"{name}.log" for name in ("capture", "track", "visualize")}
+    children = {}
+    try:
+        for name, log in logs.items():
+            with log.open("w") as file:
+                children[name] = subprocess.Popen(
+                    [sys.executable, "-m", f"services.{name}", *arguments.get(name, []),
+                     "--camera", CAMERA, "--redis", server.url],
+                    stderr=file,
+                )  # fmt: skip
+        wait_until(lambda: counts(server.client).get("frames_in", 0) > 20, 60, "frames")
+        fill(disk / "ballast")
+        said = "takes no data: it cannot write to its disk; is that full?"
+        for name in ("capture", "visualize"):
+            wait_until(lambda n=name: said in logs[n].read_text(), 30, f"{name} waits")  # type: ignore[misc]
+        before = counts(server.client)["frames_in"]
+        (disk / "ballast").unlink()
+        wait_until(lambda: counts(server.client)["frames_in"] > before + 20, 30, "more frames")
+        for name, child in children.items():
+            assert child.poll() is None, logs[name].read_text()
+            child.send_signal(signal.SIGTERM)
+        assert [child.wait(20) for child in children.values()] == [0, 0, 0]
+    finally:
+        for child in children.values():
+            child.kill()
+            child.wait()
+        server.process.kill()
+        server.process.wait()
 
 
 def test_a_redis_that_dies_is_said_and_the_video_can_be_played(

