@@ -33,7 +33,7 @@ def main() -> int:
     reader = SleepingReader(float(seconds))
     PlateReader.load = lambda **_: reader  # type: ignore[method-assign, assignment]
     loaded = settings.load({"redis.url": url, "log.level": "error"}, tuple(assignments))
-    return runtime.serve("ocr", loaded, service.run, cameras=loaded.ocr.cameras)
+    return runtime.serve("ocr", loaded, service.Ocr().run, cameras=loaded.ocr.cameras)
 
 
 if __name__ == "__main__":

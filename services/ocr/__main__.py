@@ -42,7 +42,9 @@ def _ocr(
         "log.level": log_level,
     }
     settings = options.load(flags, config, assignments)
-    raise typer.Exit(runtime.serve("ocr", settings, service.run, cameras=settings.ocr.cameras))
+    raise typer.Exit(
+        runtime.serve("ocr", settings, service.Ocr().run, cameras=settings.ocr.cameras)
+    )
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ import time
 
 from platestream import streams
 from platestream.runtime import Session
+from platestream.settings import OcrSettings
 from platestream.streams import PoolConsumer
 from platestream.vision.reader import PlateReader
 from services.ocr.presence import Presence
@@ -21,15 +22,35 @@ _REMOVE_S = 10.0
 GONE_AFTER_MS = 60_000  # a consumer that is not heard of for so long and holds nothing
 
 
-def run(session: Session) -> None:
-    """Reads frames until the session is stopped.
+class Ocr:
+    """Keeps the networks while Redis is away and comes back."""
 
-    Raises:
-        WeightsError: Weights are missing or not ours.
-        SettingsError: The device is not there, or the plates file does not fit.
-    """
-    settings = session.settings.ocr
-    reader = PlateReader.load(
+    def __init__(self) -> None:
+        self._reader: PlateReader | None = None
+
+    def run(self, session: Session) -> None:
+        """Reads frames until the session is stopped.
+
+        Raises:
+            WeightsError: Weights are missing or not ours.
+            SettingsError: The device is not there, or the plates file does not fit.
+        """
+        settings = session.settings.ocr
+        if self._reader is None:
+            with session.loading("networks are being loaded"):
+                self._reader = _load(settings)
+        name = settings.name or session.replica_name()
+        presence = Presence(session.client, name)
+        presence.start()
+        try:
+            pool = _Pool(session, PoolConsumer(session.client, name, settings.policy), presence)
+            pool.work(Replica(session, self._reader, name))
+        finally:
+            presence.stop()
+
+
+def _load(settings: OcrSettings) -> PlateReader:
+    return PlateReader.load(
         detector_weights=settings.detector_weights,
         recognizer_weights=settings.recognizer_weights,
         backend=settings.backend,
@@ -40,14 +61,6 @@ def run(session: Session) -> None:
         plates_file=settings.plates_file,
         video=True,
     )
-    name = settings.name or session.replica_name()
-    presence = Presence(session.client, name)
-    presence.start()
-    try:
-        pool = _Pool(session, PoolConsumer(session.client, name, settings.policy), presence)
-        pool.work(Replica(session, reader, name))
-    finally:
-        presence.stop()
 
 
 class _Pool:

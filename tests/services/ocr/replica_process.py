@@ -48,7 +48,7 @@ def main() -> int:
     made = NumberReader(**json.loads(reader))
     PlateReader.load = lambda **_: made  # type: ignore[method-assign, assignment]
     loaded = settings.load({"redis.url": url, "log.level": "warning"}, tuple(assignments))
-    return runtime.serve("ocr", loaded, service.run, cameras=loaded.ocr.cameras)
+    return runtime.serve("ocr", loaded, service.Ocr().run, cameras=loaded.ocr.cameras)
 
 
 if __name__ == "__main__":

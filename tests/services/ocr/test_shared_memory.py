@@ -62,7 +62,7 @@ def capture(client: redis.Redis, settings: Settings, frames: int) -> None:
 
 def serve_until_done(client: redis.Redis, settings: Settings, frames: int) -> dict[str, str]:
     session = Session("ocr", settings, client)
-    thread = threading.Thread(target=service.run, args=(session,))
+    thread = threading.Thread(target=service.Ocr().run, args=(session,))
     thread.start()
     try:
         wait_until(
