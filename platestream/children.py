@@ -33,6 +33,7 @@ class Child:
         name: As shown to people: ``capture``, ``ocr-2``.
         tells_fatal: Whether an unexpected error that it dies of goes to ``on_log``, too; what it
             refuses is for whoever started it to say, from ``last_error``.
+        inherits: Open files that it keeps, by their numbers.
         last_error: The last error it logged.
         restarts: When it was started again, by the monotonic clock.
     """
@@ -42,6 +43,7 @@ class Child:
     environment: Mapping[str, str]
     on_log: Callable[[str, str, str], None]
     tells_fatal: bool = True
+    inherits: Sequence[int] = ()
     process: subprocess.Popen[bytes] | Forked | None = None
     last_error: str = ""
     restarts: list[float] = field(default_factory=list)
@@ -56,6 +58,7 @@ class Child:
             env={**os.environ, **self.environment},
             start_new_session=True,
             preexec_fn=die_with_parent,
+            pass_fds=self.inherits,
         )
         self._hear()
 
@@ -107,6 +110,11 @@ class Child:
         """Asks it to stop."""
         if self.process is not None and self.process.poll() is None:
             self.process.terminate()
+
+    def kill(self) -> None:
+        """Ends it, without waiting for that."""
+        if self.process is not None and self.process.poll() is None:
+            self.process.kill()
 
     def wait(self, timeout_s: float) -> None:
         """Waits for its end, and kills it when that takes too long."""

@@ -16,7 +16,7 @@ import structlog
 from platestream import cameras_file, logs, options, streams
 from platestream.cameras_file import CameraEntry, CamerasFileError, setting_variables
 from platestream.errors import SettingsError
-from platestream.fleet_member import REMIND_S, STOP_S, CameraState, Context, Member, Service
+from platestream.fleet_member import REMIND_S, CameraState, Context, Member, Service
 from platestream.fleet_observation import observed
 from platestream.runtime import EXIT_OK, EXIT_REFUSED
 from platestream.settings import Settings
@@ -112,6 +112,8 @@ class Fleet:
             streams.connect(settings.redis, timeout_s=2.0),
             once,
             grace_s,
+            settings.fleet.stop_s,
+            settings.http.hang_s,
         )
         self._members: dict[str, Member] = {}
         self._apply(self._parse(self._in_force))
@@ -129,7 +131,7 @@ class Fleet:
         return time.monotonic() - self._looked_at
 
     def wrong_with_cameras(self) -> dict[str, str]:
-        """Why cameras that are in the file have no process now; empty where they have one."""
+        """Why cameras that are in the file are not served now; empty where they are."""
         states = self.states().items()
         return {name: one.reason for name, one in states if one.state != "leaving"}
 
@@ -153,7 +155,7 @@ class Fleet:
             members = list(self._members.values())
             for member in members:
                 member.terminate()
-            until = time.monotonic() + STOP_S
+            until = time.monotonic() + self._settings.fleet.stop_s
             for member in members:
                 member.wait(max(0.1, until - time.monotonic()))
         return EXIT_REFUSED if any(m.refused for m in members) and self._once else EXIT_OK

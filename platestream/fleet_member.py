@@ -13,13 +13,12 @@ import structlog
 from platestream import streams
 from platestream.cameras_file import CameraEntry, setting_variables
 from platestream.children import Child, how_it_ended
+from platestream.fleet_reports import VARIABLE as REPORTS_VARIABLE
+from platestream.fleet_reports import Reports
 from platestream.runtime import EXIT_OK, EXIT_REFUSED
 
 Service = Literal["capture", "track", "visualize", "writer"]
 State = Literal["running", "waiting", "leaving", "done"]
-
-STOP_S = 10.0
-"""From SIGTERM to SIGKILL."""
 
 REMIND_S = 60.0
 """How often what is still wrong is said again."""
@@ -37,7 +36,7 @@ class CameraState:
     Attributes:
         state: ``running``; ``waiting`` to be tried again; ``leaving``: the camera was removed,
             what is under way is being finished; ``done``: the source has ended.
-        reason: Why it is waiting; empty otherwise.
+        reason: Why it is waiting, or what stands in the way of its work; empty otherwise.
         failures: How often it has failed since it last ran steadily.
     """
 
@@ -50,13 +49,21 @@ class CameraState:
 
 @dataclass(frozen=True)
 class Context:
-    """What the members of a fleet have in common."""
+    """What the members of a fleet have in common.
+
+    Attributes:
+        grace_s: How long what is under way of a camera that was removed may take to finish.
+        stop_s: From SIGTERM to SIGKILL.
+        hang_s: A process that says nothing for so long has hung.
+    """
 
     service: Service
     environment: Mapping[str, str]
     client: streams.Client
     once: bool
     grace_s: float
+    stop_s: float
+    hang_s: float
 
 
 class Member:
@@ -79,6 +86,9 @@ class Member:
         self._child_own: Mapping[str, Any] = {}
         self._started_at = 0.0
         self._terminated_at: float | None = None
+        self._killed = False
+        self._hung = ""
+        self._reports: Reports | None = None
         self._left_at = 0.0
         self._next_try = 0.0
         self._next_question = 0.0
@@ -91,7 +101,11 @@ class Member:
         running = self._child is not None
         process = self._child.process if self._child else None
         state: State = "running" if running else "done" if self.done else "waiting"
-        reason = "" if running else self._reason
+        reports = self._reports
+        wrong = reports.wrong() if running and reports is not None else ""
+        if state == "waiting" and not self._reason:
+            wrong = "starting"
+        reason = f"camera {self.name}: {wrong}" if wrong else "" if running else self._reason
         return CameraState(
             self.name,
             "leaving" if self.leaving else state,
@@ -138,25 +152,44 @@ class Member:
         """Waits for the process's end; kills it when that takes too long."""
         if self._child is not None:
             self._child.wait(timeout_s)
+        self._close_reports()
 
     def _start(self, now: float) -> None:
         context = self._context
-        self._child = Child(
+        reports = Reports()
+        own_end = {REPORTS_VARIABLE: str(reports.writing)}
+        child = Child(
             self.name,
             [f"services.{context.service}", "--camera", self.name],
-            {**context.environment, **setting_variables(self._own)},
+            {**context.environment, **setting_variables(self._own), **own_end},
             self._on_log,
             tells_fatal=False,
+            inherits=(reports.writing,),
         )
         self._child_own, self._started_at, self._terminated_at = self._own, now, None
-        self._child.start()
+        self._killed, self._hung = False, ""
+        try:
+            child.start()
+        finally:
+            reports.begun()
+        self._child, self._reports = child, reports
 
     def _look_after_running(self, child: Child, now: float) -> None:
         if self._terminated_at is not None:
-            if now - self._terminated_at > STOP_S:
-                self._log.warning(f"it did not stop within {STOP_S:.0f} s of SIGTERM; killed")
-                child.wait(0)
-        elif (self.leaving and self._may_end(now)) or self._own != self._child_own:
+            stop_s = self._context.stop_s
+            if now - self._terminated_at > stop_s and not self._killed:
+                self._killed = True
+                self._log.warning(f"it did not stop within {stop_s:.0f} s of SIGTERM; killed")
+                child.kill()
+            return
+        if self._reports is not None and not self._killed:
+            self._reports.look(now)
+            self._hung = self._reports.hung(self._context.hang_s)
+            if self._hung:  # it may be stopped, and hear no SIGTERM
+                self._killed = True
+                child.kill()
+                return
+        if (self.leaving and self._may_end(now)) or self._own != self._child_own:
             self.terminate()
         if now - self._started_at > _STEADY_S:
             self._failures = 0
@@ -203,6 +236,7 @@ class Member:
         """Decides what the end of a process means."""
         context = self._context
         self._child = None
+        self._close_reports()
         if self._terminated_at is not None:
             return
         if code == EXIT_OK and (context.service == "capture" or context.once):
@@ -214,7 +248,7 @@ class Member:
         pause = min(_LONGEST_PAUSE_S, 2.0 ** (self._failures - 1)) * random.uniform(0.8, 1.0)
         if self._failures == 1 and not refused:
             pause = 0.0
-        how = child.last_error or how_it_ended(code)
+        how = f"{self._hung}; killed" if self._hung else child.last_error or how_it_ended(code)
         self._reason = f"camera {self.name}: {how}"
         self._next_try = now + pause
         if refused and context.once:
@@ -224,6 +258,11 @@ class Member:
             self._said = (self._reason, now)
             again = "" if self.done else f"; trying again, at least every {_LONGEST_PAUSE_S:.0f} s"
             self._log.error(self._reason + again)
+
+    def _close_reports(self) -> None:
+        if self._reports is not None:
+            self._reports.close()
+            self._reports = None
 
     def _on_log(self, _name: str, level: str, event: str) -> None:
         getattr(self._log, level if level in _LEVELS else "debug")(event)

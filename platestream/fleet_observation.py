@@ -34,7 +34,8 @@ def observed(
     Args:
         idle_s: Since when the fleet has not looked after its processes, in seconds.
         problem: What is wrong with the file of cameras; empty if nothing is.
-        cameras: What is wrong with each camera's process, by camera; empty where nothing is.
+        cameras: What is wrong with each camera's process, or stands in the way of its work, by
+            camera; empty where nothing is.
 
     Raises:
         SettingsError: The port cannot be listened on.
@@ -58,7 +59,8 @@ def observed(
             client.ping()
             if service == "capture":
                 for camera in wrong:
-                    wrong[camera] = wrong[camera] or "; ".join(camera_reasons(client, camera))
+                    reasons = [wrong[camera], *camera_reasons(client, camera)]
+                    wrong[camera] = "; ".join(filter(None, reasons))
         except streams.FAILURE as error:
             general.append(streams.away(error, settings.redis))
         served = not wrong or not all(wrong.values())

@@ -15,7 +15,7 @@ from typing import Any
 import redis
 import structlog
 
-from platestream import logs, streams
+from platestream import fleet_reports, logs, streams
 from platestream.errors import PlatestreamError, RedisError
 from platestream.health import Health
 from platestream.masking import mask
@@ -259,6 +259,7 @@ def serve(
         client = streams.connect(settings.redis, identity=server)
         session = Session(service, settings, client, server=server)
         _stop_on_signals(session)
+        fleet_reports.report(session.health)
         beat = threading.Thread(target=_beat, args=(session, served), daemon=True)
         beat.start()
         with observed(session.metrics, session.health, settings, session.stopping):

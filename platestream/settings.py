@@ -263,6 +263,17 @@ class HttpSettings(_Section):
     )
 
 
+class FleetSettings(_Section):
+    """A service with ``--cameras``: a process for each camera."""
+
+    stop_s: float = Field(
+        25.0,
+        gt=0,
+        description="from SIGTERM to SIGKILL of a camera's process; a little less than whoever "
+        "stops the service gives it: a container has 30 s",
+    )
+
+
 class Settings(BaseSettings):
     """All settings of all services."""
 
@@ -284,6 +295,7 @@ class Settings(BaseSettings):
     writer: WriterSettings = WriterSettings()
     log: LogSettings = LogSettings()
     http: HttpSettings = HttpSettings()
+    fleet: FleetSettings = FleetSettings()
 
     @classmethod
     def settings_customise_sources(

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -16,9 +17,12 @@ import redis
 
 from platestream import streams
 from platestream.embedded_redis import EmbeddedRedis
+from platestream.probe import probe
 from platestream.streams import GroupConsumer
 from platestream.video import VideoSource
-from tests.conftest import number_of, wait_until
+from tests.conftest import fill, number_of, wait_until
+from tests.services.writer.writing import CAMERA, publish
+from tests.sources import free_port
 
 PATIENCE_S = 60.0
 
@@ -285,3 +289,78 @@ def test_a_wrong_file_is_refused_at_the_start(tmp_path: Path, text: str, said: s
     assert done.returncode == 2
     assert said in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.fixture
+def port() -> int:
+    """One of the loopback that nobody listens on."""
+    return free_port()
+
+
+def _ready(port: int) -> tuple[bool, str]:
+    return probe(f"http://127.0.0.1:{port}/readyz")
+
+
+def test_a_camera_whose_disk_is_full_is_named_by_its_fleet(
+    tmp_path: Path,
+    mount_disk: Callable[[int], Path],
+    any_server: EmbeddedRedis,
+    port: int,
+) -> None:
+    client = streams.connect(any_server.url)
+    disk = mount_disk(1)
+    path = tmp_path / "cameras.toml"
+    write_cameras(path, {CAMERA: tmp_path / "any.mp4"})
+    extra = [str(disk / "{camera}.mp4"), "--set", f"http.port={port}"]
+    publish(client, range(101, 111))
+    with fleet("writer", path, any_server.url, *extra) as writers:
+        wait_until(lambda: written(client, CAMERA) >= 9, PATIENCE_S, "frames written")
+        wait_until(lambda: _ready(port)[0], 10, "ready")
+        fill(disk / "ballast")
+        publish(client, range(111, 151))
+        wait_until(lambda: not _ready(port)[0], 20, "not ready")
+        said = _ready(port)[1]
+        assert f"camera {CAMERA}: " in said
+        assert "No space left on device" in said
+        assert probe(f"http://127.0.0.1:{port}/healthz")[0]
+        (disk / "ballast").unlink()
+        wait_until(lambda: _ready(port)[0], 20, "ready again")
+        writers.end()
+
+
+def test_a_process_that_hangs_is_named_and_started_again(
+    tmp_path: Path, any_server: EmbeddedRedis, port: int
+) -> None:
+    path = tmp_path / "cameras.toml"
+    write_cameras(path, {"north": tmp_path / "any.mp4", "south": tmp_path / "any.mp4"})
+    extra = ["--set", f"http.port={port}", "--set", "http.hang_s=9"]
+    with fleet("visualize", path, any_server.url, *extra) as drawing:
+        wait_until(lambda: _ready(port) == (True, "visualize of all is well"), PATIENCE_S)
+        before = drawing.children()
+        os.kill(before["north"], signal.SIGSTOP)
+        silent = "camera north: no word from its process"
+        wait_until(lambda: silent in _ready(port)[1], 20, "a word of it")
+        wait_until(lambda: drawing.says("camera north: no word from its process for 9 s; killed"))
+        assert not runs(before["north"])
+        assert probe(f"http://127.0.0.1:{port}/healthz")[0]
+        wait_until(lambda: _ready(port) == (True, "visualize of all is well"), PATIENCE_S)
+        after = drawing.children()
+        assert after["north"] != before["north"]
+        assert after["south"] == before["south"]
+        drawing.end()
+
+
+def test_processes_have_the_time_to_stop_that_the_settings_give(
+    tmp_path: Path, any_server: EmbeddedRedis, port: int
+) -> None:
+    path = tmp_path / "cameras.toml"
+    write_cameras(path, {"north": tmp_path / "any.mp4"})
+    extra = ["--set", f"http.port={port}", "--set", "fleet.stop_s=1.5"]
+    with fleet("track", path, any_server.url, *extra) as tracking:
+        wait_until(lambda: _ready(port)[0], PATIENCE_S, "ready")
+        stopped = tracking.children()["north"]
+        os.kill(stopped, signal.SIGSTOP)
+        began = time.monotonic()
+        tracking.end()
+        assert 1.5 <= time.monotonic() - began < 8
+        assert not runs(stopped)

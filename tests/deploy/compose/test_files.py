@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from platestream.settings import Settings
+
 ROOT = Path(__file__).parents[3]
 FILES = [
     ROOT / "docker-compose.yml",
@@ -70,3 +72,12 @@ def test_every_container_has_its_limits(name: str) -> None:
     assert "max-size" in service["logging"]["options"]  # type: ignore[index]
     assert "ports" not in service
     assert "privileged" not in service
+
+
+def test_a_fleets_processes_are_ended_before_their_container_is() -> None:
+    for name in ("capture", "track", "visualize", "writer"):
+        service = services()[name]
+        grace_s = float(str(service["stop_grace_period"]).removesuffix("s"))
+        given: dict[str, str] = service["environment"]  # type: ignore[assignment]
+        stop_s = float(given.get("PLATESTREAM_FLEET__STOP_S", Settings().fleet.stop_s))
+        assert grace_s - 10 < stop_s < grace_s, name

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from platestream.settings import Settings
 from tests.deploy.kubernetes.manifests import (
     SERVICES,
     Document,
@@ -45,6 +46,7 @@ def test_pods_may_do_nothing_that_they_need_not(documents: list[Document]) -> No
         assert spec["securityContext"]["runAsNonRoot"] is True
         assert spec["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
         assert spec["terminationGracePeriodSeconds"] >= 30
+        assert Settings().fleet.stop_s < spec["terminationGracePeriodSeconds"]
         assert one["securityContext"] == {
             "allowPrivilegeEscalation": False,
             "readOnlyRootFilesystem": True,
