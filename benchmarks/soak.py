@@ -54,7 +54,7 @@ def watch(run: subprocess.Popen[str], port: int) -> tuple[dict[str, list[float]]
 
 def _memory(pid: int) -> dict[str, float]:
     children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    found = {}
+    found: dict[str, float] = {}
     for child in [str(pid), *children]:
         try:
             words = Path(f"/proc/{child}/cmdline").read_bytes().decode().replace("\0", " ").split()

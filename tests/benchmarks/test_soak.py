@@ -12,8 +12,9 @@ from benchmarks.soak import Soak, soak
 from platestream.demo import built_in_clip
 from platestream.video import VideoEncoder, VideoSource
 
-# MiB a minute, after the first half minute. OCR still compiles networks for shapes that are new.
-MOST_GROWTH = {"run": 2, "capture": 2, "writer": 2, "visualize": 4, "track": 4, "ocr": 25}
+# MiB a minute, after the first half minute. OCR still compiles networks for shapes that are new,
+# and visualize fills its 512 readings; ten minutes of the command show where they end.
+MOST_GROWTH = {"run": 2, "capture": 2, "writer": 2, "visualize": 10, "track": 4, "ocr": 30}
 
 
 def test_growth_is_what_a_line_through_the_looks_says() -> None:
