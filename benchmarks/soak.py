@@ -31,8 +31,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from benchmarks.pipeline import lengthen
 from platestream.demo import built_in_clip
-from platestream.streams.publishing import READINGS_BUDGET
-from platestream.streams.tracks import PASSAGES_KEPT, TRACKS_KEPT
+from platestream.streams.publishing import READINGS
+from platestream.streams.tracks import PASSAGES, TRACKS
 from platestream.video import VideoSource
 
 _PAGE_MIB = os.sysconf("SC_PAGE_SIZE") / 2**20
@@ -115,7 +115,7 @@ class Soak:
 
         A run's pictures are in shared memory, and none of its frames is dead.
         """
-        kept = READINGS_BUDGET / 2**20 + TRACKS_KEPT * 1e3 / 2**20 + PASSAGES_KEPT * 9e3 / 2**20
+        kept = sum(limit.bytes for limit in (READINGS, TRACKS, PASSAGES)) / 2**20
         return self.memory["redis"][0] + 1.25 * (kept + _SLOTS_MIB)
 
     def growth(self, process: str, skip_s: int) -> float:
