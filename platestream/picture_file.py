@@ -5,17 +5,25 @@ from __future__ import annotations
 import stat
 from pathlib import Path
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
 from platestream.errors import SourceError
 from platestream.messages import MAX_PIXELS, MAX_SIDE
+from platestream.unpacking import jpeg_segments, unpacked
 
 Image = npt.NDArray[np.uint8]
 
-ENDINGS = (".bmp", ".jpg", ".jpeg", ".png", ".webp")
-KINDS = "BMP, JPEG, PNG, WebP, TIFF or GIF"
+_ENDINGS_OF = {
+    "BMP": (".bmp",),
+    "JPEG": (".jpg", ".jpeg"),
+    "PNG": (".png",),
+    "WebP": (".webp",),
+    "TIFF": (".tif", ".tiff"),
+    "GIF": (".gif",),
+}
+ENDINGS = tuple(ending for endings in _ENDINGS_OF.values() for ending in endings)
+KINDS = " or".join(", ".join(_ENDINGS_OF).rsplit(",", 1))
 _MOST_BYTES = 256 * 2**20
 _TIFF_SIDES = {256: "width", 257: "height"}  # TIFF 6.0, section 8: ImageWidth, ImageLength
 _TIFF_FORMS = {3: 2, 4: 4}  # SHORT and LONG, in bytes
@@ -29,8 +37,9 @@ def is_picture(path: Path) -> bool:
 def read_picture(path: Path, *, most_pixels: int = MAX_PIXELS, most_side: int = MAX_SIDE) -> Image:
     """Reads a picture as HxWx3 uint8 BGR: upright as its EXIF says, of a GIF the first one.
 
-    Grey, 16-bit, palette and CMYK pictures are brought to that form; transparency is left out.
-    Pipes and ``/dev/stdin`` are read to their end.
+    Grey, 16-bit, float, palette and CMYK pictures are brought to that form; transparency is left
+    out. Of a JPEG the end may be missing; see ``unpacking.unpacked``. Pipes and ``/dev/stdin`` are
+    read to their end.
 
     Args:
         most_pixels, most_side: What is larger is refused; by default what a stream cannot take.
@@ -49,17 +58,10 @@ def read_picture(path: Path, *, most_pixels: int = MAX_PIXELS, most_side: int = 
             f"'{path}' is {size[0]}x{size[1]}; the limit is {most_pixels} pixels, "
             f"{most_side} a side"
         )
-    said = cv2.utils.logging.getLogLevel()
-    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # the error here says it
     try:
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
-    except cv2.error:
-        image = None
-    finally:
-        cv2.utils.logging.setLogLevel(said)
-    if image is None:
-        raise SourceError(f"'{path}' is damaged, or cut off: its picture cannot be unpacked")
-    return image.astype(np.uint8, copy=False)
+        return unpacked(data)
+    except ValueError as error:
+        raise SourceError(f"'{path}' {error}") from error
 
 
 def _bytes(path: Path) -> bytes:
@@ -118,15 +120,9 @@ def _number(data: bytes, at: int, length: int, order: str = "little") -> int:
 
 def _jpeg_size(data: bytes) -> tuple[int, int]:
     """From the frame header (SOF), ITU-T T.81 B.2.2; 0 where it has none."""
-    at = 2
-    while at + 9 < len(data) and data[at] == 0xFF:
-        marker = data[at + 1]
-        if marker == 0xFF:  # a fill byte
-            at += 1
-        elif 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
+    for marker, at in jpeg_segments(data):
+        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
             return _number(data, at + 7, 2, "big"), _number(data, at + 5, 2, "big")
-        else:
-            at += 2 + _number(data, at + 2, 2, "big")
     return 0, 0
 
 

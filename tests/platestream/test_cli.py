@@ -115,6 +115,19 @@ def test_pictures_keep_their_order_over_batches(
     assert texts == ["A301PO174", "", "", "A301PO174", None, "", "A301PO174", ""]
 
 
+def test_a_folders_tiffs_and_gifs_are_read(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cv2.imwrite(str(tmp_path / "a.gif"), PLATE)
+    cv2.imwrite(str(tmp_path / "b.tif"), PLATE)
+    cv2.imwrite(str(tmp_path / "c.tiff"), (PLATE / 255).astype(np.float32))
+    assert options.invoke_app(cli.app, "platestream", ["recognize", str(tmp_path), "--json"]) == 0
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [(Path(line["path"]).name, line["text"]) for line in lines] == [
+        ("a.gif", "A301PO174"), ("b.tif", "A301PO174"), ("c.tiff", "A301PO174"),
+    ]  # fmt: skip
+
+
 @pytest.mark.parametrize("command", ["recognize", "read"])
 def test_a_folder_without_a_picture_is_said(
     command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]

@@ -12,12 +12,12 @@ import numpy as np
 import numpy.typing as npt
 
 from platestream.errors import DataError
+from platestream.picture_file import KINDS, is_picture
 from platestream.plates import PlateFormats
 from training import labels, splits
 
 Image = npt.NDArray[np.uint8]
 
-ENDINGS = {".bmp", ".jpg", ".jpeg", ".png"}
 _KEPT_WIDTH = 320  # pixels; wider pictures are made smaller when they are read
 _STACK_ASPECT = 2.6  # a crop less wide than this may show two lines; see platestream.vision.reader
 _CONTEXT = (0.35, 0.7)  # of a box's width and height: how much round it is kept
@@ -40,7 +40,7 @@ class Crop:
 
 
 def list_pictures(folder: Path) -> list[str]:
-    """Names of the BMP, JPEG and PNG files in a folder, sorted.
+    """Names of the picture files in a folder, sorted.
 
     Raises:
         DataError: The folder is not there, or is an archive, or holds no picture.
@@ -52,9 +52,9 @@ def list_pictures(folder: Path) -> list[str]:
         )
     if not folder.is_dir():
         raise DataError(f"no such folder: '{folder}'")
-    files = sorted(f.name for f in folder.iterdir() if f.suffix.lower() in ENDINGS)
+    files = sorted(f.name for f in folder.iterdir() if is_picture(f))
     if not files:
-        raise DataError(f"'{folder}' holds no BMP, JPEG or PNG picture")
+        raise DataError(f"'{folder}' holds no picture ({KINDS})")
     return files
 
 

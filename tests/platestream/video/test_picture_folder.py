@@ -18,7 +18,7 @@ def save(path: Path, number: int, size: tuple[int, int] = (320, 180)) -> None:
 
 
 def test_pictures_come_in_natural_order_at_the_given_rate(tmp_path: Path) -> None:
-    names = ["img1.jpg", "img2.PNG", "img10.jpeg", "img010.bmp", "img11.png"]
+    names = ["img1.jpg", "img2.PNG", "img10.jpeg", "img010.TIF", "img11.gif"]
     for number, name in enumerate(names):
         save(tmp_path / name.lower(), number)
         (tmp_path / name.lower()).rename(tmp_path / name)
