@@ -278,7 +278,7 @@ class Detector:
 def _peaks(found: npt.NDArray[np.float32], scale: float, least: float) -> list[Detection]:
     corners, scores = decode_map(found, least, MAX_PLATES)
     corners /= scale
-    whole = np.array([abs(cv2.contourArea(c)) >= _LEAST_AREA for c in corners], bool)
+    whole = np.array([_can_be_warped(c) for c in corners], bool)
     corners, scores = corners[whole], scores[whole]
     if not len(scores):
         return []
@@ -302,7 +302,7 @@ def _seen(
     for quad, score in zip(*decode_map(found, least, _REFINED_PEAKS), strict=True):
         corners = cv2.transform(quad[None], matrix)[0].astype(np.float32)
         box = np.array(bounding_box(corners), np.float32)
-        if abs(cv2.contourArea(corners)) >= _LEAST_AREA and not is_cut(box, part, width, height):
+        if _can_be_warped(corners) and not is_cut(box, part, width, height):
             seen.append(Detection(corners, float(score)))
     return seen
 
@@ -314,9 +314,14 @@ def _looked_at_again(
     corners, scores = decode_map(found, _REFINED_SCORE, _REFINED_PEAKS)
     for quad, score in zip(corners, scores, strict=True):
         moved = cv2.transform(quad[None], matrix)[0].astype(np.float32)
-        if _overlap_of(before.corners, moved) >= _REFINED_OVERLAP:
+        if _can_be_warped(moved) and _overlap_of(before.corners, moved) >= _REFINED_OVERLAP:
             return Detection(moved, float(np.sqrt(before.score * score)))
     return Detection(before.corners, float(np.sqrt(before.score * _REFINED_SCORE / 2)))
+
+
+def _can_be_warped(corners: Corners) -> bool:
+    """Whether corners span something; the box round four on a slanting line has an area as well."""
+    return bool(np.isfinite(corners).all() and abs(cv2.contourArea(corners)) >= _LEAST_AREA)
 
 
 def _merged(found: list[Detection]) -> list[Detection]:
