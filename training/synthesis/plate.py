@@ -22,6 +22,7 @@ _FLAG_MM = (43.0, 21.0)
 _FLAG = ((250, 250, 250), (170, 60, 10), (40, 30, 210))
 _COUNTRY_STEP = 20.5  # mm from one letter of RUS to the next
 _CORNER_MM = 10.0
+_SERVICES = "ru-military"
 
 
 class Hand:
@@ -39,6 +40,9 @@ class Hand:
 def random_text(rng: np.random.Generator, kind: str = "ru-1") -> str:
     """A text that a plate of a kind may carry, with a region code in use.
 
+    The services' plates have their own codes, of two digits; on kinds of theirs that have no format
+    of their own, of those the ones that the format read there has as well.
+
     Raises:
         KeyError: There is no such kind; ``layout.LAYOUTS`` has them all.
     """
@@ -51,14 +55,22 @@ def random_text(rng: np.random.Generator, kind: str = "ru-1") -> str:
         elif sign == "0":
             text += str(number % 10)
         else:
-            codes = _codes(2 if rng.random() < 0.5 else 3)
+            short = rng.random() < 0.5
+            codes = _codes(kind, 2 if short else 3) or _codes(kind, 2)
             text += codes[number % len(codes)]
     return text
 
 
 @cache
-def _codes(length: int) -> tuple[str, ...]:
-    return tuple(sorted(code for code in plates.region_codes() if len(code) == length))
+def _codes(kind: str, length: int) -> tuple[str, ...]:
+    """Region codes of so many digits that a kind's plates carry."""
+    layout, known = LAYOUTS[kind][0], plates.shipped()
+    alike = [f for f in known.formats if (f.pattern, f.lines) == (layout.pattern, layout.lines)]
+    form = next((f for f in alike if f.name == kind), alike[0])
+    codes = form.slots[-1]
+    if kind.startswith(_SERVICES):
+        codes &= known.regions["ru"]["troops"]
+    return tuple(sorted(code for code in codes if len(code) == length))
 
 
 def choose_layout(kind: str, rng: np.random.Generator | None) -> Layout:

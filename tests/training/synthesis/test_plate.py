@@ -66,8 +66,25 @@ def test_texts_fit_their_kind(kind: str) -> None:
     for text in texts:
         assert fits(text, pattern)
         assert set(text) <= set(plates.alphabet())
-        assert text[len(pattern) - 1 :] in plates.region_codes()
-    assert {len(t) for t in texts} == {len(pattern) + 1, len(pattern) + 2}
+    long = set() if kind.startswith("ru-military") else {len(pattern) + 2}
+    assert {len(t) for t in texts} == {len(pattern) + 1} | long
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_plate_carries_only_what_its_format_allows(kind: str) -> None:
+    """Services' trailers and square plates, too, though formats of other kinds read them."""
+    formats, layout = plates.shipped(), LAYOUTS[kind][0]
+    own = [form for form in formats.formats if form.name == kind]
+    for seed in range(400):
+        text = random_text(np.random.default_rng(seed), kind)
+        assert formats.format_of(text, layout.lines), text
+        for form in own:
+            start = len(layout.pattern) - 1
+            assert all(c in slot for c, slot in zip(text[:start], form.slots, strict=False)), text
+            assert text[start:] in form.slots[-1], text
+        if kind.startswith("ru-military"):
+            assert text[-2:] in formats.regions["ru"]["troops"]
+            assert len(text) == len(layout.pattern) + 1, text
 
 
 def test_a_two_line_plate_reads_top_line_first() -> None:
