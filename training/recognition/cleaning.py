@@ -4,7 +4,8 @@ The crops are split by plate into folds. A model is trained on all folds but one
 have seen synthetic plates only, and judges the labels of that one. A label is suspicious where the
 model thinks its own reading much likelier than the label (both as CTC probabilities, after
 "confident learning", Northcutt et al. 2021, arXiv:1911.00068), where file name and second reading
-differ, where no plate may carry it, or where a near-equal picture is labelled otherwise.
+give none (they differ, or the name may mean several), where no plate may carry it, or where a
+near-equal picture is labelled otherwise.
 """
 
 from __future__ import annotations
@@ -79,7 +80,8 @@ def judge(
         train: Makes a recognizer from crops, for the fold with the given number.
     """
     files = [file for group in grouped for file in group]
-    named = labels.from_names(files, second).texts
+    labelled = labels.from_names(files, second)
+    named = labelled.texts
     near = _neighbours(folder, files)
     verdicts = []
     for number, part in enumerate(_folds(grouped, folds, seed)):
@@ -96,7 +98,7 @@ def judge(
                 assert plate.probabilities is not None
                 own = "".join(c.char for c in plate.characters)
                 gap = _gap(plate.probabilities, own, given) if given else 0.0
-                reasons = _reasons(file, given, written, own, gap, near, named)
+                reasons = _reasons(file, own, gap, near.get(file, ()), labelled)
                 text = reviewed.get(file)
                 verdicts.append(
                     Verdict(
@@ -156,22 +158,23 @@ def _gap(probabilities: object, own: str, given: str) -> float:
 
 
 def _reasons(
-    file: str,
-    given: str,
-    written: tuple[str, ...],
-    own: str,
-    gap: float,
-    near: Mapping[str, Sequence[str]],
-    named: Mapping[str, str],
+    file: str, own: str, gap: float, near: Sequence[str], labelled: labels.Labels
 ) -> tuple[str, ...]:
+    """Why a file's label is suspicious.
+
+    Args:
+        own, gap: What the model reads, and by how many nats it thinks that likelier.
+        near: Files with near-equal pictures.
+    """
+    given = labelled.texts.get(file)
+    if given is None:
+        return (f"no label: {labelled.unlabelled[file]}",)
     found = []
-    if not given:
-        found.append("name and second reading give no label")
-    elif own != given and gap > _UNLIKELY:
+    if own != given and gap > _UNLIKELY:
         found.append("the model reads another text")
-    if given and plates.format_of(given) is None:
+    if plates.format_of(given) is None:
         found.append("no plate may carry it")
-    if any(named.get(other, given) != given for other in near.get(file, ()) if given):
+    if any(labelled.texts.get(other, given) != given for other in near):
         found.append("a near-equal picture is labelled otherwise")
     return tuple(found)
 

@@ -66,7 +66,11 @@ def test_labels_are_kept_changed_added_and_dropped(folder: Path) -> None:
     assert verdicts["A001AA 77.png"].action == "kept"
     assert verdicts["B002BB 77.png"].action == "dropped"  # nobody wrote what the model reads
     assert verdicts["E004EE 102.png"].text == "E004EE10"
-    assert verdicts["H005HH 77.png"].action == "added"  # name and second reading differ
+    assert verdicts["H005HH 77.png"].action == "added"
+    assert verdicts["H005HH 77.png"].reasons == (
+        "no label: the name says H005HH77, the reading H005HK77",
+    )
+    assert verdicts["B002BB 77.png"].reasons == ("the model reads another text",)
     assert len(seen) == 3
     first = next(iter(verdicts.values()))
     assert first.reasons
