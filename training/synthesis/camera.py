@@ -1,4 +1,7 @@
-"""What light and camera do to a picture: shadow, glare, night, lamps, blur, grain, compression."""
+"""What light and camera do to a picture: shadow, glare, night, lamps, blur, grain, compression.
+
+And its shutter: most sensors are read row by row, while what is photographed goes on.
+"""
 
 from __future__ import annotations
 
@@ -46,6 +49,32 @@ def photograph(image: Image, rng: np.random.Generator, detail: float = 1.0) -> I
     if chance[8] < 0.4:
         image = np.repeat(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)[:, :, None], 3, 2)
     return image
+
+
+def rolling_shutter(image: Image, lean: float, smear: int) -> Image:
+    """What moves sideways while a sensor is read from the top to the bottom: it leans and smears.
+
+    Every row is taken a little later than the one above it, and moved on by as much; the middle one
+    stays where it is. While a row is exposed, it smears along the same way.
+
+    Args:
+        image: HxWx3 uint8 BGR.
+        lean: Pixels to the right, from the first row to one past the last; negative: to the left.
+        smear: Pixels of blur along the rows, 1 for none.
+
+    Returns:
+        The same shape; where nothing comes in, the edge goes on.
+    """
+    height, width = image.shape[:2]
+    move = leaning(lean, height)
+    moved = cv2.warpAffine(image, move, (width, height), flags=cv2.INTER_LINEAR,
+                           borderMode=cv2.BORDER_REPLICATE)  # fmt: skip
+    return np.asarray(cv2.blur(moved, (smear, 1)), np.uint8)
+
+
+def leaning(lean: float, height: int) -> npt.NDArray[np.float64]:
+    """The 2x3 matrix of ``rolling_shutter``: from pixels before it to those after it."""
+    return np.array([[1, lean / height, -lean / 2], [0, 1, 0]])
 
 
 def _clip(values: npt.NDArray[np.floating]) -> Image:

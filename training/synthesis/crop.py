@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from training.synthesis.camera import photograph
+from training.synthesis.camera import leaning, photograph, rolling_shutter
 from training.synthesis.ground import ground, lamps
 from training.synthesis.layout import LAYOUTS
 from training.synthesis.paste import random_corners
@@ -21,6 +21,7 @@ Corners = npt.NDArray[np.float32]
 
 CROP_SIZE = (256, 64)  # width, height of a crop with one line of characters
 SQUARE_SIZE = (128, 96)  # and with two
+_ROLLING = 0.06  # of all crops: what passes a camera sideways, close by
 _SCALES = (0.3, 0.42, 0.56)
 # How often each kind is drawn; oftener than on the road, but for ru-1, so that each is learned.
 SHARES = {
@@ -99,7 +100,7 @@ def photographed(
     """Puts a flat plate into a scene and takes a picture of it.
 
     Args:
-        corners: Where the plate's corners shall be in the crop.
+        corners: Where the plate's corners shall be in the crop, but for what motion does.
         text: What the crop is said to read.
         lines: Of characters; they tell the crop's size.
     """
@@ -107,9 +108,24 @@ def photographed(
     matrix = cv2.getPerspectiveTransform(mounted.corners, corners)
     scene = ground(rng, grounds, size)
     _lay(scene, mounted.image, matrix, rng)
+    if rng.random() < _ROLLING:
+        scene, corners = _passing(scene, corners, rng)
     span = np.ptp(corners, axis=0)
     detail = float(min(1.0, span[0] / size[0], span[1] / size[1]))
     return SyntheticCrop(photograph(scene, rng, detail), text, lines, corners)
+
+
+def _passing(scene: Image, corners: Corners, rng: np.random.Generator) -> tuple[Image, Corners]:
+    """A scene that moves before a rolling shutter, and where the plate's corners are then.
+
+    A plate that crosses a picture 1280 px wide in a quarter of a second moves by 5 px a
+    millisecond; a sensor whose 720 rows are read in 20 ms sees it 0.14 px further on in every row.
+    """
+    height, width = scene.shape[:2]
+    lean = float(rng.uniform(0.05, 0.3)) * height * (1 if rng.random() < 0.5 else -1)
+    smear = 1 + int(rng.integers(0, 5) * np.ptp(corners[:, 0]) / width)
+    moved = cv2.transform(corners[None].astype(np.float32), leaning(lean, height))[0]
+    return rolling_shutter(scene, lean, smear), moved.astype(np.float32)
 
 
 def random_cut(rng: np.random.Generator, size_mm: tuple[float, float], lines: int) -> Corners:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import cv2
 import numpy as np
 import pytest
 
+from training.synthesis import crop as crops
 from training.synthesis.crop import (
     CROP_SIZE,
     SHARES,
@@ -116,3 +119,48 @@ def test_crops_are_tight_and_loose_straight_and_tilted() -> None:
     tilt = np.degrees([np.arctan2(*(c[1] - c[0])[::-1]) for c in cuts])
     assert tilt.min() < -12
     assert tilt.max() > 12
+
+
+def test_a_rolling_shutter_takes_the_corners_along(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A crop that leans resembles the flat plate where its corners say, and leans either way."""
+    monkeypatch.setattr(crops, "_ROLLING", 1.0)
+    monkeypatch.setattr(crops, "photograph", lambda scene, *_: scene)
+    leans, better = [], 0
+    for seed in range(30):
+        rng = np.random.default_rng(seed)
+        before = random_cut(rng, (520.0, 112.0), 1)
+        plate = render_plate("A301PO174", px_per_mm=fitting_scale(before, (520.0, 112.0)))
+        height, width = plate.shape[:2]
+        own = np.array([[0, 0], [width, 0], [width, height], [0, height]], np.float32)
+        made = photographed(Mounted(plate, own), before, "A301PO174", 1, rng, ())
+        moved = made.corners - before
+        assert np.abs(moved[:, 1]).max() < 1e-3  # sideways only
+        slope = (moved[3, 0] - moved[0, 0]) / (before[3, 1] - before[0, 1])
+        assert 0.04 < abs(slope) < 0.31
+        leans.append(slope)
+        likeness = []
+        for corners in (made.corners, before):
+            back = cv2.warpPerspective(
+                made.image, cv2.getPerspectiveTransform(corners, own), (width, height),
+                borderMode=cv2.BORDER_REPLICATE,
+            )  # fmt: skip
+            flat, seen = (cv2.cvtColor(p, cv2.COLOR_BGR2GRAY).ravel() for p in (plate, back))
+            likeness.append(np.corrcoef(flat, seen)[0, 1])
+        better += likeness[0] > likeness[1]
+    assert better >= 27
+    assert min(leans) < 0 < max(leans)
+
+
+def test_some_crops_lean(monkeypatch: pytest.MonkeyPatch) -> None:
+    passed = []
+
+    def passing(*args: Any) -> Any:
+        passed.append(args)
+        return _passing(*args)
+
+    _passing = crops._passing
+    monkeypatch.setattr(crops, "_passing", passing)
+    rng = np.random.default_rng(0)
+    for _ in range(150):
+        plate_crop(rng)
+    assert 2 <= len(passed) <= 20
