@@ -235,7 +235,7 @@ class Surroundings(Collector):
         if service not in _READS:
             return
         stream, key, group, by_frame_id = _READS[service]
-        head = streams.last_frame_id(self._client, camera) if by_frame_id else None
+        head = streams.noted_frame_id(self._client, camera) if by_frame_id else None
         found = streams.backlog(self._client, key(camera), head)
 
         def add(name: str, labels: list[str], value: float) -> None:

@@ -6,7 +6,8 @@
 # SECRETS holds a file for each user, redis_<user>, with its password in one line (so are secrets
 # named in compose: /run/secrets). A user without a file is left out; admin must have one. OUTPUT
 # is for redis-server's aclfile; it holds SHA-256 sums, no password. VERSION is the redis-server's
-# (as it says itself if not given): before 7 a user may read and write each of its keys.
+# (as it says itself if not given): before 7 there are no selectors, and a user may do each of its
+# commands on each of its keys.
 set -eu
 
 fail() {
@@ -28,7 +29,8 @@ umask 077
 new=$output.new
 : >"$new" || fail "cannot write '$new'"
 every='' known=' '
-while read -r word name rest; do
+# shellcheck disable=SC2162  # without -r a line that ends in \ goes on in the next
+while read word name rest; do
   case $word in
     define)
       every=${rest#*service\} }
@@ -56,9 +58,10 @@ while read -r word name rest; do
     '{every service}'*) rest="$every ${rest#*service\} }" ;;
   esac
   if [ "$major" -lt 7 ]; then
-    rest=$(printf %s "$rest" | sed 's/%[RW]*~/~/g; s/ +eval_ro/ +eval/g; s/ +cluster|shards//g
+    rest=$(printf %s "$rest" | sed 's/[()]//g; s/%[RW]*~/~/g; s/ +eval_ro/ +eval/g; s/ +cluster|shards//g
       s/ +client|setinfo/& +client|maint_notifications/') # which redis-py asks for, in vain
   fi
+  rest=$(printf %s "$rest" | tr -s ' ')
   if [ "$major" = 7 ] && [ "$minor" -lt 2 ]; then # knows it not, and refuses rules that name it
     rest=$(printf %s "$rest" | sed 's/ +client|setinfo//g')
   fi

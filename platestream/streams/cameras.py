@@ -33,10 +33,18 @@ def registered_cameras(client: Client) -> list[str]:
     return sorted(text for text in texts if re.fullmatch(CAMERA_NAME, text))
 
 
-def last_frame_id(client: Client, camera: str) -> int:
-    """The last frame id that a camera has used; 0 if none. Ids go on from it for ever."""
+def noted_frame_id(client: Client, camera: str) -> int:
+    """The last frame id that capture has noted; 0 if none. Looks at no stream, and no picture."""
     value = cast("bytes | None", client.hget(camera_key(camera), "last_frame_id"))
-    known = whole_number(value.decode("utf-8", "replace") if value else None)
+    return whole_number(value.decode("utf-8", "replace") if value else None)
+
+
+def last_frame_id(client: Client, camera: str) -> int:
+    """The last frame id that a camera has used; 0 if none. Ids go on from it for ever.
+
+    For producers: what lies in the stream counts, too, whatever was noted.
+    """
+    known = noted_frame_id(client, camera)
     rows = cast("Any", client.xrevrange(frames_key(camera), count=1))
     return max(known, frame_id_of(rows[0][0])) if rows else known
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, cast
 
-from platestream.streams.cameras import last_frame_id, read_hash
+from platestream.streams.cameras import read_hash, whole_number
 from platestream.streams.connection import Client
 from platestream.streams.group import first_unfinished, group_facts
 from platestream.streams.keys import (
@@ -35,7 +35,7 @@ def is_through(client: Client, camera: str, service: str) -> bool:
         return True
     if known.get("ended") != "1":
         return False
-    last = last_frame_id(client, camera)
+    last = whole_number(known.get("last_frame_id"))
     if service == OCR:
         return first_unfinished(client, frames_key(camera), OCR) > last
     if service == VISUALIZE:

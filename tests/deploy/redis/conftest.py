@@ -23,7 +23,8 @@ from tests.sources import part_of_clip
 
 DEPLOY = Path(__file__).parents[3] / "deploy" / "redis"
 CLIP_FRAMES = 30
-USERS = ("capture", "ocr", "track", "visualize", "writer", "monitor", "run", "admin")
+SERVICES = ("capture", "ocr", "track", "visualize", "writer")
+USERS = (*SERVICES, "monitor", "run", "admin")
 
 
 @dataclass
