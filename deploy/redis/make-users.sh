@@ -53,6 +53,9 @@ while read word name rest; do
   [ -n "$password" ] || fail "'$secret' is empty: it must hold the password of user $name"
   [ "$(printf %s "$password" | wc -l)" = 0 ] || fail "'$secret' has more than one line"
   [ ${#password} -ge 12 ] || fail "'$secret': a password has 12 characters at least"
+  case $password in
+    *change-me*) fail "'$secret' still holds 'change-me': make a password, openssl rand -hex 24" ;;
+  esac
   sum=$(printf %s "$password" | sha256sum | cut -d' ' -f1)
   case $rest in
     '{every service}'*) rest="$every ${rest#*service\} }" ;;

@@ -27,11 +27,9 @@ def composed(tmp_path: Path) -> Callable[..., list[Document]]:
     shutil.copytree(DEPLOY, tmp_path / "deploy")
     folder = tmp_path / "deploy" / "kubernetes" / "other"
 
-    def compose(text: str, **files: str) -> list[Document]:
+    def compose(text: str) -> list[Document]:
         folder.mkdir()
         (folder / "kustomization.yaml").write_text(text)
-        for name, content in files.items():
-            (folder / f"{name}.toml").write_text(content)
         return render(folder)
 
     return compose

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -49,6 +48,28 @@ def check_form(document: Document) -> None:
     assert known.model_dump(by_alias=True, exclude_unset=True, mode="json") == document
 
 
+def check_names(documents: list[Document]) -> None:
+    """What workloads name must be there, and what selects pods must select those meant alone.
+
+    Secrets, ConfigMaps, volumes; a workload's own pods, the service of a StatefulSet.
+    """
+    pods = {name: labels_of(workload) for name, workload in workloads(documents).items()}
+
+    def selected(labels: dict[str, str]) -> list[str]:
+        return [name for name in pods if selects({"matchLabels": labels}, pods[name])]
+
+    for name, workload in workloads(documents).items():
+        variables(documents, workload)  # raises where a ConfigMap is missing
+        mounted(documents, workload)  # and where a Secret or a key is
+        claims = {c["metadata"]["name"] for c in workload["spec"].get("volumeClaimTemplates", [])}
+        volumes = {volume["name"] for volume in pod(workload)["volumes"]}
+        assert {m["name"] for m in container(workload)["volumeMounts"]} == volumes | claims
+        assert selected(workload["spec"]["selector"]["matchLabels"]) == [name]
+        if workload["kind"] == "StatefulSet":
+            service = only(documents, "Service", workload["spec"]["serviceName"])
+            assert selected(service["spec"]["selector"]) == [name]
+
+
 def workloads(documents: list[Document]) -> dict[str, Document]:
     """Those that have pods, by name."""
     return {
@@ -71,20 +92,32 @@ def container(workload: Document) -> Document:
 
 
 def variables(documents: list[Document], workload: Document) -> dict[str, str]:
-    """A container's environment, its ConfigMaps included; secrets as they are in `example`."""
+    """A container's environment, its ConfigMaps included; a Secret in it is an error."""
     found: dict[str, str] = {}
     for source in container(workload).get("envFrom", []):
         found |= only(documents, "ConfigMap", source["configMapRef"]["name"])["data"]
-    for entry in container(workload).get("env", []):
-        if "value" in entry:
-            found[entry["name"]] = entry["value"]
+    return found | {e["name"]: e["value"] for e in container(workload).get("env", [])}
+
+
+def mounted(documents: list[Document], workload: Document) -> dict[str, tuple[str, int]]:
+    """The files that a container gets from ConfigMaps and Secrets: path → text and mode."""
+    found = {}
+    folders = {m["name"]: m["mountPath"] for m in container(workload)["volumeMounts"]}
+    for volume in pod(workload)["volumes"]:
+        if "configMap" in volume:
+            source = volume["configMap"]
+            data = only(documents, "ConfigMap", source["name"])["data"]
+        elif "secret" in volume:
+            source = volume["secret"]
+            encoded = only(documents, "Secret", source["secretName"])["data"]
+            data = {key: base64.b64decode(value).decode() for key, value in encoded.items()}
         else:
-            wanted = entry["valueFrom"]["secretKeyRef"]
-            data = only(documents, "Secret", wanted["name"])["data"]
-            found[entry["name"]] = base64.b64decode(data[wanted["key"]]).decode()
-    return {
-        name: re.sub(r"\$\((\w+)\)", lambda m: found[m[1]], value) for name, value in found.items()
-    }
+            continue
+        items = source.get("items", [{"key": key, "path": key} for key in data])
+        for item in items:
+            path = f"{folders[volume['name']]}/{item['path']}"
+            found[path] = data[item["key"]], source["defaultMode"]
+    return found
 
 
 def only(documents: list[Document], kind: str, name: str) -> Document:

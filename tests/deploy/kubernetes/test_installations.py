@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+import re
+import shutil
+import subprocess
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
 from platestream import settings
-from platestream.streams.address import Address
 from tests.deploy.kubernetes.manifests import (
+    DEPLOY,
     SERVICES,
     Document,
     allows,
     check_form,
+    check_names,
     container,
     labels_of,
+    mounted,
+    only,
     pod,
+    render,
+    selects,
     variables,
     workloads,
 )
@@ -36,22 +45,38 @@ def test_ocr_goes_to_nodes_with_a_gpu(composed: Callable[..., list[Document]]) -
     ]
     assert spec["nodeSelector"] == {"nvidia.com/gpu.present": "true"}
     assert variables(documents, workload)["PLATESTREAM_OCR__DEVICE"] == "cuda"
-    assert variables(documents, workload)["REDIS_URL"].startswith("redis://ocr:")
+    assert variables(documents, workload)["PLATESTREAM_REDIS__USERNAME"] == "ocr"
+    check_names(documents)
 
 
-def test_a_second_group_of_cameras_has_its_own(composed: Callable[..., list[Document]]) -> None:
-    text = (
-        "namespace: platestream\nresources: [../cameras]\nnameSuffix: -north\n"
-        "secretGenerator: [{name: cameras, files: [cameras.toml], "
-        "options: {disableNameSuffixHash: true}}]\n"
+def test_two_groups_of_cameras_stand_side_by_side(tmp_path: Path) -> None:
+    """A copy of the example and in it a second group, by the page's own commands."""
+    shutil.copytree(DEPLOY, tmp_path / "deploy")
+    mine = tmp_path / "deploy" / "kubernetes" / "mine"
+    shutil.copytree(DEPLOY / "kubernetes" / "example", mine)
+    page = (DEPLOY.parent / "docs" / "kubernetes.md").read_text()
+    (commands,) = re.findall(
+        r"^```\n(cd deploy/kubernetes/mine\n.*?)kubectl apply", page, re.M | re.S
     )
-    documents = composed(text, cameras="[cameras.north]\nsource = 'rtsp://192.0.2.20/1'\n")
+    subprocess.run(["sh", "-ec", commands], cwd=tmp_path, check=True)
+    (mine / "north" / "cameras.toml").write_text(
+        '[cameras.north]\nsource = "rtsp://192.0.2.20/1"\n'
+    )
+    documents = render(mine)
     for document in documents:
         check_form(document)
-    assert set(workloads(documents)) == {f"{s}-north" for s in SERVICES - {"ocr"}}
-    for workload in workloads(documents).values():
-        (volume,) = [v for v in pod(workload)["volumes"] if v["name"] == "cameras"]
-        assert volume["secret"]["secretName"] == "cameras-north"
+    cameras = SERVICES - {"ocr"}
+    groups = {f"{name}{suffix}" for name in cameras for suffix in ("", "-north")}
+    assert set(workloads(documents)) == groups | {"ocr", "redis"}
+    check_names(documents)
+    pods = {name: labels_of(workload) for name, workload in workloads(documents).items()}
+    for name in cameras:
+        workload = workloads(documents)[f"{name}-north"]
+        text, _ = mounted(documents, workload)["/etc/platestream/cameras/cameras.toml"]
+        assert "[cameras.north]" in text
+        assert allows(documents, pods[f"{name}-north"], pods["redis"], "redis")
+    monitor = only(documents, "PodMonitor", "platestream")["spec"]["selector"]
+    assert all(selects(monitor, labels) for name, labels in pods.items() if name != "redis")
 
 
 def test_commands_have_a_pod_with_the_user_run(
@@ -65,8 +90,10 @@ def test_commands_have_a_pod_with_the_user_run(
     workload = workloads(documents)["commands"]
     for variable, value in variables(documents, workload).items():
         monkeypatch.setenv(variable, value)
-    address = Address.of(settings.load().redis)
-    assert (address.username, address.password) == ("run", "change-me-run-0")
+    loaded = settings.load().redis
+    assert loaded.username == "run"
+    assert mounted(documents, workload)[str(loaded.password_file)][0] == "change-me-run-0"
+    check_names(documents)
     redis_pod = labels_of(workloads(documents)["redis"])
     assert allows(documents, labels_of(workload), redis_pod, "redis")
     spec, one = pod(workload), container(workload)

@@ -24,8 +24,10 @@ from tests.deploy.kubernetes.manifests import (
     DEPLOY,
     SERVICES,
     Document,
+    check_names,
     container,
     labels_of,
+    mounted,
     only,
     pod,
     selects,
@@ -59,18 +61,23 @@ def test_commands_and_settings_are_ones(
     if service != "ocr":
         folder = given["cameras"].parent
         assert str(folder) in {m["mountPath"] for m in container(workload)["volumeMounts"]}
-        assert given["cameras"].name in only(documents, "Secret", "cameras")["data"]
+        assert str(given["cameras"]) in mounted(documents, workload)
 
-    for variable, value in variables(documents, workload).items():
+    given_variables = variables(documents, workload)
+    assert "change-me" not in str(given_variables)
+    for variable, value in given_variables.items():
         monkeypatch.setenv(variable, value)
         if variable.startswith("PLATESTREAM_"):
             section, _, leaf = variable.removeprefix("PLATESTREAM_").lower().partition("__")
             model = Settings.model_fields[section].annotation
             assert leaf in getattr(model, "model_fields", {}), variable
     loaded = settings.load()
-    assert loaded.redis.url.startswith(f"redis://{name}:")
-    assert loaded.redis.url.endswith("@redis:6379/0")
-    assert "$" not in loaded.redis.url
+    assert (loaded.redis.url, loaded.redis.username) == ("redis://redis:6379/0", name)
+    files = mounted(documents, workload)
+    passwords = {path: text for path, (text, _) in files.items() if "change-me" in text}
+    assert list(passwords) == [str(loaded.redis.password_file)]
+    assert passwords[str(loaded.redis.password_file)].startswith(f"change-me-{name}")
+    assert pod(workload)["securityContext"]["fsGroup"], "whose files of mode 0440 are"
     assert loaded.streams.pixels == "jpeg"
     assert loaded.http.host == "0.0.0.0"
     (port,) = container(workload)["ports"]
@@ -135,22 +142,13 @@ def test_keda_asks_for_a_metric_that_ocr_has(documents: list[Document]) -> None:
     (sample,) = [s for s in samples if s.name == name and wanted.items() <= s.labels.items()]
     assert sample.value == 5
     assert set(re.findall(r"by \((\w+)\)", query)) <= set(sample.labels)
+    # a camera of 25 fps whose lag is half of what comes in 200 ms, in the mean
+    assert float(trigger["metadata"]["threshold"]) == 25 * 0.2 / 2
+    # one that is lost or has ended has no part in the mean
+    assert re.fullmatch(r"avg\(max by .*\) > 0\)", query.strip())
     # of a file the lag comes no further than the window: a threshold above would never be reached
     assert float(trigger["metadata"]["threshold"]) < Settings().streams.window_frames
 
 
 def test_what_is_named_is_there(documents: list[Document]) -> None:
-    """Secrets, ConfigMaps, volumes, the service of a StatefulSet."""
-    for workload in workloads(documents).values():
-        variables(documents, workload)  # raises where a ConfigMap, a Secret or a key is missing
-        claims = {c["metadata"]["name"] for c in workload["spec"].get("volumeClaimTemplates", [])}
-        volumes = {volume["name"]: volume for volume in pod(workload)["volumes"]}
-        assert {m["name"] for m in container(workload)["volumeMounts"]} == set(volumes) | claims
-        for volume in volumes.values():
-            if "secret" in volume:
-                only(documents, "Secret", volume["secret"]["secretName"])
-            if "configMap" in volume:
-                only(documents, "ConfigMap", volume["configMap"]["name"])
-        if workload["kind"] == "StatefulSet":
-            service = only(documents, "Service", workload["spec"]["serviceName"])
-            assert selects({"matchLabels": service["spec"]["selector"]}, labels_of(workload))
+    check_names(documents)

@@ -11,6 +11,7 @@ from tests.deploy.kubernetes.manifests import (
     allows,
     container,
     labels_of,
+    only,
     pod,
     selects,
     workloads,
@@ -73,3 +74,6 @@ def test_disruption_budgets_are_of_pods_that_are_there(documents: list[Document]
     for budget in budgets:
         workload = workloads(documents)[budget["metadata"]["name"]]
         assert selects(budget["spec"]["selector"], labels_of(workload))
+    # half of them, rounded in favour of those that stay; a drain needs two of them
+    assert only(documents, "PodDisruptionBudget", "ocr")["spec"]["minAvailable"] == "50%"
+    assert only(documents, "ScaledObject", "ocr")["spec"]["minReplicaCount"] >= 2

@@ -219,7 +219,7 @@ KEYS = {
 """A key of each kind."""
 
 MAY = {
-    "SET {key} 1": {service: "alive" for service in SERVICES},
+    "SET {key} 1": dict.fromkeys(SERVICES, "alive"),
     "DEL {key}": {
         "capture": "alive frames rendered", "ocr": "alive", "track": "alive",
         "visualize": "alive", "writer": "alive",
@@ -254,7 +254,7 @@ MAY = {
         "capture": "camera", "ocr": "replicas", "track": "tracker", "writer": "recording",
     },
     "HDEL {key} a": {"ocr": "replicas", "track": "tracker"},
-    "HINCRBY {key} a 1": {service: "counts" for service in SERVICES},
+    "HINCRBY {key} a 1": dict.fromkeys(SERVICES, "counts"),
     "HGETALL {key}": {
         "capture": "camera recording", "ocr": "camera replicas", "track": "camera tracker",
         "visualize": "camera", "writer": "camera recording",
@@ -386,6 +386,10 @@ def test_a_password_that_changes_is_read_anew(start: Callable[..., SecuredRedis]
         ),
         (lambda secrets: (secrets / "redis_ocr").write_text("a\nb"), "more than one line"),
         (lambda secrets: (secrets / "redis_ocr").write_text("short"), "12 characters at least"),
+        (
+            lambda secrets: (secrets / "redis_ocr").write_text("change-me-ocr-0"),
+            "'{secrets}/redis_ocr' still holds 'change-me'",
+        ),
         (lambda secrets: (secrets / "redis_orc").write_text("x" * 20), "knows no user 'orc'"),
     ],
 )
@@ -402,6 +406,19 @@ def test_secrets_that_are_wrong_are_refused(
     )
     assert done.returncode == 2
     assert sentence.format(secrets=secrets) in done.stderr
+    assert not users.exists()
+
+
+@pytest.mark.parametrize("version", ["5.0.14", "6.0.16"])
+def test_users_are_made_for_no_older_redis(tmp_path: Path, version: str) -> None:
+    secrets, users = write_secrets(tmp_path / "secrets"), tmp_path / "users"
+    done = subprocess.run(
+        [str(DEPLOY / "make-users.sh"), str(secrets), str(users), version],
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 2
+    assert f"Redis {version} is too old: it must be 6.2 or newer" in done.stderr
     assert not users.exists()
 
 
