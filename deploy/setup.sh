@@ -3,21 +3,27 @@
 #
 #   setup.sh UID GID FOLDER...
 #
-# FOLDERs of the host become those of the user that the services run as. Where one is missing the
-# engine makes it, and it is root's. /secrets, a volume, gets a password for each user of Redis,
-# once, in a folder that only that user's container mounts; Redis has them all. From
-# /certificates, where it is mounted, Redis gets its own (make-certificates.sh makes them).
+# FOLDERs of the host belong to whom this checkout belongs to; where one is missing the engine makes
+# it, and it is root's. Services run as UID: is that another user, files will be his, and that is
+# said. /secrets, a volume, gets a password for each user of Redis, once, in a folder that only that
+# user's container mounts; Redis has them all. From /certificates, where it is mounted, Redis gets
+# its own (make-certificates.sh makes them).
 set -eu
 
 uid=$1 gid=$2
 shift 2
+caller=$(stat -c %u:%g "$0")
+case $caller in
+  0:* | "$uid":*) caller=$uid:$gid ;; # root wants them to be the services'
+esac
 
 for folder; do
+  if [ "$(stat -c %u "$folder")" = 0 ] && [ "$uid" != 0 ]; then
+    chown "$caller" "$folder"
+    echo "setup: $folder is now the folder of $caller"
+  fi
   owner=$(stat -c %u "$folder")
-  if [ "$owner" = 0 ] && [ "$uid" != 0 ]; then
-    chown "$uid:$gid" "$folder"
-    echo "setup: $folder is now the folder of $uid:$gid"
-  elif [ "$owner" != "$uid" ]; then
+  if [ "$owner" != "$uid" ]; then
     # files get the folder's group, and its owner may remove them
     chmod g+s,o+rwx "$folder"
     echo "setup: $folder belongs to $owner, but its files will be those of $uid:$gid;" \

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -53,10 +54,28 @@ def test_no_variable_is_without_braces() -> None:
         assert re.findall(r"(?<!\$)\$\w+", "\n".join(lines)) == []
 
 
-def services() -> dict[str, dict[str, object]]:
-    found: dict[str, dict[str, object]] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())[
-        "services"
-    ]
+class Loader(yaml.SafeLoader):
+    """Takes !override and !reset for what stands behind them."""
+
+
+def _behind(loader: Loader, _tag: str, node: yaml.Node) -> object:
+    if isinstance(node, yaml.SequenceNode):
+        return loader.construct_sequence(node, deep=True)
+    return None
+
+
+Loader.add_multi_constructor("!", _behind)
+
+
+def services(file: str = "docker-compose.yml") -> dict[str, dict[str, Any]]:
+    found: dict[str, dict[str, Any]] = yaml.load((ROOT / file).read_text(), Loader)["services"]
+    return found
+
+
+def speak_to_redis() -> dict[str, dict[str, Any]]:
+    """The services that Redis is named to."""
+    found = {n: s for n, s in services().items() if "REDIS_URL" in s.get("environment", {})}
+    assert len(found) >= 8
     return found
 
 
@@ -69,7 +88,7 @@ def test_every_container_has_its_limits(name: str) -> None:
     assert service["read_only"] is True
     assert service["cap_drop"] == ["ALL"]
     assert service["security_opt"] == ["no-new-privileges:true"]
-    assert "max-size" in service["logging"]["options"]  # type: ignore[index]
+    assert "max-size" in service["logging"]["options"]
     assert "ports" not in service
     assert "privileged" not in service
 
@@ -81,3 +100,52 @@ def test_a_fleets_processes_are_ended_before_their_container_is() -> None:
         given: dict[str, str] = service["environment"]  # type: ignore[assignment]
         stop_s = float(given.get("PLATESTREAM_FLEET__STOP_S", Settings().fleet.stop_s))
         assert grace_s - 10 < stop_s < grace_s, name
+
+
+@pytest.mark.parametrize("overlay", ["deploy/compose.tls.yml", "deploy/two-hosts/host-b.yml"])
+def test_with_tls_nobody_speaks_in_clear(overlay: str) -> None:
+    there = services(overlay)
+    elsewhere = {n for n, s in there.items() if s.get("profiles") == ["host-a"]}
+    assert elsewhere < set(services())
+    for name in set(speak_to_redis()) - elsewhere:
+        assert there[name]["environment"]["REDIS_URL"].startswith("rediss://"), name
+        authority = Path(there[name]["environment"]["PLATESTREAM_REDIS__CA_FILE"])
+        mounted = {
+            v["target"] if isinstance(v, dict) else v.split(":")[1] for v in there[name]["volumes"]
+        }
+        assert {str(authority), str(authority.parent)} & mounted, name
+
+
+def test_host_b_needs_nothing_that_is_elsewhere() -> None:
+    there = services("deploy/two-hosts/host-b.yml")
+    text = (ROOT / "deploy/two-hosts/host-b.yml").read_text()
+    here = {name for name in speak_to_redis() if there[name].get("profiles") != ["host-a"]}
+    assert here == {"ocr", "ocr-gpu", "status", "platestream"}
+    assert text.count("depends_on: !reset null") == len(here)
+
+
+def test_all_settings_can_be_set() -> None:
+    for name, service in speak_to_redis().items():
+        assert service["env_file"] == [{"path": "platestream.env", "required": False}], name
+
+
+@pytest.mark.parametrize("name", ["ocr", "ocr-gpu", "track"])
+def test_weights_of_ones_own_can_be_seen(name: str) -> None:
+    """By the tracker, too: a recognizer's file has the plate formats."""
+    assert "${RUNS:-./runs}:/runs:ro" in services()[name]["volumes"]
+    if name != "track":
+        there = services("deploy/two-hosts/host-b.yml")
+        assert "${RUNS:-./runs}:/runs:ro" in there[name]["volumes"]
+
+
+@pytest.mark.parametrize("folder", ["data", "runs"])
+def test_folders_to_put_files_into_come_with_a_clone(folder: str) -> None:
+    """The engine would make them, and they would be root's."""
+    assert (ROOT / folder / ".gitkeep").is_file()
+    sources = {v for s in services().values() for v in s["volumes"] if isinstance(v, str)}
+    assert any(f"./{folder}}}:/{folder}" in source for source in sources)
+
+
+def test_the_dockerfile_needs_no_frontend_from_a_registry() -> None:
+    text = (ROOT / "deploy" / "Dockerfile").read_text()
+    assert not re.search(r"^#\s*syntax\s*=", text, re.M | re.I)

@@ -97,3 +97,15 @@ def test_the_camera_is_read_and_its_video_is_playable(fleet: Installation) -> No
         with VideoSource(str(video)) as source:
             frames += sum(1 for _ in source.frames())
     assert frames == len(ids)
+
+
+def test_a_single_camera_is_given_by_its_address(
+    installation: Installation, camera: RtspServer
+) -> None:
+    installation.down()
+    there = installation.with_(SOURCE=camera.url)
+    there.up()
+    there.wait_for("plates of the camera", lambda: len(there.accepted() & TRUTH) >= 2)
+    assert there.redis("HGET", "camera:{gate-1}", "mode") == "live"
+    assert there.redis("HGET", "camera:{gate-1}", "state") == "live"
+    assert list(there.out.glob("gate-1-*.mp4"))

@@ -18,6 +18,7 @@ import pytest
 
 from platestream.demo import built_in_clip
 from platestream.video import VideoSource
+from platestream.vision.crop_reader import CropReader
 from tests.deploy.compose.installation import OWNER, Installation, docker
 from training.synthesis.crop import plate_crop
 
@@ -94,7 +95,6 @@ def test_files_are_the_callers(installation: Installation) -> None:
 
 
 def test_a_picture_is_read_in_a_container(installation: Installation) -> None:
-    (installation.folder / "data").mkdir(exist_ok=True)
     with VideoSource(str(built_in_clip()[0])) as source:
         picture = next(source.frames(skip=100)).image
     cv2.imwrite(str(installation.folder / "data" / "frame.png"), picture)
@@ -104,6 +104,16 @@ def test_a_picture_is_read_in_a_container(installation: Installation) -> None:
     truth = {plate["text"] for plate in built_in_clip()[1]["plates"]}
     plates = json.loads(said.splitlines()[-1])["plates"]
     assert {plate["text"] for plate in plates if plate["accepted"]} & truth
+
+
+def test_a_crop_is_read_in_a_container(installation: Installation) -> None:
+    """By the command that the page has; it reads there what it reads here."""
+    crop = plate_crop(np.random.default_rng(0), lines=1).image
+    picture = installation.folder / "data" / "some.jpg"
+    cv2.imwrite(str(picture), crop)
+    (here,) = CropReader.load().predict([cv2.imread(str(picture))])
+    said = installation.run("ocr", "recognize", "/data/some.jpg")
+    assert said.startswith(f"/data/some.jpg: {here.text}  ")
 
 
 def test_replicas_come_die_and_go_redis_restarts_and_nothing_is_lost(
@@ -207,7 +217,7 @@ def test_down_leaves_nothing(installation: Installation) -> None:
 def test_training_in_a_container(installation: Installation) -> None:
     installation.compose("build", "train", timeout=800)
     crops = installation.folder / "data" / "crops"
-    crops.mkdir(parents=True)
+    crops.mkdir()
     random = np.random.default_rng(0)
     for _ in range(40):
         crop = plate_crop(random, lines=1)
@@ -220,3 +230,30 @@ def test_training_in_a_container(installation: Installation) -> None:
     weights = installation.folder / "runs" / "recognizer.safetensors"
     assert weights.stat().st_size > 1_000_000
     assert (weights.stat().st_uid, weights.stat().st_gid) == OWNER
+
+
+def test_weights_of_ones_own_are_exported_and_read_with(installation: Installation) -> None:
+    installation.compose(
+        "run", "--rm", "-T", "--entrypoint", "python3 -m platestream", "train",
+        "export", "recognizer",
+        "--weights", "/runs/recognizer.safetensors", "--output", "/runs/recognizer.onnx",
+    )  # fmt: skip
+    own = "/runs/recognizer.onnx"
+    said = installation.run("ocr", "recognize", "/data/some.jpg", "--weights", own)
+    assert said.startswith("/data/some.jpg: ")
+    (installation.folder / "platestream.env").write_text(
+        f"PLATESTREAM_OCR__RECOGNIZER_WEIGHTS={own}\n"
+    )
+    try:
+        installation.up("ocr", "track")
+        ask = "from platestream import settings; print(settings.load().ocr.recognizer_weights)"
+        for service in ("ocr", "track"):
+            told = installation.compose("exec", "-T", service, "python3", "-c", ask).stdout
+            assert told.strip() == own
+        (installation.folder / "runs" / "recognizer.onnx").unlink()
+        for service in ("ocr", "track"):
+            ended = installation.compose("run", "--rm", "-T", service, check=False)
+            assert ended.returncode == 2
+            assert own in ended.stderr
+    finally:
+        (installation.folder / "platestream.env").unlink()
