@@ -136,6 +136,7 @@ def test_what_they_do_now_and_then(secured: SecuredRedis) -> None:
     rendered = streams.rendered_key(CAMERA)
     streams.publish(visualize, rendered, "1-0", {"frame_id": "1"}, oldest_kept="1-0")
     assert streams.last_published(visualize, rendered) == 1
+    assert streams.last_published(capture, key) == 3
     streams.Window(visualize, rendered, [streams.WRITER], 8, 1)
     assert streams.oldest_id(secured.client("writer"), rendered, "+") == "1-0"
     # a file, after Redis has gone back in time, or lost it
