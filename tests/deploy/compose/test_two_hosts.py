@@ -86,6 +86,19 @@ def test_redis_is_spoken_to_with_tls_and_a_user_alone(host_a: Installation) -> N
         assert error in done.stderr.splitlines()[-1]
 
 
+def test_commands_speak_tls_too(host_a: Installation) -> None:
+    assert host_a.run("platestream", "dead", "list", "--json") == ""
+    assert "gate-1" in host_a.run("platestream", "cameras", "list")
+    assert "gate-1" in host_a.run("status", "--json")
+
+
+def test_host_b_has_them_where_it_was_given_their_passwords(host_b: Installation) -> None:
+    host_b.compose("--profile", "tools", "config", "--quiet")
+    without = host_b.compose("run", "--rm", "-T", "status", check=False)
+    assert without.returncode == 2
+    assert "cannot read '/run/secrets/redis_monitor'" in without.stderr
+
+
 def test_host_b_says_what_it_lacks(host_b: Installation) -> None:
     refused = host_b.with_(SECRETS="/nowhere/at-all").compose("up", "-d", check=False)
     assert refused.returncode != 0
