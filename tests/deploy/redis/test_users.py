@@ -13,6 +13,7 @@ import pytest
 import redis
 
 from platestream import status, streams
+from platestream.streams.dead import DEAD
 from platestream.video import VideoSource
 from tests.conftest import wait_until
 from tests.deploy.redis.conftest import (
@@ -135,10 +136,19 @@ def test_what_they_do_now_and_then(secured: SecuredRedis) -> None:
         assert streams.known_ring_token(secured.client(name), CAMERA)
     rendered = streams.rendered_key(CAMERA)
     streams.publish(visualize, rendered, "1-0", {"frame_id": "1"}, oldest_kept="1-0")
-    assert streams.last_published(visualize, rendered) == 1
+    streams.publish_rendered(visualize, CAMERA, "2-0", {"frame_id": "2"}, "2-0")
+    assert streams.last_published(visualize, rendered) == 2
+    assert int(secured.client("admin").hget(streams.counts_key(CAMERA), "trimmed_before_writer"))
+    assert streams.last_uncounted_frame(visualize, CAMERA) == 0
+    assert streams.newest_live_frame(visualize, CAMERA) == 3
+    assert streams.last_handed_out(visualize, key, streams.VISUALIZE) == 0
+    assert streams.last_handed_out(secured.client("writer"), rendered, streams.WRITER) == 0
+    streams.ack_as_it_was(ocr, key, streams.OCR, claimed[0])
+    streams.readings_trimmer(ocr, CAMERA).look()
+    for stream in (streams.tracks_key(CAMERA), streams.passages_key(CAMERA)):
+        streams.Trimmer(secured.client("track"), CAMERA, stream, DEAD).look()
     assert streams.last_published(capture, key) == 3
     streams.Window(visualize, rendered, [streams.WRITER], 8, 1)
-    assert streams.oldest_id(secured.client("writer"), rendered, "+") == "1-0"
     # a file, after Redis has gone back in time, or lost it
     assert streams.rewind(capture, CAMERA, [streams.OCR], 1) == 3
     capture.delete(key, rendered)
@@ -230,11 +240,12 @@ MAY = {
         "visualize": "rendered",
     },
     "XTRIM {key} MAXLEN 0": {
-        "capture": "frames rendered", "ocr": "dead", "visualize": "rendered",
+        "capture": "frames rendered", "ocr": "dead readings", "track": "tracks passages",
+        "visualize": "rendered",
     },
     "XDEL {key} 1-0": {"ocr": "retry"},
     "XRANGE {key} - +": {
-        "capture": "frames", "ocr": "frames retry", "visualize": "rendered", "writer": "rendered",
+        "capture": "frames", "ocr": "frames retry readings", "visualize": "rendered",
     },
     "XREVRANGE {key} + -": {
         "capture": "frames", "ocr": "tracks", "track": "tracks passages",
@@ -248,7 +259,7 @@ MAY = {
         "ocr": "frames retry", "track": "readings", "visualize": "frames", "writer": "rendered",
     },
     "XAUTOCLAIM {key} g c 0 0": {"ocr": "frames retry"},
-    "XGROUP SETID {key} g 0": {"ocr": "frames retry", "visualize": "frames"},
+    "XGROUP SETID {key} g 0": {"ocr": "frames retry"},
     "XGROUP DESTROY {key} g": {},
     "XGROUP DELCONSUMER {key} g c": {"ocr": "frames retry"},
     "HSET {key} a b": {
