@@ -150,8 +150,10 @@ class OcrSettings(_Section):
         "auto", description="what runs the networks; auto: the fastest that is installed"
     )
     device: str = Field("cpu", description="cpu, cuda, cuda:0, …")
-    precision: Literal["auto", "fp32", "bf16"] = Field(
-        "auto", description="auto: bf16 where openvino finds a CPU that computes in it, else fp32"
+    precision: Literal["auto", "fp32", "bf16", "int8"] = Field(
+        "auto",
+        description="auto: bf16 where openvino finds a CPU that computes in it, else int8 of the "
+        "networks that are shipped so, else fp32",
     )
     threads: int | None = Field(
         None,

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import typer
 
 from platestream import options
-from training.commands import average, calibrate, evaluate, export, train
+from training.commands import average, calibrate, evaluate, export, quantize, train
 from training.commands.arguments import PLAIN
 from training.commands.clean_labels import clean_labels
 from training.commands.contact_sheet import contact_sheet
@@ -20,6 +20,7 @@ app.add_typer(evaluate.app, name="evaluate")
 app.add_typer(average.app, name="average")
 app.add_typer(calibrate.app, name="calibrate")
 app.add_typer(export.app, name="export")
+app.add_typer(quantize.app, name="quantize")
 app.command("clean-labels")(clean_labels)
 app.command("contact-sheet")(contact_sheet)
 app.command("draw-plates")(draw_plates)

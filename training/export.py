@@ -45,6 +45,15 @@ def export(weights: Path, task: str, output: Path) -> None:
     for key, value in metadata.items():
         entry = model.metadata_props.add()
         entry.key, entry.value = key, value
+    write(model, output)
+
+
+def write(model: onnx.ModelProto, output: Path) -> None:
+    """Writes a model, whole or not at all.
+
+    Raises:
+        OutputError: The file cannot be written.
+    """
     onnx.checker.check_model(model, full_check=True)
     part = output.with_name(f"{output.name}.part")
     try:

@@ -106,10 +106,10 @@ def _each(load: Callable[..., Any], path: Path | None, device: str) -> Iterator[
     for name in names:
         if not backends.installed(name) or not backends.reads(name, path):
             continue
-        for precision in ("fp32", "bf16"):
+        for precision in ("fp32", "bf16", "int8"):
             try:
                 yield load(path, backend=name, device=device, threads=1, precision=precision)
-            except SettingsError:  # this one does not compute in it
+            except SettingsError:  # it does not compute in this, or there is no such file
                 continue
 
 

@@ -29,7 +29,7 @@ def default_path(task: str, suffix: str, *, small: bool = False) -> Path:
 
     Args:
         task: ``recognizer`` or ``detector``.
-        suffix: ``.onnx`` or ``.safetensors``.
+        suffix: ``.onnx``, ``.int8.onnx`` or ``.safetensors``.
         small: The smaller detector, for video.
     """
     name = f"{task}-small{suffix}" if small else f"{task}{suffix}"

@@ -12,10 +12,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from platestream.errors import WeightsError
+from platestream.errors import SettingsError, WeightsError
 from platestream.vision import model_file
 
 SOURCE = "source_sha256"  # metadata: the hash of the safetensors file that was exported
+PRECISION = "precision"  # metadata of a quantized network: int8
 _GRAPH, _METADATA = 7, 14
 _KEY, _VALUE = 1, 2
 _VARINT, _EIGHT_BYTES, _LENGTH, _FOUR_BYTES = 0, 1, 2, 5
@@ -24,19 +25,28 @@ _MAX_METADATA = 64  # entries; ours has six
 
 @dataclass(frozen=True, slots=True)
 class OnnxFile:
-    """An ONNX file that is ours: its bytes, and what it says of itself."""
+    """An ONNX file that is ours: its bytes, and what it says of itself.
+
+    Attributes:
+        is_quantized: Whether its convolutions are made for int8.
+    """
 
     content: bytes
     header: model_file.Header
     source_sha256: str
+    is_quantized: bool
 
 
-def load_onnx(path: Path, task: str) -> OnnxFile:
+def load_onnx(path: Path, task: str, precision: str = "auto") -> OnnxFile:
     """Reads an exported model; nothing in the file is executed.
+
+    Args:
+        precision: In what it shall be computed; ``auto`` is as the file is made for.
 
     Raises:
         WeightsError: The file is missing, too large, damaged, not made by this project, or for
             another task.
+        SettingsError: It is made for another precision.
     """
     model_file.check_size(path, task)
     try:
@@ -47,7 +57,12 @@ def load_onnx(path: Path, task: str) -> OnnxFile:
             f"'{path}' is not a whole ONNX file ({error}); {model_file.remedy(task)}"
         ) from error
     header = model_file.header(path, task, metadata)
-    return OnnxFile(content, header, metadata.get(SOURCE, ""))
+    is_quantized = metadata.get(PRECISION) == "int8"
+    if is_quantized and precision in ("fp32", "bf16"):
+        raise SettingsError(f"'{path}' is quantized to int8; use precision auto or int8")
+    if not is_quantized and precision == "int8":
+        raise SettingsError(f"'{path}' is not quantized: 'platestream quantize {task}' does that")
+    return OnnxFile(content, header, metadata.get(SOURCE, ""), is_quantized)
 
 
 def _metadata(content: bytes) -> dict[str, str]:

@@ -2,8 +2,8 @@
 
 | name | file | devices | precision |
 |---|---|---|---|
-| ``openvino`` | ``.onnx`` | cpu | fp32, bf16 |
-| ``onnxruntime`` | ``.onnx`` | cpu, cuda | fp32 |
+| ``openvino`` | ``.onnx`` | cpu | fp32, bf16, int8 |
+| ``onnxruntime`` | ``.onnx`` | cpu, cuda | fp32, int8 |
 | ``torch`` | ``.safetensors`` | cpu, cuda | fp32, bf16 |
 """
 
@@ -25,13 +25,14 @@ from platestream.vision import model_file
 ON_CPU = ("openvino", "onnxruntime", "torch")
 ON_CUDA = ("torch", "onnxruntime")
 _SUFFIX = {"openvino": ".onnx", "onnxruntime": ".onnx", "torch": ".safetensors"}
-PRECISIONS = ("auto", "fp32", "bf16")
+_QUANTIZED = ".int8.onnx"
+PRECISIONS = ("auto", "fp32", "bf16", "int8")
 
 
 class Backend(Protocol):
     """Runs one network; may be called from several threads."""
 
-    precision: str  # fp32 or bf16: in what it computes
+    precision: str  # fp32, bf16 or int8: in what it computes
 
     def __call__(self, batch: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
         """Gives a batch's outputs.
@@ -75,7 +76,9 @@ def load_network(
             reads such a file.
         device: ``cpu``, ``cuda`` or ``cuda:0``.
         threads: CPU threads; 0 leaves it to the backend.
-        precision: ``auto`` is bf16 where openvino finds a CPU that computes in it, else fp32.
+        precision: ``auto`` is bf16 where openvino finds a CPU that computes in it; else openvino
+            takes int8 where a network is shipped for it; else fp32. A quantized file of one's own
+            is computed in int8.
         small: Of the shipped detectors the smaller one.
 
     Raises:
@@ -90,7 +93,7 @@ def load_network(
     name = choose(path, backend, device)
     if not reads(name, path):
         raise WeightsError(_misfit(path, task, name))
-    path = path or model_file.default_path(task, _SUFFIX[name], small=small)
+    path = path or _shipped(task, name, precision, small)
     run: Backend
     if name == "openvino":
         from platestream.vision.backends.openvino import load_openvino
@@ -105,6 +108,19 @@ def load_network(
 
         run, config = load_torch(path, task, device, threads, precision)
     return Network(path, name, run, config)
+
+
+def _shipped(task: str, backend: str, precision: str, small: bool) -> Path:
+    """Which of the shipped files a backend runs; see ``load_network``."""
+    quantized = model_file.default_path(task, _QUANTIZED, small=small)
+    plain = model_file.default_path(task, _SUFFIX[backend], small=small)
+    if precision == "int8" and _SUFFIX[backend] == ".onnx" and quantized.is_file():
+        return quantized
+    if precision == "auto" and backend == "openvino" and quantized.is_file():
+        from platestream.vision.backends.openvino import prefers_bf16
+
+        return plain if prefers_bf16() else quantized
+    return plain
 
 
 def probe(network: Network, batch: npt.NDArray[Any], expected: tuple[int | None, ...]) -> None:

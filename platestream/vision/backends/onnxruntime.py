@@ -20,9 +20,8 @@ _FATAL = 4  # its warnings are about our own graph's odd corners, and come on st
 class OnnxRuntimeBackend:
     """Runs an exported network, whatever the batch's size."""
 
-    precision = "fp32"
-
-    def __init__(self, session: ort.InferenceSession) -> None:
+    def __init__(self, session: ort.InferenceSession, precision: str) -> None:
+        self.precision = precision
         self._session = session
         self._input = session.get_inputs()[0].name
 
@@ -37,9 +36,9 @@ def load_onnxruntime(
 ) -> tuple[OnnxRuntimeBackend, dict[str, Any]]:
     """Loads an exported network; see ``load_network``."""
     if precision == "bf16":
-        raise SettingsError("onnxruntime computes in fp32 here; for bf16 use openvino or torch")
+        raise SettingsError("onnxruntime computes in fp32 or int8 here; for bf16 use openvino or torch")
     providers = _providers(device)
-    file = load_onnx(path, task)
+    file = load_onnx(path, task, precision)
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = _FATAL
@@ -57,7 +56,7 @@ def load_onnxruntime(
     ports = len(session.get_inputs()), len(session.get_outputs())
     if ports != (1, 1):
         raise WeightsError(f"'{path}' has {ports[0]} inputs and {ports[1]} outputs, not one each")
-    return OnnxRuntimeBackend(session), file.header.config
+    return OnnxRuntimeBackend(session, "int8" if file.is_quantized else "fp32"), file.header.config
 
 
 def _providers(device: str) -> list[Any]:

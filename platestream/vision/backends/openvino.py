@@ -29,21 +29,26 @@ class OpenVinoBackend:
     """
 
     def __init__(self, model: ov.Model, threads: int, precision: str) -> None:
+        """Takes a network.
+
+        Args:
+            precision: ``fp32``, ``bf16``, or ``int8`` for a quantized one.
+
+        Raises:
+            SettingsError: This CPU does not compute in bf16.
+        """
         self._core = ov.Core()
         can_bf16 = "BF16" in self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
         if precision == "bf16" and not can_bf16:
             raise SettingsError("this CPU does not compute in bf16; use precision auto or fp32")
-        if precision == "auto":
-            # some CPUs only imitate bf16, slowly; openvino's own choice knows them
-            own = self._core.get_property("CPU", "INFERENCE_PRECISION_HINT")
-            precision = "bf16" if own == ov.Type.bf16 else "fp32"
         self.precision = precision
         self._model = model
         self._options: dict[str, Any] = {
             "PERFORMANCE_HINT": "LATENCY",
-            "INFERENCE_PRECISION_HINT": _HINTS[self.precision],
             "ENABLE_CPU_PINNING": False,  # replicas would all be pinned to the same cores
         }
+        if precision in _HINTS:  # of a quantized network it is for what has stayed in floats
+            self._options["INFERENCE_PRECISION_HINT"] = _HINTS[precision]
         if threads:
             self._options["INFERENCE_NUM_THREADS"] = threads
         self._compiled: OrderedDict[tuple[int, ...], ov.InferRequest] = OrderedDict()
@@ -86,6 +91,12 @@ class OpenVinoBackend:
         return request
 
 
+def prefers_bf16() -> bool:
+    """Whether this CPU computes in bf16; some only imitate it, slowly: openvino knows them."""
+    own = ov.Core().get_property("CPU", "INFERENCE_PRECISION_HINT")
+    return bool(own == ov.Type.bf16)
+
+
 def _batch_size(count: int, most: int) -> int:
     """The size of the next batch when so many are left; filled up if a quarter at most is missing.
 
@@ -105,7 +116,11 @@ def load_openvino(
     """Loads an exported network; see ``load_network``."""
     if device != "cpu":
         raise SettingsError(f"openvino is for the CPU here; for '{device}' use torch")
-    file = load_onnx(path, task)
+    file = load_onnx(path, task, precision)
+    if file.is_quantized:
+        precision = "int8"
+    elif precision == "auto":
+        precision = "bf16" if prefers_bf16() else "fp32"
     try:
         model = ov.Core().read_model(file.content)
         ports = len(model.inputs), len(model.outputs)

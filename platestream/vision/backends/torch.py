@@ -43,6 +43,8 @@ def load_torch(
     Args:
         threads: CPU threads of torch in the whole process.
     """
+    if precision == "int8":
+        raise SettingsError("torch computes in fp32 or bf16 here; for int8 use openvino")
     chosen = torch_device(device)
     weights = load_weights(path, task)
     network = networks.build(path, task, weights)

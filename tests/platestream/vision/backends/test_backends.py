@@ -24,6 +24,8 @@ from training.synthesis.scene import Car, Street
 
 TASKS = ("recognizer", "detector")
 WAYS = [("openvino", "fp32"), ("openvino", "auto"), ("onnxruntime", "fp32")]
+SHIPPED = [("recognizer", False), ("detector", False), ("detector", True)]  # small or not
+QUANTIZED = [("recognizer", False), ("detector", True)]
 
 
 def need(*names: str) -> None:
@@ -63,14 +65,16 @@ def test_with_the_default_backend_torch_is_not_imported(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("task", "small"), [*((task, False) for task in TASKS), ("detector", True)]
+    ("task", "small", "ending"),
+    [*((*one, ".onnx") for one in SHIPPED), *((*one, ".int8.onnx") for one in QUANTIZED)],
 )
-def test_the_shipped_onnx_is_the_shipped_safetensors(task: str, small: bool) -> None:
+def test_the_shipped_onnx_is_the_shipped_safetensors(task: str, small: bool, ending: str) -> None:
     need("safetensors", "torch")
     from platestream.vision.weights import load_weights
 
     trained = model_file.default_path(task, ".safetensors", small=small)
-    exported = load_onnx(model_file.default_path(task, ".onnx", small=small), task)
+    exported = load_onnx(model_file.default_path(task, ending, small=small), task)
+    assert exported.is_quantized == (ending == ".int8.onnx")
     assert exported.source_sha256 == hashlib.sha256(trained.read_bytes()).hexdigest()
     weights = load_weights(trained, task)
     assert exported.header.config == weights.config
@@ -86,11 +90,61 @@ def test_outputs_agree_with_torch(task: str, backend: str, precision: str) -> No
     network = load_network(None, task, backend=backend, precision=precision, threads=1)
     found = network.run(batch)
     assert (found.dtype, found.shape) == (np.float32, expected.shape)
-    low = network.run.precision == "bf16"
-    difference = np.abs(as_shares(task, found) - as_shares(task, expected)).max()
-    assert difference < (0.06 if low else 1e-4)
+    most = {"fp32": 1e-4, "bf16": 0.06, "int8": 0.3}[network.run.precision]
+    assert np.abs(as_shares(task, found) - as_shares(task, expected)).max() < most
     if task == "detector":  # offsets, in units of 32 pixels; those of cells that are no plate too
+        low = network.run.precision == "bf16"
         assert np.abs(found[:, 1:] - expected[:, 1:]).max() < (0.25 if low else 2e-3)
+
+
+@pytest.mark.parametrize("backend", ["openvino", "onnxruntime"])
+@pytest.mark.parametrize(("task", "small"), QUANTIZED)
+def test_int8_agrees_with_fp32(task: str, small: bool, backend: str) -> None:
+    need(backend)
+    cars = [Car("A301PO174", (40, 40, 160), -1.7, 7.0, 6.0)]
+    street = Street(cars, 3).frame(0.0)[0][None, :448, :768]
+    batch = np.ascontiguousarray(street) if task == "detector" else inputs(task, 3)
+    plain, quantized = (
+        load_network(None, task, backend=backend, precision=name, threads=1, small=small)
+        for name in ("fp32", "int8")
+    )
+    assert (plain.run.precision, quantized.run.precision) == ("fp32", "int8")
+    expected, found = plain.run(batch), quantized.run(batch)
+    assert np.abs(as_shares(task, found) - as_shares(task, expected)).max() < 0.3
+    if task == "detector":  # offsets, in units of 32 pixels, where there are plates
+        plates = expected[:, 0] > 0
+        assert plates.any()
+        apart = np.abs(found - expected)[:, 1:].transpose(0, 2, 3, 1)[plates]
+        assert np.quantile(apart, 0.9) < 0.1
+
+
+@pytest.mark.parametrize(
+    ("bf16", "small", "name"),
+    [
+        (False, True, "detector-small.int8.onnx"),
+        (False, False, "detector.onnx"),
+        (True, True, "detector-small.onnx"),
+    ],
+)
+def test_int8_is_taken_where_it_is_shipped_and_there_is_no_bf16(
+    monkeypatch: pytest.MonkeyPatch, bf16: bool, small: bool, name: str
+) -> None:
+    openvino = pytest.importorskip("platestream.vision.backends.openvino")
+    monkeypatch.setattr(openvino, "prefers_bf16", lambda: bf16)
+    assert backends._shipped("detector", "openvino", "auto", small).name == name
+
+
+def test_a_quantized_file_says_what_it_is_for() -> None:
+    need("openvino", "onnxruntime", "torch")
+    path = model_file.default_path("recognizer", ".int8.onnx")
+    for backend in ("openvino", "onnxruntime"):
+        assert load_network(path, "recognizer", backend=backend).run.precision == "int8"
+        with pytest.raises(SettingsError, match="is quantized to int8"):
+            load_network(path, "recognizer", backend=backend, precision="fp32")
+        with pytest.raises(SettingsError, match="is not quantized: 'platestream quantize"):
+            load_network(None, "detector", backend=backend, precision="int8")
+    with pytest.raises(SettingsError, match="for int8 use openvino"):
+        load_network(None, "recognizer", backend="torch", precision="int8")
 
 
 @pytest.mark.parametrize(("backend", "precision"), WAYS)
