@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -14,7 +15,8 @@ from platestream.vision.backends import Network
 from platestream.vision.decoding import PlateText
 from platestream.vision.detector import Detector
 from platestream.vision.fusion import TextFusion, TextReading
-from platestream.vision.reader import flatten
+from platestream.vision.geometry import Corners
+from platestream.vision.reader import READ_ODDS, after, flatten
 from platestream.vision.recognizer import Recognizer
 
 Image = npt.NDArray[np.uint8]
@@ -22,15 +24,26 @@ Image = npt.NDArray[np.uint8]
 _WIDTH = 256  # pixels to which a crop is brought for the detector
 _GROUNDS = (0.12, 0.3)  # of its width, what is put round it: a plate that fills a picture is missed
 _TALLEST = 2.0  # times its width; no plate is as high as that
+_SURE = 0.999  # confidence of a reading of one line that needs no second look
+_LOOSE = 0.7  # of its width; where the plate takes less, the first look has hardly seen it
 _BATCH = 16
 
 
-class CropReader:
-    """Reads plate crops: as they are first, and once more where that is not accepted.
+class _Look(NamedTuple):
+    """What a second look reads, and how much of the crop's width the plate takes."""
 
-    A crop may be loose, or its plate lean in it. The second look finds the plate's corners, warps
-    it flat as the recognizer likes it best, and fuses what all looks say. They are of one
-    picture, so that together they count as one.
+    text: PlateText
+    share: float
+
+
+class CropReader:
+    """Reads plate crops: as they are first, and once more where that is not quite sure.
+
+    A crop may be loose, its plate may lean in it, or have two lines, which are told apart only
+    where they lie level. The second look finds the plate's corners, with two widths of ground
+    round the crop, warps it flat as the recognizer likes it best, and fuses what all looks say.
+    They are of one picture, so that together they count as one. In a loose crop the first look
+    does not count: what it takes for the plate's letters is what lies round it.
     """
 
     def __init__(self, recognizer: Recognizer, detector: Callable[[], Detector]) -> None:
@@ -109,55 +122,78 @@ class CropReader:
         unsure = [
             place
             for place, (image, text) in enumerate(zip(images, texts, strict=True))
-            if not text.accepted and image.shape[0] <= _TALLEST * image.shape[1]
+            if not _is_sure(text) and image.shape[0] <= _TALLEST * image.shape[1]
         ]
         for start in range(0, len(unsure), _BATCH):
             places = unsure[start : start + _BATCH]
-            for place, text in zip(places, self._again([images[p] for p in places]), strict=True):
-                texts[place] = self._fused([texts[place], *text])
+            again = self._again([images[place] for place in places])
+            for place, looks in zip(places, again, strict=True):
+                texts[place] = self._fused(texts[place], looks)
         return texts
 
-    def _again(self, images: Sequence[Image]) -> list[list[PlateText]]:
-        """What second looks at pictures read; nothing where no plate is found."""
+    def _again(self, images: Sequence[Image]) -> list[list[_Look]]:
+        """Second looks at pictures; none where no plate is found."""
         if self._detector is None:
             self._detector = self._load_detector()
-        framed = [_framed(image, ground) for image in images for ground in _GROUNDS]
-        found = self._detector.detect(framed)
-        flat = [
-            flatten(view, detections[0].corners)
-            for view, detections in zip(framed, found, strict=True)
+        wanted = [(i, ground) for i in range(len(images)) for ground in _GROUNDS]
+        found = self._detector.detect(
+            [_framed(images[i], ground) for i, ground in wanted],
+            after(self._detector.score_threshold, 1 / READ_ODDS),  # what can be read is one
+        )
+        seen = [
+            (i, _unframed(detections[0].corners, images[i], ground))
+            for (i, ground), detections in zip(wanted, found, strict=True)
             if detections
         ]
-        read = iter(self._recognizer.predict(flat))
-        count = len(_GROUNDS)
-        return [
-            [next(read) for detections in found[i * count : (i + 1) * count] if detections]
-            for i in range(len(images))
-        ]
+        # from the crop itself: in the view a plate far from filling it has few pixels left
+        texts = self._recognizer.predict([flatten(images[i], corners) for i, corners in seen])
+        looks: list[list[_Look]] = [[] for _ in images]
+        for (i, corners), text in zip(seen, texts, strict=True):
+            width = float(np.linalg.norm(corners[1] - corners[0]))
+            looks[i].append(_Look(text, width / images[i].shape[1]))
+        return looks
 
-    def _fused(self, looks: Sequence[PlateText]) -> PlateText:
+    def _fused(self, first: PlateText, again: Sequence[_Look]) -> PlateText:
         """What all looks at one picture say, or the first where most of them see no plate."""
-        first = looks[0]
-        read = [look for look in looks if look.raw]
-        if len(looks) == 1 or 2 * len(read) <= len(looks):
+        is_loose = bool(again) and min(look.share for look in again) < _LOOSE
+        texts = [*([] if is_loose else [first]), *(look.text for look in again)]
+        read = [text for text in texts if text.raw]
+        if not again or 2 * len(read) <= len(texts):
             return first
         fusion = TextFusion(correlation=1.0)
-        fusion.add(*(self._reading(number, look) for number, look in enumerate(read)))
+        fusion.add(*(self._reading(number, text) for number, text in enumerate(read)))
         return fusion.text(self.threshold, self.formats)
 
-    def _reading(self, number: int, look: PlateText) -> TextReading:
-        assert look.probabilities is not None  # a recognizer always keeps them
-        texts = tuple(text for text, _ in look.candidates)
+    def _reading(self, number: int, text: PlateText) -> TextReading:
+        assert text.probabilities is not None  # a recognizer always keeps them
+        texts = tuple(candidate for candidate, _ in text.candidates)
         alphabet = self._recognizer.alphabet
-        return TextReading(number, look.probabilities, alphabet, texts, _WIDTH, look.lines)
+        return TextReading(number, text.probabilities, alphabet, texts, _WIDTH, text.lines)
+
+
+def _is_sure(text: PlateText) -> bool:
+    return text.accepted and text.lines == 1 and text.confidence >= _SURE
 
 
 def _framed(image: Image, ground: float) -> Image:
     """A crop at one size with more of its edge round it, so that its plate does not fill it."""
-    height, width = image.shape[:2]
-    size = (_WIDTH, max(8, round(height * _WIDTH / width)))
+    width = image.shape[1]
+    size = _size_of_view(image)
     method = cv2.INTER_AREA if width > _WIDTH else cv2.INTER_CUBIC
     pad = round(ground * _WIDTH)
     return cv2.copyMakeBorder(
         cv2.resize(image, size, interpolation=method), pad, pad, pad, pad, cv2.BORDER_REPLICATE
     ).astype(np.uint8, copy=False)
+
+
+def _unframed(corners: Corners, image: Image, ground: float) -> Corners:
+    """Corners in a crop's view, see ``_framed``, as pixels of the crop."""
+    height, width = image.shape[:2]
+    scale = np.array([width, height]) / _size_of_view(image)
+    return ((corners - round(ground * _WIDTH)) * scale).astype(np.float32)
+
+
+def _size_of_view(image: Image) -> tuple[int, int]:
+    """Width and height of a crop in its view, without what is put round it."""
+    height, width = image.shape[:2]
+    return _WIDTH, max(8, round(height * _WIDTH / width))

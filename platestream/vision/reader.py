@@ -155,7 +155,7 @@ class PlateReader:
     ) -> list[list[Detection]]:
         """What may be plates: of detections, those that may still reach the threshold."""
         threshold = self._detector.score_threshold
-        least = _after(threshold, 1 / READ_ODDS) if self._doubtful else threshold
+        least = after(threshold, 1 / READ_ODDS) if self._doubtful else threshold
         whole = [i for i, places in enumerate(near) if places is None]
         parts = [(i, places) for i, places in enumerate(near) if places is not None]
         found: list[list[Detection]] = [[] for _ in images]
@@ -168,7 +168,7 @@ class PlateReader:
             seen = self._detector.detect_near(
                 [images[i] for i, _ in parts],
                 [places for _, places in parts],
-                _after(threshold, 1 / EXPECTED_ODDS),
+                after(threshold, 1 / EXPECTED_ODDS),
             )
             for (i, _), one in zip(parts, seen, strict=True):
                 found[i] = one
@@ -182,7 +182,7 @@ class PlateReader:
         """
         weighed = []
         for one in found:
-            score = _after(one.detection.score, odds * _evidence(one.text))
+            score = after(one.detection.score, odds * _evidence(one.text))
             weighed.append(replace(one, detection=replace(one.detection, score=score)))
         kept = [one for one in weighed if one.detection.score >= self._detector.score_threshold]
         return sorted(kept, key=lambda one: -one.detection.score)
@@ -197,8 +197,8 @@ def _evidence(text: PlateText) -> float:
     return 1.0
 
 
-def _after(score: float, odds: float) -> float:
-    """A probability whose odds are multiplied."""
+def after(score: float, odds: float) -> float:
+    """A probability, 0 to 1, whose odds are multiplied."""
     return score * odds / (score * odds + 1 - score)
 
 

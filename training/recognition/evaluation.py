@@ -9,14 +9,15 @@ from pathlib import Path
 from typing import Any
 
 from platestream import plates
-from platestream.errors import DataError
+from platestream.errors import DataError, SourceError
+from platestream.picture_file import Image, read_picture
 from platestream.plates import PlateFormats
 from platestream.vision.crop_reader import CropReader
 from platestream.vision.decoding import PlateText
 from platestream.vision.recognizer import Recognizer
 from training import labels
 from training.intervals import share
-from training.recognition.crops import list_pictures, plate_folder, read_picture
+from training.recognition.crops import list_pictures, plate_folder
 from training.recognition.reliability import expected_calibration_error, risk_coverage
 
 _BATCH = 32
@@ -37,9 +38,9 @@ def evaluate(
 
     Returns:
         Shares with their intervals, the character error rate, and every mistake. ``exact`` is the
-        reading that knows the plate formats, with its best guess for every character;
-        ``exact_as_shown`` the same with ``?`` for characters that are not shown;
-        ``exact_unconstrained`` the likeliest text whatever it is.
+        text as it is given, with ``?`` for characters that are not shown; ``exact_guessed`` the
+        same with the best guess for every character, and so is the error rate;
+        ``exact_unconstrained`` the likeliest text, whatever plates may carry.
 
     Raises:
         DataError: See ``true_texts``; or the pictures without a plate are not there.
@@ -47,13 +48,12 @@ def evaluate(
     folder = plate_folder(root)
     texts = true_texts(folder, truth, recognizer.formats)
     pairs = read_pairs(recognizer, folder, texts)
-    exact = [(t, r) for _, t, r in pairs if r.guess == t]
     confidences, right = judged(pairs)
     accepted = [(t, r) for _, t, r in pairs if r.accepted]
     edits = sum(plates.edit_distance(t, r.guess) for _, t, r in pairs)
     result: dict[str, Any] = {
-        "exact": share(len(exact), len(pairs)),
-        "exact_as_shown": share(sum(r.text == t for _, t, r in pairs), len(pairs)),
+        "exact": share(sum(r.text == t for _, t, r in pairs), len(pairs)),
+        "exact_guessed": share(sum(r.guess == t for _, t, r in pairs), len(pairs)),
         "exact_unconstrained": share(sum(r.raw == t for _, t, r in pairs), len(pairs)),
         "character_error_rate": round(edits / sum(len(t) for _, t, _ in pairs), 5),
         "accepted": share(len(accepted), len(pairs)),
@@ -79,7 +79,7 @@ def evaluate(
             "confidence": round(r.confidence, 4),
         }
         for file, t, r in pairs
-        if r.guess != t
+        if r.text != t
     ]
     return result
 
@@ -126,11 +126,19 @@ def _rounded(value: float | None) -> float | None:
 def _read(recognizer: Recognizer | CropReader, paths: Sequence[Path]) -> dict[Path, PlateText]:
     read: dict[Path, PlateText] = {}
     for start in range(0, len(paths), _BATCH):
-        loaded = [(path, read_picture(path)) for path in paths[start : start + _BATCH]]
+        loaded = [(path, _picture(path)) for path in paths[start : start + _BATCH]]
         good = [(path, image) for path, image in loaded if image is not None]
         texts = recognizer.predict([image for _, image in good])
         read.update({path: text for (path, _), text in zip(good, texts, strict=True)})
     return read
+
+
+def _picture(path: Path) -> Image | None:
+    """A crop as ``platestream recognize`` sees it, at its full size."""
+    try:
+        return read_picture(path)
+    except SourceError:
+        return None
 
 
 def _files(path: Path, folder: Path) -> list[str]:

@@ -36,7 +36,9 @@ def load_onnxruntime(
 ) -> tuple[OnnxRuntimeBackend, dict[str, Any]]:
     """Loads an exported network; see ``load_network``."""
     if precision == "bf16":
-        raise SettingsError("onnxruntime computes in fp32 or int8 here; for bf16 use openvino or torch")
+        raise SettingsError(
+            "onnxruntime computes in fp32 or int8 here; for bf16 use openvino or torch"
+        )
     providers = _providers(device)
     file = load_onnx(path, task, precision)
     options = ort.SessionOptions()
