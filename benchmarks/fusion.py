@@ -56,7 +56,7 @@ class Followed:
 
 def read(source: Path, threads: int) -> Iterator[Reading]:
     """Reads every frame of a video."""
-    reader = PlateReader.load(threads=threads, video=True)  # as the service does
+    reader = PlateReader.load(threads=threads, tile=0, video=True)  # as the service does
     with VideoSource(str(source)) as video:
         for number, frame in enumerate(video.frames(), 1):
             yield Reading(

@@ -59,6 +59,7 @@ def run(job: Job, settings: Settings, on_progress: Callable[[Progress], None]) -
             precision=settings.ocr.precision,
             threshold=settings.ocr.threshold,
             plates_file=settings.ocr.plates_file,
+            tile=settings.ocr.tile,
             video=True,
         )
         encoder: VideoEncoder | None = None

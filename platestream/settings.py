@@ -141,6 +141,13 @@ class OcrSettings(_Section):
         description="where the newest frames are read: longest pause between looks at the whole "
         "picture; in between only where plates are expected; 0: always the whole",
     )
+    tile: int = Field(
+        0,
+        ge=0,
+        le=8192,
+        description="pixels; larger frames are looked at in parts of that size, too, for plates "
+        "that are small in them; 0: never",
+    )
     batch: int = Field(4, ge=1, le=64, description="most frames taken at once, of all cameras")
     claim_after_ms: int = Field(
         2000, ge=100, description="take over what was held for so long, or longer if batches are"

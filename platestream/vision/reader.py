@@ -18,6 +18,7 @@ Image = npt.NDArray[np.uint8]
 
 LINE_SIZE = (256, 64)  # width and height in pixels of a flat plate of one line
 STACK_SIZE = (192, 112)  # and of one that may have two
+PICTURE_TILE = 1280  # pixels; larger pictures are looked at in parts of that size, too
 WARP_MARGIN = 0.06  # of the plate's sides, so that a corner a little off cuts nothing away
 _STACK_ASPECT = 2.6  # a plate seen less wide than this may be square; one line has 4.6
 
@@ -73,6 +74,7 @@ class PlateReader:
         precision: str = "auto",
         threshold: float | None = None,
         plates_file: Path | None = None,
+        tile: int = PICTURE_TILE,
         video: bool = False,
     ) -> PlateReader:
         """Loads both models; the shipped ones where no file is named.
@@ -84,6 +86,7 @@ class PlateReader:
             precision: ``auto``, ``fp32`` or ``bf16``; see ``load_network``.
             threshold: The least confidence, 0 to 1, of a character that is believed.
             plates_file: What plates may carry; without it what the recognizer was trained for.
+            tile: As ``Detector.load`` takes it.
             video: For the frames of a video: the small detector, which is as good as frames need
                 it that come many times a second, and nothing that is doubtful.
 
@@ -99,6 +102,7 @@ class PlateReader:
                 device=device,
                 threads=threads,
                 precision=precision,
+                tile=tile,
                 small=video,
             ),
             Recognizer.load(

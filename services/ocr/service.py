@@ -59,6 +59,7 @@ def _load(settings: OcrSettings) -> PlateReader:
         precision=settings.precision,
         threshold=settings.threshold,
         plates_file=settings.plates_file,
+        tile=settings.tile,
         video=True,
     )
 
