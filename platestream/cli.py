@@ -213,6 +213,7 @@ _pass_on(
 )
 _pass_on("average", "training.cli", "Makes one model of several.", named=True)
 _pass_on("export", "training.cli", "Writes a trained model as ONNX.", named=True)
+_pass_on("quantize", "training.cli", "Writes a trained model as ONNX in int8.", named=True)
 _pass_on("clean-labels", "training.cli", "Finds wrong labels of training crops.", named=True)
 _pass_on("contact-sheet", "training.cli", "Shows augmented training samples.", named=True)
 _pass_on("fit-corners", "training.cli", "Finds the corners of boxed plates.", named=True)

@@ -12,9 +12,10 @@ from platestream.video import VideoSource
 from platestream.vision.decoding import PlateText
 from platestream.vision.detector import Detection, Detector
 from platestream.vision.geometry import box_iou
-from platestream.vision.reader import PlateReader
+from platestream.vision.reader import PICTURE_TILE, PlateReader
 from platestream.vision.recognizer import Recognizer, better
 from training.synthesis.plate import random_text, render_plate
+from training.synthesis.scene import Car, Street
 
 
 def test_clean_plates_are_read(recognizer: Recognizer) -> None:
@@ -121,3 +122,17 @@ def test_a_plate_s_box_in_a_picture_ends_where_the_picture_does() -> None:
     corners = np.array([[-4, 80], [40, 82], [39, 104], [-5, 102]], np.float32)
     assert Detection(corners, 0.9).box == (-5, 80, 40, 104)
     assert Detection(corners, 0.9).box_in(np.zeros((100, 200), np.uint8)) == (0, 80, 40, 100)
+
+
+def test_plates_that_are_small_in_a_large_picture_are_seen_better_in_parts_of_it() -> None:
+    frame, _ = Street([Car("A301PO174", (40, 40, 160), -1.7, 7.0, 6.0)], 3).frame(0.0)
+    part = cv2.resize(frame, None, fx=0.29, fy=0.29, interpolation=cv2.INTER_AREA)
+    picture = np.full((1080, 1920, 3), 115, np.uint8)
+    picture[300 : 300 + part.shape[0], 900 : 900 + part.shape[1]] = part
+    scores = []
+    for tile in (0, PICTURE_TILE):
+        (plate,) = PlateReader.load(threads=1, tile=tile).read([picture])[0]
+        x1, _, x2, _ = plate.detection.box
+        assert 20 < x2 - x1 < 28
+        scores.append(plate.detection.score)
+    assert scores[1] > scores[0] + 0.05
