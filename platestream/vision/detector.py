@@ -107,12 +107,12 @@ class Detector:
         long_side: int = LONG_SIDE,
         refine: bool = True,
         tile: int = 0,
-        small: bool = False,
+        video: bool = False,
     ) -> Detector:
         """Loads a network: the shipped one, or a file of one's own.
 
         Args:
-            path, backend, device, threads, precision: As ``load_network`` takes them.
+            path, backend, device, threads, precision, video: As ``load_network`` takes them.
             score_threshold: The least score, 0 to 1, of a detection; None: the network's own.
             long_side: Pictures are scaled so that their longer side has so many pixels, small
                 ones by 1.6 at most; more finds smaller plates and takes longer.
@@ -120,7 +120,6 @@ class Detector:
                 plates from what only looks like one from afar.
             tile: Pictures larger than so many pixels are looked at in tiles of that side too, for
                 plates that are small in a large picture; 0: never.
-            small: Of the shipped ones the smaller, which takes half the time or less.
 
         Raises:
             WeightsError: The file is missing or not ours.
@@ -133,7 +132,7 @@ class Detector:
             device=device,
             threads=threads,
             precision=precision,
-            small=small,
+            video=video,
         )
         try:
             own = float(network.config.get("score_threshold", DEFAULT_SCORE_THRESHOLD))

@@ -87,8 +87,8 @@ class PlateReader:
             threshold: The least confidence, 0 to 1, of a character that is believed.
             plates_file: What plates may carry; without it what the recognizer was trained for.
             tile: As ``Detector.load`` takes it.
-            video: For the frames of a video: the small detector, which is as good as frames need
-                it that come many times a second, and nothing that is doubtful.
+            video: For the frames of a video, which come many times a second: networks that are
+                fast rather than a little better, and nothing that is doubtful.
 
         Raises:
             WeightsError: Weights are missing or not ours.
@@ -103,7 +103,7 @@ class PlateReader:
                 threads=threads,
                 precision=precision,
                 tile=tile,
-                small=video,
+                video=video,
             ),
             Recognizer.load(
                 recognizer_weights,
@@ -113,6 +113,7 @@ class PlateReader:
                 precision=precision,
                 threshold=threshold,
                 plates_file=plates_file,
+                video=video,
             ),
             doubtful=not video,
         )

@@ -63,11 +63,12 @@ class Recognizer:
         threshold: float | None = None,
         plates_file: Path | None = None,
         temperature: float | None = None,
+        video: bool = False,
     ) -> Recognizer:
         """Loads a network: the shipped one, or a file of one's own.
 
         Args:
-            path, backend, device, threads, precision: As ``load_network`` takes them.
+            path, backend, device, threads, precision, video: As ``load_network`` takes them.
             threshold: The least confidence, 0 to 1, of a character that is believed; None: the
                 network's own.
             plates_file: What plates may carry; without it what the network was trained for.
@@ -79,7 +80,13 @@ class Recognizer:
                 fit.
         """
         network = load_network(
-            path, "recognizer", backend=backend, device=device, threads=threads, precision=precision
+            path,
+            "recognizer",
+            backend=backend,
+            device=device,
+            threads=threads,
+            precision=precision,
+            video=video,
         )
         try:
             made = network.config["network"]

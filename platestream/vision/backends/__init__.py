@@ -65,7 +65,7 @@ def load_network(
     device: str = "cpu",
     threads: int = 0,
     precision: str = "auto",
-    small: bool = False,
+    video: bool = False,
 ) -> Network:
     """Loads a network into a backend.
 
@@ -76,10 +76,11 @@ def load_network(
             reads such a file.
         device: ``cpu``, ``cuda`` or ``cuda:0``.
         threads: CPU threads; 0 leaves it to the backend.
-        precision: ``auto`` is bf16 where openvino finds a CPU that computes in it; else openvino
-            takes int8 where a network is shipped for it; else fp32. A quantized file of one's own
-            is computed in int8.
-        small: Of the shipped detectors the smaller one.
+        precision: ``auto`` is bf16 where openvino finds a CPU that computes in it; else, for
+            videos, openvino's int8 where a network is shipped so; else fp32. A quantized file of
+            one's own is computed in int8.
+        video: Of the shipped networks those for the frames of a video, where speed counts more
+            than a plate in some hundred: the small detector, and int8.
 
     Raises:
         WeightsError: The file is missing, damaged, not ours, for another task, or of a kind that
@@ -93,7 +94,7 @@ def load_network(
     name = choose(path, backend, device)
     if not reads(name, path):
         raise WeightsError(_misfit(path, task, name))
-    path = path or _shipped(task, name, precision, small)
+    path = path or _shipped(task, name, precision, video)
     run: Backend
     if name == "openvino":
         from platestream.vision.backends.openvino import load_openvino
@@ -110,13 +111,14 @@ def load_network(
     return Network(path, name, run, config)
 
 
-def _shipped(task: str, backend: str, precision: str, small: bool) -> Path:
+def _shipped(task: str, backend: str, precision: str, video: bool) -> Path:
     """Which of the shipped files a backend runs; see ``load_network``."""
+    small = video and task == "detector"
     quantized = model_file.default_path(task, _QUANTIZED, small=small)
     plain = model_file.default_path(task, _SUFFIX[backend], small=small)
     if precision == "int8" and _SUFFIX[backend] == ".onnx" and quantized.is_file():
         return quantized
-    if precision == "auto" and backend == "openvino" and quantized.is_file():
+    if video and precision == "auto" and backend == "openvino" and quantized.is_file():
         from platestream.vision.backends.openvino import prefers_bf16
 
         return plain if prefers_bf16() else quantized

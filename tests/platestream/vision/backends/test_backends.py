@@ -90,10 +90,10 @@ def test_outputs_agree_with_torch(task: str, backend: str, precision: str) -> No
     network = load_network(None, task, backend=backend, precision=precision, threads=1)
     found = network.run(batch)
     assert (found.dtype, found.shape) == (np.float32, expected.shape)
-    most = {"fp32": 1e-4, "bf16": 0.06, "int8": 0.3}[network.run.precision]
-    assert np.abs(as_shares(task, found) - as_shares(task, expected)).max() < most
+    low = network.run.precision == "bf16"
+    difference = np.abs(as_shares(task, found) - as_shares(task, expected)).max()
+    assert difference < (0.06 if low else 1e-4)
     if task == "detector":  # offsets, in units of 32 pixels; those of cells that are no plate too
-        low = network.run.precision == "bf16"
         assert np.abs(found[:, 1:] - expected[:, 1:]).max() < (0.25 if low else 2e-3)
 
 
@@ -105,7 +105,7 @@ def test_int8_agrees_with_fp32(task: str, small: bool, backend: str) -> None:
     street = Street(cars, 3).frame(0.0)[0][None, :448, :768]
     batch = np.ascontiguousarray(street) if task == "detector" else inputs(task, 3)
     plain, quantized = (
-        load_network(None, task, backend=backend, precision=name, threads=1, small=small)
+        load_network(None, task, backend=backend, precision=name, threads=1, video=small)
         for name in ("fp32", "int8")
     )
     assert (plain.run.precision, quantized.run.precision) == ("fp32", "int8")
@@ -119,19 +119,20 @@ def test_int8_agrees_with_fp32(task: str, small: bool, backend: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("bf16", "small", "name"),
+    ("bf16", "video", "names"),
     [
-        (False, True, "detector-small.int8.onnx"),
-        (False, False, "detector.onnx"),
-        (True, True, "detector-small.onnx"),
+        (False, True, ["detector-small.int8.onnx", "recognizer.int8.onnx"]),
+        (True, True, ["detector-small.onnx", "recognizer.onnx"]),
+        (False, False, ["detector.onnx", "recognizer.onnx"]),
     ],
 )
-def test_int8_is_taken_where_it_is_shipped_and_there_is_no_bf16(
-    monkeypatch: pytest.MonkeyPatch, bf16: bool, small: bool, name: str
+def test_int8_is_taken_for_videos_where_there_is_no_bf16(
+    monkeypatch: pytest.MonkeyPatch, bf16: bool, video: bool, names: list[str]
 ) -> None:
     openvino = pytest.importorskip("platestream.vision.backends.openvino")
     monkeypatch.setattr(openvino, "prefers_bf16", lambda: bf16)
-    assert backends._shipped("detector", "openvino", "auto", small).name == name
+    taken = [backends._shipped(t, "openvino", "auto", video) for t in ("detector", "recognizer")]
+    assert [path.name for path in taken] == names
 
 
 def test_a_quantized_file_says_what_it_is_for() -> None:
