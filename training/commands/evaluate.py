@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from platestream import options
+from platestream.errors import DataError
 from platestream.vision.backends import Network
 from training.commands.arguments import (
     PLAIN,
@@ -34,6 +35,13 @@ def _evaluate_recognizer(
     negatives: Annotated[
         Path | None, typer.Option(help="Which of Negative to take: file. Default: all.")
     ] = None,
+    photos: Annotated[
+        Path | None, typer.Option(help="Street photographs (images): their plates are judged, too.")
+    ] = None,
+    photo_texts: Annotated[
+        Path | None,
+        typer.Option(help="With --photos: file,x1,y1,x2,y2,text,readable,lines."),
+    ] = None,
     formats: Annotated[
         Path | None,
         typer.Option(help="Plates (TOML) that there are beside those the weights know."),
@@ -53,14 +61,18 @@ def _evaluate_recognizer(
     from platestream import plates
     from platestream.vision.crop_reader import CropReader
     from platestream.vision.recognizer import Recognizer
-    from training.recognition.evaluation import evaluate
+    from training.recognition.evaluation import evaluate, evaluate_photos
 
+    if (photos is None) != (photo_texts is None):
+        raise DataError("--photos and --photo-texts go together: the pictures, and their texts")
     recognizer = (Recognizer if single_look else CropReader).load(
         weights, backend=backend, device=device, precision=precision, threshold=threshold
     )
     if formats is not None:
         recognizer.formats = recognizer.formats.joined(plates.load(formats))
     result = computed(recognizer.network) | evaluate(recognizer, data, labels, negatives)
+    if photos is not None and photo_texts is not None:
+        result |= evaluate_photos(recognizer, photos, photo_texts)
     if latency:
         from training.latency import recognizer_latency
 

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from platestream import plates
 from platestream.errors import DataError, SourceError
 from platestream.picture_file import Image, read_picture
@@ -17,7 +19,7 @@ from platestream.vision.decoding import PlateText
 from platestream.vision.recognizer import Recognizer
 from training import labels
 from training.intervals import share
-from training.recognition.crops import list_pictures, plate_folder
+from training.recognition.crops import list_pictures, photo_crops, plate_folder
 from training.recognition.reliability import expected_calibration_error, risk_coverage
 
 _BATCH = 32
@@ -49,15 +51,8 @@ def evaluate(
     texts = true_texts(folder, truth, recognizer.formats)
     pairs = read_pairs(recognizer, folder, texts)
     confidences, right = judged(pairs)
-    accepted = [(t, r) for _, t, r in pairs if r.accepted]
-    edits = sum(plates.edit_distance(t, r.guess) for _, t, r in pairs)
     result: dict[str, Any] = {
-        "exact": share(sum(r.text == t for _, t, r in pairs), len(pairs)),
-        "exact_guessed": share(sum(r.guess == t for _, t, r in pairs), len(pairs)),
-        "exact_unconstrained": share(sum(r.raw == t for _, t, r in pairs), len(pairs)),
-        "character_error_rate": round(edits / sum(len(t) for _, t, _ in pairs), 5),
-        "accepted": share(len(accepted), len(pairs)),
-        "accepted_right": share(sum(r.text == t for t, r in accepted), len(accepted)),
+        **_shares(pairs),
         "formats": dict(Counter(r.format or "none" for _, _, r in pairs).most_common()),
         "threshold": recognizer.threshold,
         "calibration_error": _rounded(expected_calibration_error(confidences, right)),
@@ -70,7 +65,54 @@ def evaluate(
         empty = list(_read(recognizer, [root / "Negative" / file for file in wanted]).values())
         result["negatives_empty"] = share(sum(not r.characters for r in empty), len(empty))
         result["negatives_accepted"] = share(sum(r.accepted for r in empty), len(empty))
-    result["mistakes"] = [
+    result["mistakes"] = _mistakes(pairs)
+    return result
+
+
+def evaluate_photos(recognizer: Recognizer | CropReader, root: Path, texts: Path) -> dict[str, Any]:
+    """Judges on plates cut out of street photographs, each along its box.
+
+    Args:
+        root: A folder with ``images``.
+        texts: A CSV with columns ``file,x1,y1,x2,y2,text,readable,lines``.
+
+    Returns:
+        Shares and mistakes as ``evaluate`` gives them, their names begun with ``photos_``.
+
+    Raises:
+        DataError: See ``photo_crops``; or a photograph cannot be read.
+    """
+    pairs = []
+    crops = photo_crops(root, texts)
+    if not crops:
+        raise DataError(f"'{texts}' has no plate that can be read")
+    for crop in crops:
+        image = _picture(crop.path)
+        assert crop.box is not None
+        x1, y1, x2, y2 = (max(0, round(v)) for v in crop.box)
+        if image is None or not image[y1:y2, x1:x2].size:
+            raise DataError(f"'{crop.path}' cannot be read, or ends before {crop.box}")
+        (read,) = recognizer.predict([np.ascontiguousarray(image[y1:y2, x1:x2])])
+        pairs.append((crop.path.name, crop.text, read))
+    judgement = {**_shares(pairs), "mistakes": _mistakes(pairs)}
+    return {f"photos_{name}": value for name, value in judgement.items()}
+
+
+def _shares(pairs: Sequence[tuple[str, str, PlateText]]) -> dict[str, Any]:
+    accepted = [(t, r) for _, t, r in pairs if r.accepted]
+    edits = sum(plates.edit_distance(t, r.guess) for _, t, r in pairs)
+    return {
+        "exact": share(sum(r.text == t for _, t, r in pairs), len(pairs)),
+        "exact_guessed": share(sum(r.guess == t for _, t, r in pairs), len(pairs)),
+        "exact_unconstrained": share(sum(r.raw == t for _, t, r in pairs), len(pairs)),
+        "character_error_rate": round(edits / sum(len(t) for _, t, _ in pairs), 5),
+        "accepted": share(len(accepted), len(pairs)),
+        "accepted_right": share(sum(r.text == t for t, r in accepted), len(accepted)),
+    }
+
+
+def _mistakes(pairs: Sequence[tuple[str, str, PlateText]]) -> list[dict[str, Any]]:
+    return [
         {
             "file": file,
             "text": t,
@@ -81,7 +123,6 @@ def evaluate(
         for file, t, r in pairs
         if r.text != t
     ]
-    return result
 
 
 def true_texts(folder: Path, truth: Path | None, formats: PlateFormats) -> dict[str, str]:

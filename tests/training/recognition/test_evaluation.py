@@ -13,7 +13,7 @@ import pytest
 from platestream.errors import DataError
 from platestream.vision.recognizer import Recognizer
 from training import cli
-from training.recognition.evaluation import evaluate
+from training.recognition.evaluation import evaluate, evaluate_photos
 from training.synthesis.plate import render_plate
 
 TEXTS = ["A301PO174", "M807MA71", "T631TA71", "K282OT71"]
@@ -100,3 +100,43 @@ def test_the_command_prints_shares_with_intervals(
     assert "threshold=0.5  accepted=100.00%" in said
     assert cli.main(["evaluate", "recognizer", *arguments, "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["exact"]["hits"] == 3
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    """A photograph of two plates, one of whose texts is wrong, with its CSV."""
+    (tmp_path / "images").mkdir()
+    photo = np.full((300, 600, 3), 90, np.uint8)
+    rows = ["file,x1,y1,x2,y2,text,readable,lines"]
+    for top, text, said in ((40, TEXTS[0], TEXTS[0]), (180, TEXTS[1], "M807MA77")):
+        plate = render_plate(text, px_per_mm=0.4)
+        height, width = plate.shape[:2]
+        photo[top : top + height, 200 : 200 + width] = plate
+        rows.append(f"a.png,200,{top},{200 + width},{top + height},{said},1,1")
+    rows.append("a.png,0,0,9,9,,0,1")
+    cv2.imwrite(str(tmp_path / "images" / "a.png"), photo)
+    (tmp_path / "texts.csv").write_text("\n".join(rows))
+    return tmp_path
+
+
+def test_plates_of_photographs_are_judged_along_their_boxes(
+    recognizer: Recognizer, photos: Path
+) -> None:
+    result = evaluate_photos(recognizer, photos, photos / "texts.csv")
+    assert (result["photos_exact"]["hits"], result["photos_exact"]["of"]) == (1, 2)
+    (mistake,) = result["photos_mistakes"]
+    assert (mistake["text"], mistake["read"]) == ("M807MA77", "M807MA71")
+
+
+def test_a_photograph_that_is_not_there_is_named(recognizer: Recognizer, photos: Path) -> None:
+    (photos / "images" / "a.png").unlink()
+    with pytest.raises(DataError, match=r"a\.png"):
+        evaluate_photos(recognizer, photos, photos / "texts.csv")
+
+
+def test_photographs_and_their_texts_go_together(
+    crops: Path, photos: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["--data", str(crops / "crops"), "--labels", str(crops / "labels.csv")]
+    assert cli.main(["evaluate", "recognizer", *arguments, "--photos", str(photos)]) == 2
+    assert "--photo-texts" in capsys.readouterr().err
