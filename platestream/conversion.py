@@ -31,7 +31,7 @@ def to_bgr(y: Image, u: Image, v: Image, colour: Colour) -> Image:
     """
     size = (y.shape[1], y.shape[0])
     wide = [cv2.resize(p, size, interpolation=cv2.INTER_NEAREST) for p in (u, v)]
-    return cv2.transform(cv2.merge([y, *wide]), _yuv_to_bgr(colour)).astype(np.uint8, copy=False)
+    return cv2.transform(cv2.merge([y, *wide]), yuv_to_bgr(colour)).astype(np.uint8, copy=False)
 
 
 def from_bgr(image: Image, colour: Colour) -> tuple[Image, Image, Image]:
@@ -63,7 +63,8 @@ def _bgr_to_yuv(colour: Colour) -> npt.NDArray[np.float64]:
 
 
 @functools.cache
-def _yuv_to_bgr(colour: Colour) -> npt.NDArray[np.float64]:
+def yuv_to_bgr(colour: Colour) -> npt.NDArray[np.float64]:
+    """3x4: what BGR is of (Y, U, V, 1)."""
     forth = _bgr_to_yuv(colour)
     back = np.linalg.inv(forth[:, :3])
     return np.column_stack([back, -back @ forth[:, 3]])

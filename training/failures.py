@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from platestream.vision.detector import Detector
+from platestream.vision.flat_plate import flatten
 from platestream.vision.geometry import Corners, bounding_box, box_iou
-from platestream.vision.reader import flatten
 from platestream.vision.recognizer import Recognizer
 from training.synthesis.camera import photograph
 from training.synthesis.clutter import foreign_crop

@@ -17,9 +17,10 @@ from platestream.demo import built_in_clip
 from platestream.errors import SettingsError
 from platestream.video import VideoSource
 from platestream.vision import backends
-from platestream.vision.detector import MAX_PLATES, Detector, letterbox
+from platestream.vision.detector import MAX_PLATES, Detector
+from platestream.vision.flat_plate import flatten
 from platestream.vision.heatmap import decode_map
-from platestream.vision.reader import flatten
+from platestream.vision.letterbox import letterbox
 from platestream.vision.recognizer import Recognizer
 
 Image = npt.NDArray[np.uint8]

@@ -14,9 +14,10 @@ from platestream.plates import PlateFormats
 from platestream.vision.backends import Network
 from platestream.vision.decoding import PlateText
 from platestream.vision.detector import Detector
+from platestream.vision.flat_plate import flatten
 from platestream.vision.fusion import TextFusion, TextReading
 from platestream.vision.geometry import Corners
-from platestream.vision.reader import READ_ODDS, after, flatten
+from platestream.vision.reader import READ_ODDS, after
 from platestream.vision.recognizer import Recognizer
 
 Image = npt.NDArray[np.uint8]

@@ -13,10 +13,10 @@ import numpy.typing as npt
 
 from platestream.errors import WeightsError
 from platestream.vision.backends import Network, load_network, probe
-from platestream.vision.close_up import CLOSE_UP, close_up
+from platestream.vision.canvas import Canvas, Pictures
+from platestream.vision.close_up import CLOSE_UP, SHARE
 from platestream.vision.geometry import Box, Corners, bounding_box, box_iou, suppress
-from platestream.vision.heatmap import GRID, STRIDE, decode_map
-from platestream.vision.recognizer import check
+from platestream.vision.heatmap import STRIDE, decode_map
 from platestream.vision.tiling import Tile, is_cut, merge, tiles
 
 Image = npt.NDArray[np.uint8]
@@ -25,9 +25,7 @@ DEFAULT_SCORE_THRESHOLD = 0.4
 LONG_SIDE = 1024  # pixels; a picture is brought to it before the network sees it
 MAX_PLATES = 64
 _OVERLAP = 0.3  # real plates do not lie on one another
-_GREY = 114  # what the rest of the grid is filled with
 _NEAR_SHARE = 0.35  # where one is expected: it may have moved, and corners be nearly as exact
-_REFINED_AT_ONCE = 16
 _MOST_REFINED = 24  # candidates of a picture
 _REFINED_SCORE = 0.05  # the least that the second look tells from nothing
 _REFINED_PEAKS = 4
@@ -149,17 +147,17 @@ class Detector:
 
     @overload
     def detect(
-        self, images: Sequence[Image], least: float | None = None
+        self, images: Pictures | Canvas, least: float | None = None
     ) -> list[list[Detection]]: ...
 
     def detect(
-        self, images: Image | Sequence[Image], least: float | None = None
+        self, images: Image | Pictures | Canvas, least: float | None = None
     ) -> list[Detection] | list[list[Detection]]:
         """Finds the plates of one picture, or of several; the surest first.
 
         Args:
-            images: One picture or a sequence of them, each of its own size: HxWx3 uint8 BGR, or
-                HxW uint8 grey.
+            images: One picture or a sequence of them, each of its own size: HxWx3 uint8 BGR, HxW
+                uint8 grey, or planes; or the canvas of some.
             least: The least score of a detection; None: the threshold. Less than that shows
                 doubtful plates, but not all of them: what is very faint at first sight is not
                 looked at again.
@@ -169,12 +167,13 @@ class Detector:
         """
         least = self.score_threshold if least is None else least
         if isinstance(images, np.ndarray) and images.ndim in (2, 3):
-            return self._find([images], least)[0]
-        return self._find(list(images), least)
+            return self._find(self.network.canvas([images]), least)[0]
+        pictures = images if isinstance(images, Canvas) else list(images)
+        return self._find(self.network.canvas(pictures), least)
 
     def detect_near(
         self,
-        images: Sequence[Image],
+        images: Pictures | Canvas,
         places: Sequence[Sequence[Box]],
         least: float | None = None,
     ) -> list[list[Detection]]:
@@ -192,22 +191,23 @@ class Detector:
             ValueError: A picture is empty, or of another shape or type.
         """
         least = self.score_threshold if least is None else least
-        images = [check(image) for image in images]
-        found: list[list[Detection]] = [[] for _ in images]
+        canvas = self.network.canvas(images)
+        shapes = canvas.shapes
+        found: list[list[Detection]] = [[] for _ in shapes]
         wanted = [(i, box) for i, boxes in enumerate(places) for box in boxes]
-        for start in range(0, len(wanted), _REFINED_AT_ONCE):
-            part = wanted[start : start + _REFINED_AT_ONCE]
-            views = [close_up(images[i], box, _NEAR_SHARE) for i, box in part]
-            maps = self.network.run(np.stack([view for view, _ in views]))
-            for (i, _), one, (_, matrix) in zip(part, maps, views, strict=True):
-                found[i] += _seen(one, matrix, images[i], least)
+        for start in range(0, len(wanted), canvas.close_ups_at_once):
+            part = wanted[start : start + canvas.close_ups_at_once]
+            views = canvas.close_ups(part, _NEAR_SHARE)
+            maps = self.network.run(views.batch)
+            for (i, _), one, matrix in zip(part, maps, views.matrices, strict=True):
+                found[i] += _seen(one, matrix, shapes[i], least)
         return [_merged(one) for one in found]
 
-    def _find(self, images: list[Image], least: float) -> list[list[Detection]]:
-        found = self._search(images, self._faintest(least))
+    def _find(self, canvas: Canvas, least: float) -> list[list[Detection]]:
+        found = self._search(canvas, self._faintest(least))
         if not self.refine:
             return found
-        self._refine(images, found)
+        self._refine(canvas, found)
         return [
             sorted((d for d in one if d.score >= least), key=lambda d: -d.score) for one in found
         ]
@@ -221,7 +221,7 @@ class Detector:
             return liftable
         return max(liftable, min(self.score_threshold**2, _FAINTEST * least))
 
-    def _refine(self, images: list[Image], found: list[list[Detection]]) -> None:
+    def _refine(self, canvas: Canvas, found: list[list[Detection]]) -> None:
         """Looks at each candidate again, enlarged: corners and score become much more exact.
 
         The new score is the geometric mean of both looks'. What the second look does not see at
@@ -230,39 +230,34 @@ class Detector:
         places = [
             (i, j) for i, one in enumerate(found) for j in range(min(len(one), _MOST_REFINED))
         ]
-        for start in range(0, len(places), _REFINED_AT_ONCE):
-            part = places[start : start + _REFINED_AT_ONCE]
-            views = [close_up(images[i], found[i][j].box) for i, j in part]
-            maps = self.network.run(np.stack([view for view, _ in views]))
-            for (i, j), one, (_, matrix) in zip(part, maps, views, strict=True):
+        for start in range(0, len(places), canvas.close_ups_at_once):
+            part = places[start : start + canvas.close_ups_at_once]
+            views = canvas.close_ups([(i, found[i][j].box) for i, j in part], SHARE)
+            maps = self.network.run(views.batch)
+            for (i, j), one, matrix in zip(part, maps, views.matrices, strict=True):
                 found[i][j] = _looked_at_again(found[i][j], one, matrix)
 
-    def _search(self, images: list[Image], least: float) -> list[list[Detection]]:
+    def _search(self, canvas: Canvas, least: float) -> list[list[Detection]]:
         """Candidates, of this score at least."""
-        looks = [(i, look) for i, image in enumerate(images) for look in self._looks(check(image))]
-        scaled = [
-            letterbox(images[i][part.y1 : part.y2, part.x1 : part.x2], long_side)
-            for i, (part, long_side, _) in looks
-        ]
-        found: list[list[Detection]] = [[] for _ in images]
-        by_shape: dict[tuple[int, ...], list[int]] = {}
-        for index, (picture, _) in enumerate(scaled):
-            by_shape.setdefault(picture.shape, []).append(index)
-        for members in by_shape.values():
-            maps = self.network.run(np.stack([scaled[i][0] for i in members]))
-            for index, one in zip(members, maps, strict=True):
+        shapes = canvas.shapes
+        looks = [(i, look) for i, shape in enumerate(shapes) for look in self._looks(*shape)]
+        found: list[list[Detection]] = [[] for _ in shapes]
+        for members, scales, batch in canvas.letterboxes(
+            [(i, part, long_side) for i, (part, long_side, _) in looks]
+        ):
+            maps = self.network.run(batch)
+            for index, scale, one in zip(members, scales, maps, strict=True):
                 i, (part, _, narrowest) = looks[index]
-                height, width = images[i].shape[:2]
-                for detection in _peaks(one, scaled[index][1], least):
+                height, width = shapes[i]
+                for detection in _peaks(one, scale, least):
                     corners = detection.corners + np.array([part.x1, part.y1], np.float32)
                     box = np.array(bounding_box(corners), np.float32)
                     if box[2] - box[0] >= narrowest and not is_cut(box, part, width, height):
                         found[i].append(Detection(corners, detection.score))
         return [_merged(one) for one in found]
 
-    def _looks(self, image: Image) -> list[_Look]:
+    def _looks(self, height: int, width: int) -> list[_Look]:
         """The whole picture, a glance at it, and its tiles where it is larger than one."""
-        height, width = image.shape[:2]
         whole = Tile(0, 0, width, height)
         longer = max(width, height)
         looks = [_Look(whole, min(self.long_side, max(_GLANCE, round(_ENLARGED * longer))))]
@@ -289,11 +284,11 @@ def _peaks(found: npt.NDArray[np.float32], scale: float, least: float) -> list[D
 def _seen(
     found: npt.NDArray[np.float32],
     matrix: npt.NDArray[np.float64],
-    image: Image,
+    shape: tuple[int, int],
     least: float,
 ) -> list[Detection]:
-    """What a view shows, in pixels of the picture; not what the view cuts."""
-    height, width = image.shape[:2]
+    """What a view shows, in pixels of the picture of this shape; not what the view cuts."""
+    height, width = shape
     x1, y1 = matrix[:, 2]
     x2, y2 = matrix @ (*CLOSE_UP, 1)
     part = Tile(*(round(float(v)) for v in (x1, y1, x2, y2)))
@@ -335,26 +330,3 @@ def _merged(found: list[Detection]) -> list[Detection]:
 def _overlap_of(a: Corners, b: Corners) -> float:
     boxes = np.array([bounding_box(a), bounding_box(b)], np.float32)
     return float(box_iou(boxes[:1], boxes[1:])[0, 0])
-
-
-def letterbox(image: Image, long_side: int) -> tuple[Image, float]:
-    """Scales a picture to the network's size and fills up to its grid at the right and below.
-
-    Returns:
-        HxWx3 uint8 BGR with H and W multiples of 64, and the scale that was applied.
-    """
-    if image.ndim == 2:
-        image = cv2.cvtColor(image, cv2.COLOR_GRAY2BGR).astype(np.uint8)
-    height, width = image.shape[:2]
-    scale = long_side / max(height, width)
-    size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    # INTER_AREA is fast at exactly a half, and slow at all else: as slow as the network itself
-    while image.shape[1] >= 2 * size[0] and image.shape[0] >= 2 * size[1]:
-        half = (image.shape[1] // 2, image.shape[0] // 2)
-        image = cv2.resize(image, half, interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
-    image = cv2.resize(image, size, interpolation=cv2.INTER_LINEAR).astype(np.uint8, copy=False)
-    right, below = -size[0] % GRID, -size[1] % GRID
-    image = cv2.copyMakeBorder(
-        image, 0, below, 0, right, cv2.BORDER_CONSTANT, value=(_GREY, _GREY, _GREY)
-    ).astype(np.uint8, copy=False)
-    return image, scale

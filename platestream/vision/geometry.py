@@ -10,6 +10,7 @@ Image = npt.NDArray[np.uint8]
 Corners = npt.NDArray[np.float32]
 Box = tuple[float, float, float, float]
 
+SMALLER_FROM = 0.6  # of ``shrinking``: from there on a warp alone would skip too much
 _LEAST_SIDE = 1.0  # pixels; what is thinner than this has no picture to warp
 
 
@@ -100,19 +101,37 @@ def warp_plate(image: Image, corners: Corners, size: tuple[int, int], margin: fl
     Raises:
         ValueError: The corners do not span a quadrilateral.
     """
-    points = np.asarray(corners, np.float32).reshape(4, 2)
-    if not np.isfinite(points).all() or abs(cv2.contourArea(points)) < _LEAST_SIDE**2:
-        raise ValueError(f"corners {points.tolist()} do not span a plate")
-    image, points = _shrunk(image, points, size[0])
-    width, height = size
-    dx, dy = width * margin / (1 + 2 * margin), height * margin / (1 + 2 * margin)
-    target = np.array(
-        [[dx, dy], [width - dx, dy], [width - dx, height - dy], [dx, height - dy]], np.float32
-    )
-    matrix = cv2.getPerspectiveTransform(points, target)
+    image, points = _shrunk(image, spanning(corners), size[0])
+    matrix = cv2.getPerspectiveTransform(points, flat_corners(size, margin))
     return cv2.warpPerspective(
         image, matrix, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
     ).astype(np.uint8)
+
+
+def spanning(corners: Corners) -> Corners:
+    """Four corners as 4x2 float32.
+
+    Raises:
+        ValueError: They do not span a quadrilateral.
+    """
+    points = np.asarray(corners, np.float32).reshape(4, 2)
+    if not np.isfinite(points).all() or abs(cv2.contourArea(points)) < _LEAST_SIDE**2:
+        raise ValueError(f"corners {points.tolist()} do not span a plate")
+    return points
+
+
+def flat_corners(size: tuple[int, int], margin: float) -> Corners:
+    """Where a plate's corners lie once it is flat; see ``warp_plate``."""
+    width, height = size
+    dx, dy = width * margin / (1 + 2 * margin), height * margin / (1 + 2 * margin)
+    return np.array(
+        [[dx, dy], [width - dx, dy], [width - dx, height - dy], [dx, height - dy]], np.float32
+    )
+
+
+def shrinking(points: Corners, width: int) -> float:
+    """Pixels of a flat plate so wide for one of the picture's, along the plate's upper side."""
+    return width / max(1.0, float(np.linalg.norm(points[1] - points[0])))
 
 
 def aspect(corners: Corners) -> float:
@@ -129,8 +148,8 @@ def _shrunk(image: Image, points: Corners, width: int) -> tuple[Image, Corners]:
         points: 4x2 float32 pixels.
         width: Of the result, in pixels.
     """
-    scale = width / max(1.0, float(np.linalg.norm(points[1] - points[0])))
-    if scale > 0.6:
+    scale = shrinking(points, width)
+    if scale > SMALLER_FROM:
         return image, points
     x1, y1, x2, y2 = bounding_box(points)
     pad = 0.2 * (x2 - x1)

@@ -23,10 +23,13 @@ def unstack(image: Image) -> Image:
     Returns:
         Twice as wide and 0.57 times as high, with as many channels.
     """
-    height = image.shape[0]
-    part = max(1, round(height * _UPPER_ENDS))
-    upper = image[:part]
-    lower = image[min(height - 1, round(height * _LOWER_BEGINS)) :]
+    part, begins = line_rows(image.shape[0])
+    upper, lower = image[:part], image[begins:]
     if lower.shape[0] != part:
         lower = cv2.resize(lower, (image.shape[1], part)).astype(np.uint8)
     return np.concatenate([upper, lower], axis=1).astype(np.uint8)
+
+
+def line_rows(height: int) -> tuple[int, int]:
+    """Before which row of a picture so high the upper line ends, and where the lower one begins."""
+    return max(1, round(height * _UPPER_ENDS)), min(height - 1, round(height * _LOWER_BEGINS))

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-_LEAST_SPREAD = 4.0  # grey levels; a flat picture must not have its noise blown up
+LEAST_SPREAD = 4.0  # grey levels; a flat picture must not have its noise blown up
 
 
 def network_input(image: npt.NDArray[np.uint8], width: int, height: int) -> npt.NDArray[np.float32]:
@@ -24,5 +24,5 @@ def network_input(image: npt.NDArray[np.uint8], width: int, height: int) -> npt.
     method = cv2.INTER_AREA if shrink else cv2.INTER_LINEAR
     resized = cv2.resize(grey, (width, height), interpolation=method).astype(np.float32)
     resized -= resized.mean()
-    resized /= max(_LEAST_SPREAD, float(resized.std()))
+    resized /= max(LEAST_SPREAD, float(resized.std()))
     return resized.astype(np.float32)

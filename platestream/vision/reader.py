@@ -9,18 +9,15 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from platestream.vision.canvas import Canvas, Pictures
 from platestream.vision.decoding import PlateText
 from platestream.vision.detector import Detection, Detector
-from platestream.vision.geometry import Box, Corners, aspect, warp_plate
+from platestream.vision.geometry import Box
 from platestream.vision.recognizer import Recognizer
 
 Image = npt.NDArray[np.uint8]
 
-LINE_SIZE = (256, 64)  # width and height in pixels of a flat plate of one line
-STACK_SIZE = (192, 112)  # and of one that may have two
 PICTURE_TILE = 1280  # pixels; larger pictures are looked at in parts of that size, too
-WARP_MARGIN = 0.06  # of the plate's sides, so that a corner a little off cuts nothing away
-_STACK_ASPECT = 2.6  # a plate seen less wide than this may be square; one line has 4.6
 
 READ_ODDS = 3.0
 """By what the odds of a detection's score are multiplied where something is read in it."""
@@ -124,7 +121,7 @@ class PlateReader:
         return self._recognizer.alphabet
 
     def read(
-        self, images: Sequence[Image], near: Sequence[Sequence[Box] | None] | None = None
+        self, images: Pictures, near: Sequence[Sequence[Box] | None] | None = None
     ) -> list[list[ReadPlate]]:
         """Reads pictures: for each its plates, the surest detection first.
 
@@ -132,7 +129,7 @@ class PlateReader:
         sure of is none if there is surely nothing to read.
 
         Args:
-            images: HxWx3 uint8 BGR or HxW uint8 grey, each of its own size.
+            images: HxWx3 uint8 BGR, HxW uint8 grey, or planes, each of its own size.
             near: For each picture boxes, x1, y1, x2, y2: it is looked at there only
                 (``Detector.detect_near``). None for one, or for all: everywhere.
 
@@ -140,13 +137,10 @@ class PlateReader:
             ValueError: A picture is empty, or of another shape or type.
         """
         near = near or [None] * len(images)
-        found = self._find(images, near)
-        flat = [
-            flatten(image, detection.corners)
-            for image, detections in zip(images, found, strict=True)
-            for detection in detections
-        ]
-        read = iter(zip(self._recognizer.predict(flat), flat, strict=True))
+        canvas = self._detector.network.canvas(images)
+        found = self._find(canvas, near)
+        flat = canvas.flatten([(i, one.corners) for i, ones in enumerate(found) for one in ones])
+        read = iter(zip(self._recognizer.predict(flat), flat.images(), strict=True))
         return [
             self._plates(
                 [ReadPlate(d, *next(read)) for d in detections],
@@ -155,23 +149,19 @@ class PlateReader:
             for detections, places in zip(found, near, strict=True)
         ]
 
-    def _find(
-        self, images: Sequence[Image], near: Sequence[Sequence[Box] | None]
-    ) -> list[list[Detection]]:
+    def _find(self, canvas: Canvas, near: Sequence[Sequence[Box] | None]) -> list[list[Detection]]:
         """What may be plates: of detections, those that may still reach the threshold."""
         threshold = self._detector.score_threshold
         least = after(threshold, 1 / READ_ODDS) if self._doubtful else threshold
         whole = [i for i, places in enumerate(near) if places is None]
         parts = [(i, places) for i, places in enumerate(near) if places is not None]
-        found: list[list[Detection]] = [[] for _ in images]
+        found: list[list[Detection]] = [[] for _ in near]
         if whole:
-            for i, one in zip(
-                whole, self._detector.detect([images[i] for i in whole], least), strict=True
-            ):
+            for i, one in zip(whole, self._detector.detect(canvas.only(whole), least), strict=True):
                 found[i] = one
         if parts:
             seen = self._detector.detect_near(
-                [images[i] for i, _ in parts],
+                canvas.only([i for i, _ in parts]),
                 [places for _, places in parts],
                 after(threshold, 1 / EXPECTED_ODDS),
             )
@@ -205,20 +195,3 @@ def _evidence(text: PlateText) -> float:
 def after(score: float, odds: float) -> float:
     """A probability, 0 to 1, whose odds are multiplied."""
     return score * odds / (score * odds + 1 - score)
-
-
-def flatten(image: Image, corners: Corners) -> Image:
-    """A plate warped flat, with a little of what lies round it, as the recognizer takes it.
-
-    Args:
-        image: HxWx3 uint8 BGR or HxW uint8 grey.
-        corners: 4x2 pixels: top-left, top-right, bottom-right, bottom-left.
-
-    Returns:
-        64x256, or 112x192 where the plate may have two lines, with as many channels.
-
-    Raises:
-        ValueError: The corners do not span a quadrilateral.
-    """
-    size = STACK_SIZE if aspect(corners) < _STACK_ASPECT else LINE_SIZE
-    return warp_plate(image, corners, size, margin=WARP_MARGIN)

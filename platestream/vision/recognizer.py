@@ -14,8 +14,8 @@ from platestream.errors import WeightsError
 from platestream.plates import PlateFormats
 from platestream.vision import plate_formats
 from platestream.vision.backends import Network, load_network, probe
+from platestream.vision.canvas import Canvas, CpuCanvas, check
 from platestream.vision.decoding import UNSURE, PlateText, decode_batch
-from platestream.vision.layout import unstack
 from platestream.vision.plate_image import network_input
 
 Image = npt.NDArray[np.uint8]
@@ -122,9 +122,9 @@ class Recognizer:
     def predict(self, images: Image) -> PlateText: ...
 
     @overload
-    def predict(self, images: Sequence[Image]) -> list[PlateText]: ...
+    def predict(self, images: Sequence[Image] | Canvas) -> list[PlateText]: ...
 
-    def predict(self, images: Image | Sequence[Image]) -> PlateText | list[PlateText]:
+    def predict(self, images: Image | Sequence[Image] | Canvas) -> PlateText | list[PlateText]:
         """Reads one picture, or several at once.
 
         A picture that is not wide enough for one line of a plate is also read as two lines, and
@@ -132,35 +132,37 @@ class Recognizer:
 
         Args:
             images: One picture or a sequence of them, each of its own size: HxWx3 uint8 BGR, or
-                HxW uint8 grey.
+                HxW uint8 grey; or the canvas of some.
 
         Raises:
             ValueError: A picture is empty, or of another shape or type.
         """
+        if isinstance(images, Canvas):
+            return self._read(self.network.canvas(images))
         if isinstance(images, np.ndarray) and images.ndim in (2, 3):
-            return self._read([images])[0]
-        return self._read(list(images))
+            return self._read(CpuCanvas([images]))[0]
+        # pictures of plates are small: what the network takes of them is as soon moved as they are
+        return self._read(CpuCanvas(list(images)))
 
-    def _read(self, images: list[Image]) -> list[PlateText]:
-        if not images:
+    def _read(self, canvas: Canvas) -> list[PlateText]:
+        shapes = canvas.shapes
+        if not shapes:
             return []
-        places, views, lines = [], [], []
-        for place, image in enumerate(images):
-            square = check(image).shape[1] < _LINE_ASPECT * image.shape[0]
-            for count in (1, 2) if square else (1,):
-                places.append(place)
-                views.append(unstack(image) if count == 2 else image)
-                lines.append(count)
+        wanted = [
+            (place, count)
+            for place, (height, width) in enumerate(shapes)
+            for count in ((1, 2) if width < _LINE_ASPECT * height else (1,))
+        ]
         read = decode_batch(
-            self.probabilities(views),
+            self.network.run(canvas.lines(wanted, *self._size)),
             self.alphabet,
             self.threshold,
             self.formats,
-            lines=lines,
+            lines=[count for _, count in wanted],
             temperature=self._temperature,
         )
-        best: list[PlateText | None] = [None] * len(images)
-        for place, text in zip(places, read, strict=True):
+        best: list[PlateText | None] = [None] * len(shapes)
+        for (place, _), text in zip(wanted, read, strict=True):
             before = best[place]
             best[place] = text if before is None else better(before, text)
         return [text for text in best if text is not None]
@@ -194,18 +196,3 @@ def better(first: PlateText, second: PlateText) -> PlateText:
         return text.format is not None, 2 * sure > len(text.raw), text.confidence
 
     return second if worth(second) > worth(first) else first
-
-
-def check(image: Image) -> Image:
-    """Refuses what is not a picture.
-
-    Raises:
-        ValueError: It is empty, or not HxW or HxWx3 uint8.
-    """
-    shape_fits = image.ndim == 2 or (image.ndim == 3 and image.shape[2] == 3)
-    if image.dtype != np.uint8 or not shape_fits or image.size == 0:
-        raise ValueError(
-            f"a picture of shape {image.shape} and type {image.dtype}; HxWx3 (BGR) or HxW uint8 "
-            "is wanted, and not empty"
-        )
-    return image

@@ -11,9 +11,9 @@ import numpy.typing as npt
 import torch
 from catalyst import dl
 
-from platestream.vision.detector import letterbox
 from platestream.vision.geometry import bounding_box, box_iou, suppress
 from platestream.vision.heatmap import decode_map
+from platestream.vision.letterbox import letterbox
 from training.detection.photos import Photo
 
 Boxes = npt.NDArray[np.float32]

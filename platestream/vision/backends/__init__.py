@@ -10,6 +10,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -20,6 +21,7 @@ import numpy.typing as npt
 
 from platestream.errors import SettingsError, WeightsError
 from platestream.vision import model_file
+from platestream.vision.canvas import Canvas, CpuCanvas, Pictures
 
 # the fastest first, as docs/benchmarks.md has them
 ON_CPU = ("openvino", "onnxruntime", "torch")
@@ -34,12 +36,13 @@ class Backend(Protocol):
 
     precision: str  # fp32, bf16 or int8: in what it computes
 
-    def __call__(self, batch: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
+    def __call__(self, batch: Any) -> npt.NDArray[np.float32]:
         """Gives a batch's outputs.
 
         Args:
             batch: Recognizer: Nx1xHxW float32, detector: NxHxWx3 uint8; see
-                ``platestream.vision.networks``.
+                ``platestream.vision.networks``. An array, or a tensor of a canvas that the
+                network's own ``canvas`` gave.
 
         Returns:
             Recognizer: NxTxC probabilities, detector: Nx9x(H/8)x(W/8) maps.
@@ -49,12 +52,19 @@ class Backend(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Network:
-    """A network that can be run, and the values that lay beside its weights."""
+    """A network that can be run, and the values that lay beside its weights.
+
+    Attributes:
+        canvas: Puts pictures, or those of another canvas, where views of them are best made for
+            it: on its own device, if that is a GPU and torch runs it there. Raises ValueError for
+            what is no picture.
+    """
 
     path: Path
     backend: str
     run: Backend
     config: dict[str, Any]
+    canvas: Callable[[Pictures | Canvas], Canvas] = CpuCanvas
 
 
 def load_network(
@@ -107,7 +117,8 @@ def load_network(
     else:
         from platestream.vision.backends.torch import load_torch
 
-        run, config = load_torch(path, task, device, threads, precision)
+        own, config = load_torch(path, task, device, threads, precision)
+        return Network(path, name, own, config, CpuCanvas if device == "cpu" else own.canvas)
     return Network(path, name, run, config)
 
 

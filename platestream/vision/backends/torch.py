@@ -8,10 +8,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from platestream.errors import SettingsError
 from platestream.vision import networks
+from platestream.vision.canvas import Canvas, Pictures
+from platestream.vision.device_memory import to_device, to_host
+from platestream.vision.torch_canvas import TorchCanvas
 from platestream.vision.weights import load_weights
 
 
@@ -19,20 +22,41 @@ class TorchBackend:
     """Runs a network, whatever the batch's size."""
 
     def __init__(self, network: nn.Module, device: torch.device, precision: str) -> None:
-        self._device = device
+        self.device = device
         self._network = network.to(device)
         self._network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.precision = "fp32" if precision == "auto" else precision
+        if self.precision == "bf16":
+            for module in self._network.modules():
+                if isinstance(module, (nn.Conv2d, nn.Linear)):
+                    module.bfloat16()  # autocast would do it anew in every call
 
-    def __call__(self, batch: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
+    def __call__(self, batch: npt.NDArray[Any] | Tensor) -> npt.NDArray[np.float32]:
         """Gives a batch's outputs; see ``Backend``."""
-        inputs = torch.from_numpy(np.ascontiguousarray(batch)).to(self._device)
+        inputs = batch if isinstance(batch, Tensor) else to_device(batch, self.device)
         low = torch.autocast(
-            self._device.type, dtype=torch.bfloat16, enabled=self.precision == "bf16"
+            self.device.type, dtype=torch.bfloat16, enabled=self.precision == "bf16"
         )
         with torch.inference_mode(), low:
-            outputs: npt.NDArray[np.float32] = self._network(inputs).float().cpu().numpy()
-        return outputs
+            outputs = self._network(self._filled(inputs))[: len(inputs)].float()
+            return to_host(outputs)
+
+    def canvas(self, pictures: Pictures | Canvas) -> TorchCanvas:
+        """Puts pictures where the network runs; see ``Network``."""
+        return TorchCanvas.of(pictures, self.device)
+
+    def _filled(self, inputs: Tensor) -> Tensor:
+        """A batch of one of a few sizes: CUDA's libraries think anew about each that comes."""
+        missing = _batch_size(len(inputs)) - len(inputs) if self.device.type == "cuda" else 0
+        if not missing:
+            return inputs
+        return torch.cat([inputs, inputs.new_zeros((missing, *inputs.shape[1:]))])
+
+
+def _batch_size(count: int) -> int:
+    """So many, or up to a third more: 1, 2, 3, 4, 6, 8, 12, 16, 24, …"""
+    step = max(1, 2 ** ((count - 1).bit_length() - 2)) if count > 4 else 1
+    return -(-count // step) * step
 
 
 def load_torch(
