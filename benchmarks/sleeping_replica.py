@@ -19,6 +19,7 @@ class SleepingReader:
     """Takes its time for a batch, and finds no plates."""
 
     alphabet = ""
+    takes_planes = False
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds

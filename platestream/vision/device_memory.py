@@ -41,6 +41,6 @@ def wait(device: torch.device) -> None:
     """Waits until a device has done what it was given so far, as ``to_host`` waits."""
     if device.type == "cuda":
         with torch.cuda.device(device):
-            done = torch.cuda.Event(blocking=True)
+            done = torch.cuda.Event(blocking=True)  # type: ignore[no-untyped-call]
             done.record()
             done.synchronize()

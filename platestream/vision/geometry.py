@@ -75,14 +75,13 @@ def suppress(
     Returns:
         Indices, the surest first.
     """
-    left = list(np.argsort(-scores))
+    left: list[int] = np.argsort(-scores).tolist()
+    apart = (box_iou(boxes, boxes) <= overlap).tolist()
     kept: list[int] = []
     while left:
-        best = int(left.pop(0))
+        best = left.pop(0)
         kept.append(best)
-        if left:
-            shared = box_iou(boxes[[best]], boxes[left])[0]
-            left = [i for i, s in zip(left, shared, strict=True) if s <= overlap]
+        left = [i for i in left if apart[best][i]]
     return kept
 
 

@@ -26,11 +26,14 @@ def decode_map(found: Array, score_threshold: float, most: int) -> tuple[Array, 
         Corners Nx4x2 in pixels of the network's input, and scores N, both float32.
     """
     heat = found[0]
-    rows, columns = np.nonzero(heat >= _logit(score_threshold))
+    height, width = heat.shape
+    rows, columns = np.divmod(np.flatnonzero(heat >= _logit(score_threshold)), width)
     if len(rows):  # a peak is no lower than its eight neighbours; few cells need to be looked at
-        padded = np.pad(heat, 1, constant_values=-np.inf)
-        around = [padded[rows + dy, columns + dx] for dy in range(3) for dx in range(3)]
-        peaks = heat[rows, columns] >= np.max(around, axis=0)
+        padded = np.full((height + 2, width + 2), -np.inf, heat.dtype)
+        padded[1:-1, 1:-1] = heat
+        around = (np.arange(3)[:, None] * (width + 2) + np.arange(3)).ravel()
+        cells = (rows * (width + 2) + columns)[:, None] + around
+        peaks = heat[rows, columns] >= padded.ravel()[cells].max(1)
         rows, columns = rows[peaks], columns[peaks]
     order = np.argsort(-heat[rows, columns], kind="stable")[:most]
     rows, columns = rows[order], columns[order]

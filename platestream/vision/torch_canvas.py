@@ -162,13 +162,13 @@ class TorchCanvas(Canvas):
         places: list[_Place] = [(0, 0)] * len(plates)
         for (group, size, samples), members in kinds.items():
             target = flat_corners(size, WARP_MARGIN)
-            for part in _chunks(
-                members, max(1, _SAMPLES_AT_ONCE // (math.prod(size) * samples**2))
-            ):
+            most = max(1, _SAMPLES_AT_ONCE // (math.prod(size) * samples**2))
+            for part in _chunks(members, most):
                 for position, index in enumerate(part):
                     places[index] = (len(groups), position)
                 pictures, which = self._involved(group, [plates[index][0] for index in part])
-                back = np.stack([cv2.getPerspectiveTransform(target, points[i]) for i in part])
+                to_picture = [cv2.getPerspectiveTransform(target, points[i]) for i in part]
+                back = np.array(to_picture, np.float32)
                 shrunk = np.array([scales[i] for i in part])
                 groups.append(_flat(pictures, which, back, size, samples, shrunk))
         return TorchCanvas(groups, places, self.device)
@@ -432,13 +432,13 @@ def _samples(scale: float) -> int:
     """How many samples along each side make a pixel of a flat plate; see ``shrinking``."""
     if scale > SMALLER_FROM:
         return 1
-    return min(_MOST_SAMPLES, 2 ** math.ceil(math.log2(1 / scale)))
+    return min(_MOST_SAMPLES, 1 << math.ceil(math.log2(1 / scale)))
 
 
 def _flat(
     pictures: Tensor,
     which: Tensor,
-    matrices: npt.NDArray[np.float64],
+    matrices: npt.NDArray[np.float32],
     size: tuple[int, int],
     samples: int,
     scales: npt.NDArray[np.float64],
@@ -466,7 +466,7 @@ def _flat(
     else:
         u, v = u[None, None], v[None, None]
     v = v.transpose(1, 2)
-    m = to_device(matrices.astype(np.float32), device)[:, :, :, None, None]
+    m = to_device(matrices, device)[:, :, :, None, None]
     depth = m[:, 2, 0] * u + m[:, 2, 1] * v + m[:, 2, 2]
     x = (m[:, 0, 0] * u + m[:, 0, 1] * v + m[:, 0, 2]) / depth
     y = (m[:, 1, 0] * u + m[:, 1, 1] * v + m[:, 1, 2]) / depth

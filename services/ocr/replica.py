@@ -10,7 +10,7 @@ from typing import Protocol
 from platestream import messages, pixels, streams
 from platestream.errors import MessageError, OverwrittenError
 from platestream.messages import End, Frame, Plate, Reading
-from platestream.picture import Image
+from platestream.picture import Picture
 from platestream.plate_messages import to_message
 from platestream.runtime import Session
 from platestream.streams import PoolDelivery
@@ -29,10 +29,18 @@ class Reader(Protocol):
     def alphabet(self) -> str:
         """What the classes of the texts' probabilities stand for."""
 
+    @property
+    def takes_planes(self) -> bool:
+        """Whether planes had better not be made BGR before they are read."""
+
     def read(
-        self, images: Sequence[Image], near: Sequence[Sequence[Box] | None]
+        self, images: Sequence[Picture], near: Sequence[Sequence[Box] | None]
     ) -> list[list[ReadPlate]]:
-        """For each picture, HxWx3 uint8 BGR, its plates: near these places, or everywhere."""
+        """For each picture its plates: near these places, or everywhere.
+
+        Args:
+            images: HxWx3 uint8 BGR; planes too where it takes them.
+        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +52,7 @@ class _Work:
 
     delivery: PoolDelivery
     frame: Frame
-    image: Image
+    image: Picture
     took: float
     near: list[Box] | None = None
 
@@ -160,7 +168,8 @@ class Replica:
             if self._is_unplanned(delivery, frame):
                 self._unplanned.setdefault(camera, []).append(delivery.id)
                 return None
-            image = self._receiver.bgr(frame.pixels, frame.width, frame.height)
+            taken = self._receiver.unpack if self._reader.takes_planes else self._receiver.bgr
+            image = taken(frame.pixels, frame.width, frame.height)
         except OverwrittenError:
             # a file that was taken back (``streams.rewind``) has the frame under the same id, with
             # another picture, for whoever it is handed to then

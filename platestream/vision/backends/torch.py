@@ -33,13 +33,15 @@ class TorchBackend:
 
     def __call__(self, batch: npt.NDArray[Any] | Tensor) -> npt.NDArray[np.float32]:
         """Gives a batch's outputs; see ``Backend``."""
-        inputs = batch if isinstance(batch, Tensor) else to_device(batch, self.device)
+        given = batch if isinstance(batch, Tensor) else to_device(batch, self.device)
         low = torch.autocast(
             self.device.type, dtype=torch.bfloat16, enabled=self.precision == "bf16"
         )
-        with torch.inference_mode(), low:
-            outputs = self._network(self._filled(inputs))[: len(inputs)].float()
-            return to_host(outputs)
+        with torch.inference_mode():
+            inputs = self._filled(given)
+            with low:
+                outputs = self._network(inputs)
+            return to_host(outputs[: len(given)].float())
 
     def canvas(self, pictures: Pictures | Canvas) -> TorchCanvas:
         """Puts pictures where the network runs; see ``Network``."""

@@ -25,6 +25,7 @@ class NumberReader:
     """Reads the numbers of pictures, finds no plates."""
 
     alphabet = "AB"
+    takes_planes = False
 
     def __init__(
         self, delay_s: float = 0.0, kills: Sequence[int] = (), fails: Sequence[int] = ()
