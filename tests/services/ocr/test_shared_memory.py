@@ -10,8 +10,9 @@ import pytest
 import redis
 
 from platestream import messages, pixels, streams
+from platestream.colour import BT601
 from platestream.messages import Frame
-from platestream.picture import Form
+from platestream.picture import I420, Form, Picture, bgr, form_of, i420
 from platestream.runtime import Session
 from platestream.settings import Settings, load
 from services.ocr import service
@@ -40,11 +41,13 @@ def settings(tmp_path: Path) -> Settings:
     )
 
 
-def capture(client: redis.Redis, settings: Settings, frames: int) -> None:
+def capture(
+    client: redis.Redis, settings: Settings, frames: int, picture: Picture | None = None
+) -> None:
     streams.ensure_group(client, KEY, streams.OCR)
     streams.register_camera(client, CAMERA, mode="live")
     sender = pixels.open_sender(client, settings, CAMERA, "frames")
-    sender.prepare(Form(WIDTH, HEIGHT), waits=False)
+    sender.prepare(Form(WIDTH, HEIGHT) if picture is None else form_of(picture), waits=False)
     for frame_id in range(1, frames + 1):
         image = np.full((HEIGHT, WIDTH, 3), 20 + frame_id, np.uint8)
         frame = Frame(
@@ -54,10 +57,38 @@ def capture(client: redis.Redis, settings: Settings, frames: int) -> None:
             width=WIDTH,
             height=HEIGHT,
             mode="live",
-            pixels=sender.pack(frame_id, image),
+            pixels=sender.pack(frame_id, image if picture is None else picture),
         )
         streams.publish_captured(client, CAMERA, frame_id, messages.frame_fields(frame))
     sender.close()
+
+
+class LookingReader(NumberReader):
+    """Keeps the pictures it is given."""
+
+    def __init__(self, takes_planes: bool) -> None:
+        super().__init__()
+        self.takes_planes = takes_planes
+        self.seen: list[Picture] = []
+
+    def read(self, images, near):  # type: ignore[no-untyped-def]
+        self.seen += images
+        return [[] for _ in images]
+
+
+@pytest.mark.parametrize("takes_planes", [True, False])
+def test_planes_are_made_bgr_before_they_are_read_unless_the_reader_takes_them(
+    client: redis.Redis, settings: Settings, takes_planes: bool
+) -> None:
+    planes = i420(np.full((HEIGHT, WIDTH, 3), (90, 60, 30), np.uint8), BT601)
+    capture(client, settings, 1, planes)
+    reader = LookingReader(takes_planes)
+    consumer = streams.PoolConsumer(client, "a")
+    consumer.serve([CAMERA])
+    Replica(Session("ocr", settings, client), reader, "a").handle(consumer.take(1, 1))
+    (seen,) = reader.seen
+    assert isinstance(seen, I420) == takes_planes
+    assert np.abs(bgr(seen).astype(int) - (90, 60, 30)).max() <= 3
 
 
 def serve_until_done(client: redis.Redis, settings: Settings, frames: int) -> dict[str, str]:
