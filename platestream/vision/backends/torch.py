@@ -23,6 +23,7 @@ class TorchBackend:
 
     def __init__(self, network: nn.Module, device: torch.device, precision: str) -> None:
         self.device = device
+        self._fills = device.type == "cuda"
         self._network = network.to(device)
         self._network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.precision = "fp32" if precision == "auto" else precision
@@ -49,14 +50,14 @@ class TorchBackend:
 
     def _filled(self, inputs: Tensor) -> Tensor:
         """A batch of one of a few sizes: CUDA's libraries think anew about each that comes."""
-        missing = _batch_size(len(inputs)) - len(inputs) if self.device.type == "cuda" else 0
+        missing = batch_size(len(inputs)) - len(inputs) if self._fills else 0
         if not missing:
             return inputs
         return torch.cat([inputs, inputs.new_zeros((missing, *inputs.shape[1:]))])
 
 
-def _batch_size(count: int) -> int:
-    """So many, or up to a third more: 1, 2, 3, 4, 6, 8, 12, 16, 24, …"""
+def batch_size(count: int) -> int:
+    """So many, or less than half as many more: 1, 2, 3, 4, 6, 8, 12, 16, 24, …"""
     step = max(1, 2 ** ((count - 1).bit_length() - 2)) if count > 4 else 1
     return -(-count // step) * step
 

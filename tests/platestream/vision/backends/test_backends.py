@@ -182,6 +182,27 @@ def test_a_batch_of_any_size_comes_to_the_same_as_one_by_one(count: int) -> None
     assert together == pytest.approx(alone, abs=1e-4)
 
 
+@pytest.mark.parametrize("count", [1, 5, 7])
+def test_a_batch_that_is_filled_up_comes_to_the_same(
+    count: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    need("torch")
+    network = load_network(None, "recognizer", backend="torch", threads=1)
+    plates = inputs("recognizer", count)
+    expected = network.run(plates)
+    monkeypatch.setattr(network.run, "_fills", True)  # as for CUDA
+    assert network.run(plates) == pytest.approx(expected, abs=1e-4)
+
+
+def test_few_sizes_of_batches_hold_any_number() -> None:
+    need("torch")
+    from platestream.vision.backends.torch import batch_size
+
+    sizes = [batch_size(count) for count in range(1, 97)]
+    assert sorted(set(sizes)) == [1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96]
+    assert all(count <= size <= 1.5 * count for count, size in enumerate(sizes, 1))
+
+
 def test_outputs_stay_what_they_are_after_the_next_call() -> None:
     need("openvino")
     network = load_network(None, "recognizer", backend="openvino", threads=1)
