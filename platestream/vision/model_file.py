@@ -30,7 +30,7 @@ def default_path(task: str, suffix: str, *, small: bool = False) -> Path:
     Args:
         task: ``recognizer`` or ``detector``.
         suffix: ``.onnx``, ``.int8.onnx`` or ``.safetensors``.
-        small: The smaller detector, for video.
+        small: The smaller network, for video.
     """
     name = f"{task}-small{suffix}" if small else f"{task}{suffix}"
     return Path(str(resources.files("platestream").joinpath("weights", name)))

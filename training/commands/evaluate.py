@@ -163,6 +163,7 @@ def _evaluate_reader(
     labels: Annotated[Path, typer.Option(help="file,x1,y1,x2,y2,text,readable,lines.")],
     threshold: Annotated[float | None, typer.Option(min=0, max=1)] = None,
     detector_weights: options.OtherWeights = None,
+    recognizer_weights: options.OtherWeights = None,
     backend: Backend = "auto",
     device: Device = "cpu",
     as_json: Json = False,
@@ -172,7 +173,11 @@ def _evaluate_reader(
     from training.reader_evaluation import evaluate
 
     reader = PlateReader.load(
-        detector_weights=detector_weights, backend=backend, device=device, threshold=threshold
+        detector_weights=detector_weights,
+        recognizer_weights=recognizer_weights,
+        backend=backend,
+        device=device,
+        threshold=threshold,
     )
     report(evaluate(reader, data, labels), as_json)
 
@@ -186,6 +191,7 @@ def _evaluate_painted(
         float, typer.Option(min=0, max=0.5, help="How far they lean: standard deviation, radians.")
     ] = 0.07,
     detector_weights: options.OtherWeights = None,
+    recognizer_weights: options.OtherWeights = None,
     backend: Backend = "auto",
     device: Device = "cpu",
     seed: Seed = 0,
@@ -195,7 +201,12 @@ def _evaluate_painted(
     from platestream.vision.reader import PlateReader
     from training.painted_evaluation import evaluate
 
-    reader = PlateReader.load(detector_weights=detector_weights, backend=backend, device=device)
+    reader = PlateReader.load(
+        detector_weights=detector_weights,
+        recognizer_weights=recognizer_weights,
+        backend=backend,
+        device=device,
+    )
     report(evaluate(reader, data, labels, kind, lean, seed), as_json)
 
 

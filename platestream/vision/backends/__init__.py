@@ -90,7 +90,7 @@ def load_network(
             videos, openvino's int8 where a network is shipped so; else fp32. A quantized file of
             one's own is computed in int8.
         video: Of the shipped networks those for the frames of a video, where speed counts more
-            than a plate in some hundred: the small detector, and int8.
+            than a plate in some hundred: the small ones, and int8.
 
     Raises:
         WeightsError: The file is missing, damaged, not ours, for another task, or of a kind that
@@ -124,9 +124,8 @@ def load_network(
 
 def _shipped(task: str, backend: str, precision: str, video: bool) -> Path:
     """Which of the shipped files a backend runs; see ``load_network``."""
-    small = video and task == "detector"
-    quantized = model_file.default_path(task, _QUANTIZED, small=small)
-    plain = model_file.default_path(task, _SUFFIX[backend], small=small)
+    quantized = model_file.default_path(task, _QUANTIZED, small=video)
+    plain = model_file.default_path(task, _SUFFIX[backend], small=video)
     if precision == "int8" and _SUFFIX[backend] == ".onnx" and quantized.is_file():
         return quantized
     if video and precision == "auto" and backend == "openvino" and quantized.is_file():

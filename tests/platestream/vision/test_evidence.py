@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+from platestream.vision.canvas import CpuCanvas
 from platestream.vision.decoding import PlateText
 from platestream.vision.detector import Detection, Detector
 from platestream.vision.geometry import Box
@@ -23,6 +25,7 @@ class Seen(Detector):
 
     def __init__(self, *scores: float) -> None:
         self.score_threshold = THRESHOLD
+        self.network = SimpleNamespace(canvas=CpuCanvas)  # type: ignore[assignment]
         self._scores = scores
         self.asked: list[tuple[str, float | None]] = []
 
@@ -37,7 +40,7 @@ class Seen(Detector):
 
     def detect(self, images, least=None):  # type: ignore[no-untyped-def, override]
         self.asked.append(("whole", least))
-        return [self._all(least) for _ in images]
+        return [self._all(least) for _ in images.shapes]
 
     def detect_near(
         self, images: object, places: Sequence[Sequence[Box]], least: float | None = None
@@ -53,7 +56,7 @@ class Says(Recognizer):
         self._texts = texts
 
     def predict(self, images):  # type: ignore[no-untyped-def, override]
-        return list(self._texts[: len(images)])
+        return list(self._texts[: len(images.shapes)])
 
 
 def text(raw: str, confidence: float) -> PlateText:
@@ -114,10 +117,11 @@ def test_pictures_are_looked_at_near_places_or_everywhere() -> None:
     assert all(least is not None and 0.3 < least < THRESHOLD for _, least in detector.asked)
 
 
-def test_a_video_is_read_with_the_small_detector() -> None:
+def test_a_video_is_read_with_the_small_networks() -> None:
+    endings = (".onnx", ".int8.onnx", ".safetensors")
     for video in (False, True):
         reader = PlateReader.load(threads=1, video=video)
-        network = reader._detector.network
-        endings = (".onnx", ".int8.onnx", ".safetensors")
-        assert network.path in [default_path("detector", e, small=video) for e in endings]
+        for task, part in (("detector", reader._detector), ("recognizer", reader._recognizer)):
+            possible = [default_path(task, ending, small=video) for ending in endings]
+            assert part.network.path in possible
         assert reader._doubtful is not video

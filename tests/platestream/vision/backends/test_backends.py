@@ -24,8 +24,8 @@ from training.synthesis.scene import Car, Street
 
 TASKS = ("recognizer", "detector")
 WAYS = [("openvino", "fp32"), ("openvino", "auto"), ("onnxruntime", "fp32")]
-SHIPPED = [("recognizer", False), ("detector", False), ("detector", True)]  # small or not
-QUANTIZED = [("recognizer", False), ("detector", True)]
+SHIPPED = [(task, small) for task in TASKS for small in (False, True)]
+QUANTIZED = [(task, True) for task in TASKS]
 
 
 def need(*names: str) -> None:
@@ -121,8 +121,8 @@ def test_int8_agrees_with_fp32(task: str, small: bool, backend: str) -> None:
 @pytest.mark.parametrize(
     ("bf16", "video", "names"),
     [
-        (False, True, ["detector-small.int8.onnx", "recognizer.int8.onnx"]),
-        (True, True, ["detector-small.onnx", "recognizer.onnx"]),
+        (False, True, ["detector-small.int8.onnx", "recognizer-small.int8.onnx"]),
+        (True, True, ["detector-small.onnx", "recognizer-small.onnx"]),
         (False, False, ["detector.onnx", "recognizer.onnx"]),
     ],
 )
@@ -137,7 +137,7 @@ def test_int8_is_taken_for_videos_where_there_is_no_bf16(
 
 def test_a_quantized_file_says_what_it_is_for() -> None:
     need("openvino", "onnxruntime", "torch")
-    path = model_file.default_path("recognizer", ".int8.onnx")
+    path = model_file.default_path("recognizer", ".int8.onnx", small=True)
     for backend in ("openvino", "onnxruntime"):
         assert load_network(path, "recognizer", backend=backend).run.precision == "int8"
         with pytest.raises(SettingsError, match="is quantized to int8"):
