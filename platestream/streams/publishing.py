@@ -20,7 +20,9 @@ from platestream.streams.keys import (
 )
 from platestream.streams.limit import Limit, Trimmer
 
-READINGS = Limit(bytes=64 * 2**20, entries=20_000)
+# About two minutes of a live camera of which every frame is read. Only a tracker that is behind, or
+# away, reads old ones; a larger limit would let Redis grow for the first quarter of an hour.
+READINGS = Limit(bytes=8 * 2**20, entries=20_000)
 
 _REPEATED = "equal or smaller"  # of Redis's words for an id that is not above the last
 
