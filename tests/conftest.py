@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import shutil
 import subprocess
@@ -137,6 +138,30 @@ def make_video() -> Callable[..., Path]:
         return path
 
     return make
+
+
+@pytest.fixture(scope="session")
+def blind_networks(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Environment in which OCR finds nothing, in no time; without onnx it is the shipped networks'.
+
+    They take two seconds of a core to load in each process, and more for each size of pictures.
+    """
+    if importlib.util.find_spec("onnx") is None:
+        return {}
+    from tests.blind_networks import blind_detector, blind_recognizer
+
+    folder = tmp_path_factory.mktemp("blind")
+    return {
+        "PLATESTREAM_OCR__DETECTOR_WEIGHTS": str(blind_detector(folder / "detector.onnx")),
+        "PLATESTREAM_OCR__RECOGNIZER_WEIGHTS": str(blind_recognizer(folder / "recognizer.onnx")),
+    }
+
+
+@pytest.fixture
+def blind_ocr(blind_networks: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """For tests of what becomes of frames, whatever is on them: processes have such networks."""
+    for name, value in blind_networks.items():
+        monkeypatch.setenv(name, value)
 
 
 @pytest.fixture

@@ -53,18 +53,19 @@ def test_every_plate_is_drawn_with_its_tracks_text(tmp_path: Path) -> None:
 
 
 def test_a_window_smaller_than_a_batch_is_no_deadlock(
-    make_video: Callable[..., Path], tmp_path: Path
+    make_video: Callable[..., Path], tmp_path: Path, blind_networks: dict[str, str]
 ) -> None:
     source = make_video(tmp_path / "in.mp4", frames=30)
     small = ("--set", "streams.window_frames=2", "--set", "ocr.batch=4")
     done = platestream(
         "run", source, *EXACT, *small, "--ocr-replicas", "2",
-        "--output", tmp_path / "o.mp4", "--json", cwd=tmp_path,
+        "--output", tmp_path / "o.mp4", "--json", cwd=tmp_path, **blind_networks,
     )  # fmt: skip
     assert said(done)["frames_written"] == 30
     check_own_readings(tmp_path / "o.readings.jsonl", 30)
 
 
+@pytest.mark.usefixtures("blind_ocr")
 @pytest.mark.parametrize(
     "victim",
     [

@@ -35,6 +35,7 @@ from tests.end_to_end.running import (
     written,
 )
 
+pytestmark = pytest.mark.usefixtures("blind_ocr")
 ALL = set(range(1, FRAMES + 1))
 END = FRAMES  # a moment: when capture has published the end
 
@@ -215,8 +216,13 @@ def command_line(pid: int) -> list[bytes]:
 
 @pytest.mark.soak
 def test_a_tracker_killed_again_and_again_passes_every_plate_on_once(
-    tmp_path: Path, any_server: EmbeddedRedis
+    tmp_path: Path,
+    any_server: EmbeddedRedis,
+    blind_networks: dict[str, str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    for name in blind_networks:
+        monkeypatch.delenv(name)
     clip, truth = built_in_clip()
     client = streams.connect(any_server.url)
     key = streams.tracks_key(CAMERA)

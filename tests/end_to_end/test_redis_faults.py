@@ -31,6 +31,7 @@ from tests.end_to_end.running import (
     written,
 )
 
+pytestmark = pytest.mark.usefixtures("blind_ocr")
 SOAK = pytest.mark.soak
 
 

@@ -78,11 +78,11 @@ def test_every_frame_once_in_order_at_the_same_rate(
 
 
 def test_of_a_file_one_frame_in_so_many_is_read(
-    make_video: Callable[..., Path], tmp_path: Path
+    make_video: Callable[..., Path], tmp_path: Path, blind_networks: dict[str, str]
 ) -> None:
     source, out = make_video(tmp_path / "in.mp4", frames=45), tmp_path / "out.mp4"
     command = ("run", source, "--output", out, "--read-every", "4", "--ocr-replicas", "2")
-    result = said(platestream(*command, "--json", cwd=tmp_path))
+    result = said(platestream(*command, "--json", cwd=tmp_path, **blind_networks))
     assert (result["frames_written"], result["frames_lost"]) == (45, 0)
     lines = (tmp_path / "out.readings.jsonl").read_text().splitlines()
     assert len(lines) == 45
@@ -175,7 +175,10 @@ def test_without_ocr_the_video_still_comes(make_video: Callable[..., Path], tmp_
 
 @pytest.mark.soak
 def test_two_replicas_and_a_named_redis(
-    make_video: Callable[..., Path], tmp_path: Path, any_server: EmbeddedRedis
+    make_video: Callable[..., Path],
+    tmp_path: Path,
+    any_server: EmbeddedRedis,
+    blind_networks: dict[str, str],
 ) -> None:
     source = make_video(tmp_path / "in.mp4", frames=40)
     url = any_server.url
@@ -194,6 +197,7 @@ def test_two_replicas_and_a_named_redis(
                 url,
                 "--json",
                 cwd=tmp_path,
+                **blind_networks,
             )
         )
         assert result["frames_written"] == 40

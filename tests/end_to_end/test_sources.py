@@ -102,6 +102,7 @@ def test_a_folder_of_pictures_is_a_video(tmp_path: Path) -> None:
     assert shown(out) == [(n, pytest.approx(n / 8, abs=1e-3)) for n in range(12)]
 
 
+@pytest.mark.usefixtures("blind_ocr")
 def test_frame_ids_past_two_to_the_thirty_two(tmp_path: Path, server: EmbeddedRedis) -> None:
     client = streams.connect(server.url)
     last = 2**32 + 5

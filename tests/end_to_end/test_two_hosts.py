@@ -250,6 +250,7 @@ def test_ocr_on_another_host_reads_the_clip_over_a_cable_that_is_pulled(
 
 
 @pytest.mark.soak
+@pytest.mark.usefixtures("blind_ocr")
 def test_frames_of_a_host_that_is_cut_off_are_read_by_another(
     hosts: Hosts,
     make_video: Callable[..., Path],

@@ -122,6 +122,7 @@ def test_capture_of_the_demo_clip_is_counted(server: EmbeddedRedis, port: int) -
         assert get(port, "/")[0] == 404
 
 
+@pytest.mark.usefixtures("blind_ocr")
 def test_a_runs_services_are_seen_on_consecutive_ports(
     server: EmbeddedRedis, tmp_path: Path, make_video: Callable[..., Path]
 ) -> None:

@@ -49,15 +49,16 @@ class SecuredRedis:
         return streams.connect(self.settings(user), timeout_s=10)
 
     def environment(self, user: str) -> dict[str, str]:
-        """The same as a service's environment."""
+        """The same as a service's environment; beside it, what a test has chosen for OCR."""
         said = {
             "URL": self.url,
             "USERNAME": user,
             "PASSWORD_FILE": str(self.secrets / f"redis_{user}"),
             "CA_FILE": str(self.ca_file or ""),
         }
-        clean = {k: v for k, v in os.environ.items() if not k.startswith(("PLATESTREAM", "REDIS"))}
-        return clean | {f"PLATESTREAM_REDIS__{name}": value for name, value in said.items()}
+        kept = {k: v for k, v in os.environ.items() if not k.startswith(("PLATESTREAM", "REDIS"))}
+        kept |= {k: v for k, v in os.environ.items() if k.startswith("PLATESTREAM_OCR__")}
+        return kept | {f"PLATESTREAM_REDIS__{name}": value for name, value in said.items()}
 
     def refused(self) -> list[str]:
         """Who was refused what, as ``ACL LOG`` has it; oldest first."""

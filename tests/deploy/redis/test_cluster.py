@@ -46,6 +46,7 @@ def test_cameras_are_spread_over_the_nodes(cluster: SecuredRedis) -> None:
 
 
 @pytest.mark.soak
+@pytest.mark.usefixtures("blind_ocr")
 def test_two_cameras_run_on_it(
     cluster: SecuredRedis, make_video: Callable[..., Path], tmp_path: Path
 ) -> None:

@@ -63,6 +63,7 @@ def test_certificates_are_what_they_should_be(certificates: Path) -> None:
     assert "neither a host name nor an IP address" in bad.stderr
 
 
+@pytest.mark.usefixtures("blind_ocr")
 def test_run_over_tls(
     start: Callable[..., SecuredRedis],
     certificates: Path,

@@ -51,6 +51,7 @@ def test_the_pipeline_runs_with_a_user_for_each_service(
 
 
 @pytest.mark.soak
+@pytest.mark.usefixtures("blind_ocr")
 def test_live_it_runs_too(
     secured: SecuredRedis, make_video: Callable[..., Path], tmp_path: Path
 ) -> None:
@@ -63,6 +64,7 @@ def test_live_it_runs_too(
 
 
 @pytest.mark.soak
+@pytest.mark.usefixtures("blind_ocr")
 def test_run_has_a_user_of_its_own(
     secured: SecuredRedis, make_video: Callable[..., Path], tmp_path: Path
 ) -> None:
