@@ -7,13 +7,16 @@ ifeq ($(shell command -v $(PYTHON) 2>/dev/null),)
 PYTHON := python3
 endif
 
+# Python keeps what it has compiled: tests start hundreds of processes, which begin with the same
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: demo test lint clean
 
 demo: $(STAMP)  ## the main job on the built-in clip; look at out/demo.mp4
 	$(BIN)/platestream demo
 
 test: $(STAMP)  ## all tests that need nothing but this checkout
-	$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not shared and not docker and not soak"
+	$(BIN)/python -m pytest -n 2 -m "not shared and not docker and not soak"
 
 lint: $(STAMP)  ## ruff, mypy --strict, directions of imports
 	$(BIN)/ruff check .

@@ -20,6 +20,7 @@ import redis
 from platestream import streams
 from platestream.embedded_redis import EmbeddedRedis
 from platestream.video import VideoEncoder
+from tests.scheduling import pytest_xdist_make_scheduler  # noqa: F401  # a hook
 
 SHARED = Path(__file__).parent.parent.parent / "shared"
 

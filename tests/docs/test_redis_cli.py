@@ -18,7 +18,6 @@ from platestream.demo import built_in_clip
 from platestream.embedded_redis import EmbeddedRedis, die_with_parent
 from tests.conftest import wait_until
 
-pytestmark = pytest.mark.xdist_group("redis-cli")  # the run that is looked into takes a minute
 PAGE = Path(__file__).parents[2] / "docs" / "redis-cli.md"
 CAMERA = "gate-1"
 

@@ -25,8 +25,6 @@ from training.recognition.metrics import summarize
 from training.recognition.plate_pictures import load
 from training.synthesis.crop import plate_crop
 
-pytestmark = pytest.mark.xdist_group("training")  # what training imports takes seconds to load
-
 
 def test_a_recognizer_run_resumes_and_its_weights_load(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)

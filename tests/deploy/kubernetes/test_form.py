@@ -12,8 +12,6 @@ from tests.deploy.kubernetes.manifests import (
     check_form,
 )
 
-pytestmark = pytest.mark.xdist_group("kubernetes")  # forms of kinds take seconds to load
-
 
 def test_documents_have_their_kinds_form(documents: list[Document]) -> None:
     for document in documents:

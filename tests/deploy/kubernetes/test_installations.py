@@ -29,8 +29,6 @@ from tests.deploy.kubernetes.manifests import (
     workloads,
 )
 
-pytestmark = pytest.mark.xdist_group("kubernetes")  # forms of kinds take seconds to load
-
 
 def test_ocr_goes_to_nodes_with_a_gpu(composed: Callable[..., list[Document]]) -> None:
     documents = composed("resources: [../example]\ncomponents: [../components/gpu]\n")
