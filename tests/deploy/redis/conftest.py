@@ -22,7 +22,7 @@ from tests.conftest import wait_until
 from tests.sources import part_of_clip
 
 DEPLOY = Path(__file__).parents[3] / "deploy" / "redis"
-CLIP_FRAMES = 30
+CLIP_FRAMES = 8
 SERVICES = ("capture", "ocr", "track", "visualize", "writer")
 USERS = (*SERVICES, "monitor", "run", "admin")
 
