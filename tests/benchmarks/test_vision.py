@@ -45,17 +45,17 @@ def test_every_way_finds_the_same(clip: Path) -> None:
 
 def test_several_processes_measure_at_once() -> None:
     command = [sys.executable, "-m", "benchmarks.vision", "--processes", "2", "--pixels", "shm"]
-    command += ["--frames", str(FRAMES), "--video"]
+    command += ["--frames", "2", "--batch", "1", "--video"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
-    assert f"{6 * FRAMES} of {6 * FRAMES} accepted" in done.stdout
+    assert "12 of 12 accepted" in done.stdout  # of two processes, two frames, three plates
     assert "| shared memory |" in done.stdout
     assert "Each process" in done.stdout
 
 
 def test_a_process_that_fails_does_not_keep_the_others_waiting() -> None:
     command = [sys.executable, "-m", "benchmarks.vision", "--processes", "2", "--device", "cuda:99"]
-    command += ["--frames", "1", "--backend", "torch"]
+    command += ["--frames", "1", "--backend", "openvino"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert done.returncode != 0
-    assert "cuda:99" in done.stderr or "CUDA" in done.stderr
+    assert "cuda:99" in done.stderr

@@ -25,6 +25,13 @@ from training.recognition.metrics import summarize
 from training.recognition.plate_pictures import load
 from training.synthesis.crop import plate_crop
 
+SMALL = CentresConfig((16, 32, 16, 16, 16, 16), (1, 1, 1, 1), 16)
+
+
+def noise() -> np.ndarray:
+    """A picture that is looked at once, at a glance."""
+    return np.random.default_rng(0).integers(0, 255, (120, 160, 3), dtype=np.uint8)
+
 
 def test_a_recognizer_run_resumes_and_its_weights_load(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
@@ -39,7 +46,7 @@ def test_a_recognizer_run_resumes_and_its_weights_load(tmp_path: Path) -> None:
     def go(epochs: int, resume: Path | None) -> None:
         options = recognition.Options(
             logs=tmp_path / "logs", epochs=epochs, steps=1, batch=4, synthetic_epochs=1,
-            workers=0, resume=resume,
+            workers=0, threads=1, resume=resume,
         )  # fmt: skip
         pictures = load(crops)
         recognition.train(pictures, pictures, [], tmp_path / "w.safetensors", options)
@@ -51,14 +58,14 @@ def test_a_recognizer_run_resumes_and_its_weights_load(tmp_path: Path) -> None:
 
 
 def test_a_detector_run_and_its_weights_load(tmp_path: Path) -> None:
-    image = np.random.default_rng(0).integers(0, 255, (240, 320, 3), dtype=np.uint8)
-    photo = Photo(tmp_path / "a.jpg", image, np.array([[100, 100, 180, 120]], np.float32))
+    image = noise()
+    photo = Photo(tmp_path / "a.jpg", image, np.array([[50, 50, 90, 60]], np.float32))
     shipped = default_path("detector", ".safetensors")
 
     def go(name: str, start: Path | None, learning_rate: float) -> Path:
         options = detection.Options(
-            logs=tmp_path / name, epochs=1, steps=1, batch=2, side=128, workers=0, start=start,
-            learning_rate=learning_rate,
+            logs=tmp_path / name, epochs=1, steps=1, batch=2, side=128, workers=0, threads=1,
+            start=start, shape=None if start else SMALL, learning_rate=learning_rate,
         )  # fmt: skip
         output = tmp_path / f"{name}.safetensors"
         detection.train(Material([photo]), [photo], output, options)
@@ -74,22 +81,21 @@ def test_a_detector_run_and_its_weights_load(tmp_path: Path) -> None:
 
 
 def test_a_smaller_detector_learns_from_the_shipped_one(tmp_path: Path) -> None:
-    image = np.random.default_rng(0).integers(0, 255, (240, 320, 3), dtype=np.uint8)
-    photo = Photo(tmp_path / "a.jpg", image, np.array([[100, 100, 180, 120]], np.float32))
+    image = noise()
+    photo = Photo(tmp_path / "a.jpg", image, np.array([[50, 50, 90, 60]], np.float32))
     shipped = default_path("detector", ".safetensors")
-    shape = CentresConfig((16, 32, 16, 16, 16, 16), (1, 1, 1, 1), 16)
     output = tmp_path / "small.safetensors"
 
     def go(**more: object) -> None:
         options = detection.Options(
-            logs=tmp_path / "logs", epochs=1, steps=2, batch=2, side=128, workers=0, shape=shape,
-            **more,  # type: ignore[arg-type]
+            logs=tmp_path / "logs", epochs=1, steps=2, batch=2, side=128, workers=0, threads=1,
+            shape=SMALL, **more,  # type: ignore[arg-type]
         )  # fmt: skip
         detection.train(Material([photo]), [photo], output, options)
 
     go(teacher=shipped)
     before, after = (load_weights(path, "detector") for path in (shipped, output))
-    assert CentresConfig(**after.config["network"]).as_dict() == shape.as_dict() | {
+    assert CentresConfig(**after.config["network"]).as_dict() == SMALL.as_dict() | {
         "channels": [16, 32, 16, 16, 16, 16], "blocks": [1, 1, 1, 1]
     }  # fmt: skip
     stem = [name for name in after.tensors if name.startswith("stem.")]
@@ -109,7 +115,7 @@ def test_a_smaller_recognizer_learns_from_the_shipped_one(tmp_path: Path) -> Non
     def go(channels: tuple[int, ...], **how: object) -> None:
         options = recognition.Options(
             logs=tmp_path / "logs", epochs=1, steps=2, batch=4, synthetic_epochs=0, workers=0,
-            channels=channels, layers=1, **{"teacher": shipped, **how},  # type: ignore[arg-type]
+            threads=1, channels=channels, layers=1, **{"teacher": shipped, **how},  # type: ignore[arg-type]
         )  # fmt: skip
         recognition.train(pictures, pictures, [], output, options)
 
