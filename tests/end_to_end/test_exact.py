@@ -25,6 +25,7 @@ from tests.end_to_end.running import (
     written,
 )
 from tests.end_to_end.test_run import platestream, said
+from tests.sources import part_of_clip
 
 EXACT = ("--sync", "exact")
 
@@ -39,17 +40,17 @@ def check_own_readings(lines: Path, frames: int) -> list[dict[str, object]]:
 
 @pytest.mark.soak
 def test_every_plate_is_drawn_with_its_tracks_text(tmp_path: Path) -> None:
-    clip, truth = built_in_clip()
-    out = tmp_path / "o.mp4"
+    first, count = 70, 56  # three cars, the first of which goes
+    clip, out = part_of_clip(tmp_path / "part.mp4", first, count), tmp_path / "o.mp4"
     result = said(platestream("run", clip, *EXACT, "--output", out, "--json", cwd=tmp_path))
-    assert result["frames_written"] == 300
+    assert result["frames_written"] == count
     assert result["overlay_age_ms"] == {"p50": 0, "p95": 0}
-    lines = check_own_readings(tmp_path / "o.readings.jsonl", 300)
+    lines = check_own_readings(tmp_path / "o.readings.jsonl", count)
     plates = [plate for line in lines for plate in line["plates"]]  # type: ignore[attr-defined]
-    assert len(plates) > 300
+    assert len(plates) > count
     assert all("track" in plate for plate in plates)
-    known = {plate["text"] for plate in truth["plates"]}
-    assert len(known & {plate["text"] for plate in plates if plate["accepted"]}) >= 5
+    known = {plate["text"] for plate in built_in_clip()[1]["plates"]}
+    assert len(known & {plate["text"] for plate in plates if plate["accepted"]}) >= 2
 
 
 def test_a_window_smaller_than_a_batch_is_no_deadlock(
