@@ -216,10 +216,16 @@ def number_of(picture: np.ndarray) -> int:
     return sum((top[(2 * bit + 1) * width // 24] > 128) << bit for bit in range(12))
 
 
-def wait_until(condition: Callable[[], object], seconds: float = 30.0, what: str = "") -> None:
-    """Waits for a condition; fails the test when it does not come true in time."""
+def wait_until(
+    condition: Callable[[], object], seconds: float = 30.0, what: str = "", pause_s: float = 0.01
+) -> None:
+    """Waits for a condition; fails the test when it does not come true in time.
+
+    Args:
+        pause_s: Between two looks, in seconds; more where a look is work for a service.
+    """
     until = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > until:
             pytest.fail(f"not within {seconds} s: {what or condition}")
-        time.sleep(0.01)
+        time.sleep(pause_s)

@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -20,11 +21,13 @@ from platestream.embedded_redis import EmbeddedRedis
 from platestream.probe import probe
 from platestream.streams import GroupConsumer
 from platestream.video import VideoSource
-from tests.conftest import fill, number_of, wait_until
+from tests import conftest
+from tests.conftest import fill, number_of
 from tests.services.writer.writing import CAMERA, publish
 from tests.sources import free_port
 
 PATIENCE_S = 60.0
+wait_until = partial(conftest.wait_until, pause_s=0.05)  # services are asked over HTTP
 
 
 class Fleet:

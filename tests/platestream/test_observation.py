@@ -13,6 +13,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -22,9 +23,10 @@ from prometheus_client.parser import text_string_to_metric_families
 from platestream import cli, options, streams
 from platestream.demo import built_in_clip
 from platestream.embedded_redis import EmbeddedRedis
-from tests.conftest import wait_until
+from tests import conftest
 
 CAMERA = "gate-1"
+wait_until = partial(conftest.wait_until, pause_s=0.05)  # services are asked over HTTP
 
 _SERVICE = """
 import sys, time
