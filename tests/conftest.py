@@ -17,13 +17,13 @@ from pathlib import Path
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import fakeredis
-import numpy as np
 import pytest
 import redis
 
 from platestream import streams
 from platestream.embedded_redis import EmbeddedRedis
 from platestream.video import VideoEncoder
+from tests.numbered import numbered_picture
 from tests.scheduling import pytest_xdist_make_scheduler  # noqa: F401  # a hook
 
 SHARED = Path(__file__).parent.parent.parent / "shared"
@@ -198,22 +198,6 @@ def fill(path: Path) -> None:
 
     with pytest.raises(OSError, match="No space left"):
         grow()
-
-
-def numbered_picture(number: int, width: int = 320, height: int = 180) -> np.ndarray:
-    """A picture that shows a number in twelve bits, as bright and dark columns at its top."""
-    picture = np.full((height, width, 3), 90, np.uint8)
-    for bit in range(12):
-        left, right = bit * width // 12, (bit + 1) * width // 12
-        picture[: height // 3, left:right] = 230 if number >> bit & 1 else 20
-    return picture
-
-
-def number_of(picture: np.ndarray) -> int:
-    """The number that ``numbered_picture`` drew."""
-    height, width = picture.shape[:2]
-    top = picture[4 : height // 3 - 4].mean((0, 2))
-    return sum((top[(2 * bit + 1) * width // 24] > 128) << bit for bit in range(12))
 
 
 def wait_until(

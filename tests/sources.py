@@ -19,7 +19,7 @@ import pytest
 
 from platestream.demo import built_in_clip
 from platestream.video import VideoEncoder, VideoSource
-from tests.conftest import numbered_picture
+from tests.numbered import numbered_picture
 
 SYSTEM_PYTHON = "/usr/bin/python3"
 _NEEDS = "import gi; gi.require_version('GstRtspServer', '1.0')"

@@ -22,7 +22,8 @@ from platestream import cli, messages, options, streams
 from platestream.embedded_redis import die_with_parent
 from platestream.outputs import readings_path
 from platestream.video import VideoSource
-from tests.conftest import number_of, wait_until
+from tests.conftest import wait_until
+from tests.numbered import number_of
 
 CAMERA = "gate-1"
 FRAMES = 80

@@ -17,7 +17,7 @@ from platestream import streams
 from platestream.demo import built_in_clip
 from platestream.embedded_redis import EmbeddedRedis
 from platestream.video import VideoSource
-from tests.conftest import number_of, wait_until
+from tests.conftest import wait_until
 from tests.end_to_end.running import (
     CAMERA,
     FRAMES,
@@ -34,6 +34,7 @@ from tests.end_to_end.running import (
     wait_for,
     written,
 )
+from tests.numbered import number_of
 
 pytestmark = pytest.mark.usefixtures("blind_ocr")
 ALL = set(range(1, FRAMES + 1))

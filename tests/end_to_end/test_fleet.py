@@ -22,7 +22,8 @@ from platestream.probe import probe
 from platestream.streams import GroupConsumer
 from platestream.video import VideoSource
 from tests import conftest
-from tests.conftest import fill, number_of
+from tests.conftest import fill
+from tests.numbered import number_of
 from tests.services.writer.writing import CAMERA, publish
 from tests.sources import free_port
 

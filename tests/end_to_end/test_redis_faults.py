@@ -16,7 +16,7 @@ import pytest
 from platestream import streams
 from platestream.embedded_redis import EmbeddedRedis
 from platestream.video import VideoSource
-from tests.conftest import fill, number_of, wait_until
+from tests.conftest import fill, wait_until
 from tests.end_to_end.running import (
     CAMERA,
     FRAMES,
@@ -30,6 +30,7 @@ from tests.end_to_end.running import (
     wait_for,
     written,
 )
+from tests.numbered import number_of
 
 pytestmark = pytest.mark.usefixtures("blind_ocr")
 SOAK = pytest.mark.soak

@@ -18,8 +18,8 @@ import pytest
 from platestream.demo import built_in_clip
 from platestream.embedded_redis import EmbeddedRedis
 from platestream.video import VideoSource
-from tests.conftest import number_of, numbered_picture
 from tests.end_to_end.running import refused
+from tests.numbered import number_of, numbered_picture
 from tests.sources import part_of_clip
 
 

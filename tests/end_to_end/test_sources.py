@@ -17,7 +17,7 @@ from platestream.colour import BT601, Colour
 from platestream.embedded_redis import EmbeddedRedis
 from platestream.picture import form_of
 from platestream.video import VideoEncoder, VideoSource
-from tests.conftest import number_of, numbered_picture
+from tests.numbered import number_of, numbered_picture
 from tests.planes import some_planes
 from tests.sources import write_video
 

@@ -19,8 +19,9 @@ from platestream.demo import built_in_clip
 from platestream.embedded_redis import die_with_parent
 from platestream.settings import RedisSettings
 from platestream.video import VideoSource
-from tests.conftest import number_of, wait_until
+from tests.conftest import wait_until
 from tests.deploy.redis.conftest import DEPLOY, need, write_secrets
+from tests.numbered import number_of
 
 pytestmark = pytest.mark.timeout(300)
 

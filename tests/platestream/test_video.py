@@ -22,7 +22,7 @@ from platestream.video import (
     codecs,
     scan,
 )
-from tests.conftest import number_of, numbered_picture
+from tests.numbered import number_of, numbered_picture
 
 
 def numbers(path: Path) -> list[int]:

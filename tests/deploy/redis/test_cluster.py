@@ -14,9 +14,9 @@ import redis
 
 from platestream import messages, streams
 from platestream.video import VideoSource
-from tests.conftest import number_of
 from tests.deploy.redis.conftest import CLIP_FRAMES, SecuredRedis
 from tests.deploy.redis.services import run_services
+from tests.numbered import number_of
 
 FRAMES = {"gate-1": 30, "gate-2": 40}
 

@@ -12,7 +12,7 @@ import pytest
 
 from platestream.video.damage import Damage
 from platestream.video.source import VideoSource
-from tests.conftest import numbered_picture
+from tests.numbered import numbered_picture
 from tests.sources import write_video
 
 PACKET = 188  # bytes of MPEG-TS

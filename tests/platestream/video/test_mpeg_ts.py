@@ -12,7 +12,7 @@ from platestream.picture import bgr
 from platestream.video import VideoSource
 from platestream.video.source import VideoPacket, to_picture
 from platestream.video.transport_stream import TransportStream
-from tests.conftest import number_of, numbered_picture
+from tests.numbered import number_of, numbered_picture
 from tests.sources import write_video
 
 TIMES = [n / 25 for n in range(40)]

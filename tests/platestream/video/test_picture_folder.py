@@ -10,7 +10,7 @@ import pytest
 
 from platestream.errors import SourceError
 from platestream.video import PictureFolder, open_file
-from tests.conftest import number_of, numbered_picture
+from tests.numbered import number_of, numbered_picture
 
 
 def save(path: Path, number: int, size: tuple[int, int] = (320, 180)) -> None:

@@ -8,7 +8,8 @@ import redis
 
 from platestream import messages, pixels, streams
 from platestream.messages import Frame
-from tests.conftest import number_of, wait_until
+from tests.conftest import wait_until
+from tests.numbered import number_of
 
 CAMERA = "gate-1"
 FAST = ("capture.timeout_s=2", "capture.reconnect_max_s=0.5")

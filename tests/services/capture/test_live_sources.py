@@ -20,7 +20,8 @@ import pytest
 
 from platestream import streams
 from platestream.embedded_redis import EmbeddedRedis
-from tests.conftest import numbered_picture, wait_until
+from tests.conftest import wait_until
+from tests.numbered import numbered_picture
 from tests.platestream.video.test_damage import decode, destroyed
 from tests.services.capture.published import (
     CAMERA,

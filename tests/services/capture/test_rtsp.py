@@ -16,7 +16,8 @@ import redis
 
 from platestream import pixels, streams
 from platestream.embedded_redis import EmbeddedRedis, redis_server
-from tests.conftest import number_of, wait_until
+from tests.conftest import wait_until
+from tests.numbered import number_of
 from tests.services.capture.published import (
     CAMERA,
     FAST,

@@ -16,7 +16,7 @@ import redis
 from platestream import messages, pixels, streams
 from platestream.embedded_redis import EmbeddedRedis
 from platestream.messages import Frame
-from tests.conftest import numbered_picture
+from tests.numbered import numbered_picture
 
 ROOT = Path(__file__).parents[3]
 WIDTH, HEIGHT = 96, 48

@@ -18,7 +18,7 @@ import numpy as np
 from platestream import runtime, settings
 from platestream.vision.reader import PlateReader, ReadPlate
 from services.ocr import service
-from tests.conftest import number_of
+from tests.numbered import number_of
 
 
 class NumberReader:

@@ -16,7 +16,7 @@ from platestream.vision.decoding import PlateText
 from platestream.vision.detector import Detection
 from platestream.vision.reader import ReadPlate
 from services.ocr.replica import Replica
-from tests.conftest import number_of
+from tests.numbered import number_of
 from tests.services.ocr.conftest import (
     HEIGHT,
     WIDTH,

@@ -17,7 +17,7 @@ from platestream.picture import form_of, i420
 from platestream.settings import WriterSettings
 from platestream.video import VideoSource, finish_video, scan
 from services.writer.segment import Segment
-from tests.conftest import number_of, numbered_picture
+from tests.numbered import number_of, numbered_picture
 
 
 def frame(frame_id: int, width: int = 320, height: int = 180, mode: str = "file") -> RenderedFrame:

@@ -17,7 +17,7 @@ from platestream.runtime import Session
 from platestream.settings import Settings
 from platestream.video import VideoSource
 from services.writer.service import Writer
-from tests.conftest import number_of
+from tests.numbered import number_of
 from tests.services.writer.test_segment import frame
 
 CAMERA = "gate-1"
