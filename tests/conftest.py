@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
 
-# Two workers of pytest-xdist and what they start share the cores: threads of torch that wait for
-# one another there spin for longer than they work.
+# Workers of pytest-xdist and what they start share the cores: threads of torch that wait for one
+# another there spin for longer than they work.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import fakeredis
