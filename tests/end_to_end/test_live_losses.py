@@ -61,7 +61,7 @@ def test_every_frame_lost_to_a_service_that_stands_still_is_counted(
 ) -> None:
     """It stands still until a second's frames are trimmed that it has not seen."""
     client, out = streams.connect(any_server.url), tmp_path / "out.mp4"
-    source = make_video(tmp_path / "in.mp4", width=640, height=360, frames=250)
+    source = make_video(tmp_path / "in.mp4", width=640, height=360, frames=175)
     flags = ("--set", f"streams.pixels={pixels}", "--set", "streams.budget_mib=4")
     with running(source, out, any_server.url, "--live", "--ocr-replicas", "0", *flags) as run:
         assert wait_for(run, lambda: written(client) >= 20, "frames written")
