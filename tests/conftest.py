@@ -147,9 +147,10 @@ def make_video() -> Callable[..., Path]:
 
 @pytest.fixture(scope="session")
 def blind_networks(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """Environment in which OCR finds nothing, in no time; without onnx it is the shipped networks'.
+    """Environment in which OCR finds nothing, in no time; empty where onnx is not installed.
 
-    They take two seconds of a core to load in each process, and more for each size of pictures.
+    The shipped networks take one or two seconds of a core to load in each process, and more for
+    each size of pictures.
     """
     if importlib.util.find_spec("onnx") is None:
         return {}
@@ -164,7 +165,7 @@ def blind_networks(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 
 @pytest.fixture
 def blind_ocr(blind_networks: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
-    """For tests of what becomes of frames, whatever is on them: processes have such networks."""
+    """For tests of what becomes of frames, whatever is on them: their processes find no plates."""
     for name, value in blind_networks.items():
         monkeypatch.setenv(name, value)
 
