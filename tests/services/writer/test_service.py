@@ -123,7 +123,7 @@ while True:
 """
 
 
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("seed", [1, pytest.param(2, marks=pytest.mark.soak)])
 def test_killed_at_any_moment_it_loses_and_repeats_nothing(
     any_server: EmbeddedRedis, tmp_path: Path, seed: int
 ) -> None:

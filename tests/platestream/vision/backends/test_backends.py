@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import subprocess
@@ -26,6 +27,7 @@ TASKS = ("recognizer", "detector")
 WAYS = [("openvino", "fp32"), ("openvino", "auto"), ("onnxruntime", "fp32")]
 SHIPPED = [(task, small) for task in TASKS for small in (False, True)]
 QUANTIZED = [(task, True) for task in TASKS]
+loaded = functools.cache(load_network)  # for tests that only ask what a network gives
 
 
 def need(*names: str) -> None:
@@ -39,7 +41,12 @@ def inputs(task: str, count: int) -> np.ndarray:
         pictures = np.stack([Street([], count).frame(0.0)[0] for _ in range(count)])
         return np.ascontiguousarray(pictures[:, :448, :768])
     plates = [render_plate(random_text(rng), rng=rng) for _ in range(count)]
-    return Recognizer.load().inputs(plates)
+    return shipped_recognizer().inputs(plates)
+
+
+@functools.cache
+def shipped_recognizer() -> Recognizer:
+    return Recognizer.load()
 
 
 def as_shares(task: str, outputs: np.ndarray) -> np.ndarray:
@@ -86,8 +93,8 @@ def test_the_shipped_onnx_is_the_shipped_safetensors(task: str, small: bool, end
 def test_outputs_agree_with_torch(task: str, backend: str, precision: str) -> None:
     need("torch", backend)
     batch = inputs(task, 3)
-    expected = load_network(None, task, backend="torch", threads=1).run(batch)
-    network = load_network(None, task, backend=backend, precision=precision, threads=1)
+    expected = loaded(None, task, backend="torch", threads=1).run(batch)
+    network = loaded(None, task, backend=backend, precision=precision, threads=1)
     found = network.run(batch)
     assert (found.dtype, found.shape) == (np.float32, expected.shape)
     low = network.run.precision == "bf16"
@@ -105,7 +112,7 @@ def test_int8_agrees_with_fp32(task: str, small: bool, backend: str) -> None:
     street = Street(cars, 3).frame(0.0)[0][None, :448, :768]
     batch = np.ascontiguousarray(street) if task == "detector" else inputs(task, 3)
     plain, quantized = (
-        load_network(None, task, backend=backend, precision=name, threads=1, video=small)
+        loaded(None, task, backend=backend, precision=name, threads=1, video=small)
         for name in ("fp32", "int8")
     )
     assert (plain.run.precision, quantized.run.precision) == ("fp32", "int8")
@@ -175,7 +182,7 @@ def test_texts_and_corners_are_those_of_torch(backend: str, precision: str) -> N
 @pytest.mark.parametrize("count", [1, 2, 3, 5, 7, 9, 16, 23])
 def test_a_batch_of_any_size_comes_to_the_same_as_one_by_one(count: int) -> None:
     need("openvino")
-    network = load_network(None, "recognizer", backend="openvino", precision="fp32", threads=1)
+    network = loaded(None, "recognizer", backend="openvino", precision="fp32", threads=1)
     plates = inputs("recognizer", 23)[:count]
     together = network.run(plates)
     alone = np.concatenate([network.run(plates[i : i + 1]) for i in range(count)])
