@@ -16,7 +16,7 @@ from platestream.vision.onnx_file import load_onnx
 
 _SIZES = (1, 2, 4, 8, 16)  # of batches; each is a compiled model of its own
 _BATCH_BYTES = 2**20  # what goes in at once; more leaves the cache and gains nothing
-_COMPILED = 16  # models kept, of some 10 MB each; compiling one takes about 40 ms
+_COMPILED = 16  # models kept, of some 10 MB each; compiling one takes from 40 ms, in int8 longer
 _HINTS = {"fp32": "f32", "bf16": "bf16"}
 
 
