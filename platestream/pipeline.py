@@ -32,6 +32,7 @@ _WITHOUT_LOGIN = {
     for name in ("USERNAME", "PASSWORD_FILE", "CA_FILE", "CERT_FILE", "KEY_FILE")
 }
 SOURCE_PATIENCE_S = 15.0
+OCR_PATIENCE_S = 20.0  # loading takes one, compiling the networks for the first time some more
 DISK_PATIENCE_S = 30.0
 
 
@@ -152,6 +153,7 @@ class Pipeline:
             "PLATESTREAM_LOG__FORMAT": "json",
             "PLATESTREAM_REDIS__PATIENCE_S": str(REDIS_PATIENCE_S),
             "PLATESTREAM_CAPTURE__PATIENCE_S": str(SOURCE_PATIENCE_S),
+            "PLATESTREAM_CAPTURE__OCR_PATIENCE_S": str(OCR_PATIENCE_S if job.replicas else 0),
             "PLATESTREAM_CAPTURE__RUN_ID": run_id,
             "PLATESTREAM_WRITER__PATIENCE_S": str(DISK_PATIENCE_S),
             "PLATESTREAM_WRITER__RUN_ID": run_id,

@@ -101,6 +101,12 @@ class CaptureSettings(_Section):
         pattern=r"^(|(visualize|ocr)(,(visualize|ocr))?)$",
         description="file mode: the groups that capture waits for",
     )
+    ocr_patience_s: float = Field(
+        0,
+        ge=0,
+        description="live: wait for so long, at most, until a replica reads, before the source is "
+        "opened; `run` waits 20 s",
+    )
     rtsp_transport: Literal["tcp", "udp"] = "tcp"
     folder_fps: float = Field(5.0, gt=0, le=240, description="pictures of a folder in a second")
     timeout_s: float = Field(

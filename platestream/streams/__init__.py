@@ -123,6 +123,7 @@ from platestream.streams.replicas import (
     REPLICA_LIFE_S,
     announce_replica,
     forget_replica,
+    living_replicas,
     remove_gone,
 )
 from platestream.streams.rewind import (
@@ -206,6 +207,7 @@ __all__ = [
     "last_published",
     "last_uncounted_frame",
     "list_dead",
+    "living_replicas",
     "lowest_unfinished",
     "newest_live_frame",
     "newest_tracks",

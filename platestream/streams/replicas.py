@@ -34,30 +34,45 @@ def announce_replica(client: Client, name: str, slowest_ms: int) -> dict[str, in
     Returns:
         The same of every replica that lives, this one included, by name, in ms.
     """
-    # one clock for all hosts; of a cluster, that of the node that holds the hash
+    now_ms = _server_ms(client)
+    pipeline = client.pipeline(transaction=False)
+    pipeline.hset(REPLICAS_KEY, name, f"{now_ms} {slowest_ms}")
+    pipeline.hgetall(REPLICAS_KEY)
+    living, forgotten = _told_apart(pipeline.execute()[1], now_ms)
+    if forgotten:
+        client.hdel(REPLICAS_KEY, *cast("Any", forgotten))
+    return living
+
+
+def living_replicas(client: Client) -> dict[str, int]:
+    """How long the slowest recent batch of every replica that lives took, by name, in ms."""
+    return _told_apart(cast("Any", client.hgetall(REPLICAS_KEY)), _server_ms(client))[0]
+
+
+def _server_ms(client: Client) -> int:
+    """One clock for all hosts; of a cluster, that of the node that holds the hash."""
     where = {}
     if isinstance(client, redis.RedisCluster):
         where["target_nodes"] = cast("Any", client).get_node_from_key(REPLICAS_KEY)
     seconds, microseconds = cast("Any", client.time)(**where)
-    now_ms = 1000 * seconds + microseconds // 1000
-    pipeline = client.pipeline(transaction=False)
-    pipeline.hset(REPLICAS_KEY, name, f"{now_ms} {slowest_ms}")
-    pipeline.hgetall(REPLICAS_KEY)
+    return int(1000 * seconds + microseconds // 1000)
+
+
+def _told_apart(heard: dict[bytes, bytes], now_ms: int) -> tuple[dict[str, int], list[bytes]]:
+    """Replicas that live, and those to be forgotten."""
     living: dict[str, int] = {}
     forgotten: list[bytes] = []
-    for other, said in pipeline.execute()[1].items():
+    for name, said in heard.items():
         heard_ms, _, slowest = said.partition(b" ")
         if not (heard_ms.isdigit() and slowest.isdigit()):
-            forgotten.append(other)
+            forgotten.append(name)
             continue
         away_s = (now_ms - int(heard_ms)) / 1000
         if away_s <= REPLICA_LIFE_S:
-            living[other.decode("utf-8", "replace")] = int(slowest)
+            living[name.decode("utf-8", "replace")] = int(slowest)
         elif away_s > _FORGOTTEN_S:
-            forgotten.append(other)
-    if forgotten:
-        client.hdel(REPLICAS_KEY, *cast("Any", forgotten))
-    return living
+            forgotten.append(name)
+    return living, forgotten
 
 
 def forget_replica(client: Client, name: str) -> None:

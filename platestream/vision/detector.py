@@ -142,6 +142,19 @@ class Detector:
         chosen = own if score_threshold is None else score_threshold
         return cls(network, chosen, long_side, refine, tile)
 
+    def warm_up(self, height: int, width: int) -> None:
+        """Has the network run on what pictures of this size give, with up to four plates.
+
+        A backend's first run of a shape takes much longer than the others.
+        """
+        blank = self.network.canvas([np.zeros((height, width, 3), np.uint8)])
+        looks = [(0, look.part, look.long_side) for look in self._looks(height, width)]
+        for _, _, batch in blank.letterboxes(looks):
+            self.network.run(batch)
+        for count in (1, 2, 4):
+            views = blank.close_ups([(0, (0.0, 0.0, width, height))] * count, SHARE)
+            self.network.run(views.batch)
+
     @overload
     def detect(self, images: Image) -> list[Detection]: ...
 

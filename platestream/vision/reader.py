@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -124,6 +125,19 @@ class PlateReader:
     def takes_planes(self) -> bool:
         """Whether planes are made BGR faster here than before: where a GPU does it."""
         return self._detector.network.canvas is not CpuCanvas
+
+    def warm_up(self, height: int = 720, width: int = 1280) -> None:
+        """Has the networks do once what frames of this shape will take; the result is nothing.
+
+        What openvino compiles for them, for seconds where it is not on disk yet, is there then.
+        """
+        with ThreadPoolExecutor() as threads:  # compiling takes one core each
+            work = [
+                threads.submit(self._detector.warm_up, height, width),
+                threads.submit(self._recognizer.warm_up),
+            ]
+        for one in work:
+            one.result()
 
     def read(
         self, images: Pictures, near: Sequence[Sequence[Box] | None] | None = None

@@ -118,6 +118,12 @@ class Recognizer:
             fitted if temperature is None else temperature,
         )
 
+    def warm_up(self) -> None:
+        """Has the network run on up to four plates: see ``Detector.warm_up``."""
+        width, height = self._size
+        for count in (1, 2, 4):
+            self.network.run(np.zeros((count, 1, height, width), np.float32))
+
     @overload
     def predict(self, images: Image) -> PlateText: ...
 

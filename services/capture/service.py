@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from dataclasses import dataclass
 
 from platestream import messages, streams
@@ -27,6 +28,7 @@ from services.capture.one_size import OneSize
 from services.capture.recording import Recording
 
 _LOOK_S = 60.0
+_READER_LOOK_S = 0.05
 
 
 class Capture:
@@ -50,10 +52,13 @@ class Capture:
         if is_live(source) and settings.live is False:
             raise SettingsError(f"{mask(source)} delivers at its own pace; it cannot be --file")
         session.not_ready("no frame has come yet", "camera")
+        live = is_live(source) or bool(settings.live)
+        if live and self._following is None and self._playing is None:
+            _wait_for_ocr(session)
         if is_live(source):
             self._follow(session)
         else:
-            self._play(session, "live" if settings.live else "file")
+            self._play(session, "live" if live else "file")
         if settings.stay:
             _stay(session)
 
@@ -120,6 +125,17 @@ class Capture:
         playing.count_late(session)
         _warn(session, video, recording)
         recordings.end(session, recording, "stopped" if session.stopped() else "end of file")
+
+
+def _wait_for_ocr(session: Session) -> None:
+    """Waits until a replica reads, or for ``capture.ocr_patience_s``."""
+    patience_s = session.settings.capture.ocr_patience_s
+    until = time.monotonic() + patience_s
+    while time.monotonic() < until:
+        if streams.living_replicas(session.client) or session.wait(_READER_LOOK_S):
+            return
+    if patience_s:
+        session.log.warning(f"no replica reads after {patience_s:g} s; going on without")
 
 
 def _stay(session: Session) -> None:

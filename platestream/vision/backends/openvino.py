@@ -12,11 +12,12 @@ import numpy.typing as npt
 import openvino as ov
 
 from platestream.errors import SettingsError, WeightsError
+from platestream.vision.backends.compiled_models import CompiledModels, default_folder
 from platestream.vision.onnx_file import load_onnx
 
 _SIZES = (1, 2, 4, 8, 16)  # of batches; each is a compiled model of its own
 _BATCH_BYTES = 2**20  # what goes in at once; more leaves the cache and gains nothing
-_COMPILED = 16  # models kept, of some 10 MB each; compiling one takes from 40 ms, in int8 longer
+_COMPILED = 16  # models kept in memory, of some 10 MB each
 _HINTS = {"fp32": "f32", "bf16": "bf16"}
 
 
@@ -25,24 +26,26 @@ class OpenVinoBackend:
 
     A model for any shape would take a quarter longer on a small batch. So a batch is cut into
     batches of a few sizes, filled up where that costs little, and a model is compiled for each
-    shape when it first comes; those used last are kept.
+    shape when it first comes, or taken from disk; those used last are kept.
     """
 
-    def __init__(self, model: ov.Model, threads: int, precision: str) -> None:
+    def __init__(self, content: bytes, threads: int, precision: str) -> None:
         """Takes a network.
 
         Args:
+            content: An ONNX file.
             precision: ``fp32``, ``bf16``, or ``int8`` for a quantized one.
 
         Raises:
             SettingsError: This CPU does not compute in bf16.
+            RuntimeError: openvino cannot read the network.
         """
         self._core = ov.Core()
         can_bf16 = "BF16" in self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
         if precision == "bf16" and not can_bf16:
             raise SettingsError("this CPU does not compute in bf16; use precision auto or fp32")
         self.precision = precision
-        self._model = model
+        self.model = self._core.read_model(content)
         self._options: dict[str, Any] = {
             "PERFORMANCE_HINT": "LATENCY",
             "ENABLE_CPU_PINNING": False,  # replicas would all be pinned to the same cores
@@ -51,6 +54,7 @@ class OpenVinoBackend:
             self._options["INFERENCE_PRECISION_HINT"] = _HINTS[precision]
         if threads:
             self._options["INFERENCE_NUM_THREADS"] = threads
+        self._on_disk = CompiledModels(self._core, content, self._options, default_folder())
         self._compiled: OrderedDict[tuple[int, ...], ov.InferRequest] = OrderedDict()
         self._lock = Lock()
 
@@ -78,17 +82,21 @@ class OpenVinoBackend:
     def _request(self, shape: tuple[int, ...]) -> ov.InferRequest:
         request = self._compiled.get(shape)
         if request is None:
-            declared = self._model.inputs[0].partial_shape
+            declared = self.model.inputs[0].partial_shape
             if not declared.compatible(ov.PartialShape(list(shape))):
                 raise ValueError(f"a batch of shape {shape} for a network that takes {declared}")
-            model = self._model.clone()
-            model.reshape(list(shape))
-            request = self._core.compile_model(model, "CPU", self._options).create_infer_request()
+            model = self._on_disk.get(shape, lambda: self._compile(shape))
+            request = model.create_infer_request()
             self._compiled[shape] = request
             if len(self._compiled) > _COMPILED:
                 self._compiled.popitem(last=False)
         self._compiled.move_to_end(shape)
         return request
+
+    def _compile(self, shape: tuple[int, ...]) -> ov.CompiledModel:
+        model = self.model.clone()
+        model.reshape(list(shape))
+        return self._core.compile_model(model, "CPU", self._options)
 
 
 def prefers_bf16() -> bool:
@@ -122,13 +130,13 @@ def load_openvino(
     elif precision == "auto":
         precision = "bf16" if prefers_bf16() else "fp32"
     try:
-        model = ov.Core().read_model(file.content)
-        ports = len(model.inputs), len(model.outputs)
+        backend = OpenVinoBackend(file.content, threads, precision)
     except RuntimeError as error:
         raise WeightsError(f"openvino cannot read '{path}': {_first_line(error)}") from error
+    ports = len(backend.model.inputs), len(backend.model.outputs)
     if ports != (1, 1):
         raise WeightsError(f"'{path}' has {ports[0]} inputs and {ports[1]} outputs, not one each")
-    return OpenVinoBackend(model, threads, precision), file.header.config
+    return backend, file.header.config
 
 
 def _first_line(error: Exception) -> str:

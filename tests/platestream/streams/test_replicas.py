@@ -35,6 +35,9 @@ def test_a_replica_that_says_nothing_more_is_not_among_the_living(client: redis.
     client.hset(streams.REPLICAS_KEY, "not ours", "nonsense")
     assert streams.announce_replica(client, "a", 40) == {"a": 40}
     assert set(client.hkeys(streams.REPLICAS_KEY)) == {b"a", b"silent"}
+    assert streams.living_replicas(client) == {"a": 40}
+    streams.forget_replica(client, "a")
+    assert streams.living_replicas(client) == {}
 
 
 def test_consumers_that_are_gone_are_removed_but_none_that_holds_a_frame(
