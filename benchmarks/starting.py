@@ -22,8 +22,7 @@ import sys, time
 began, busy = time.perf_counter(), time.process_time()
 from platestream.vision.reader import PlateReader
 imported = time.perf_counter()
-reader = PlateReader.load(threads=1, precision=sys.argv[1], backend="openvino", video=True)
-reader.warm_up()
+PlateReader.load(threads=1, precision=sys.argv[1], backend="openvino", video=True)
 ended = time.perf_counter()
 print(imported - began, ended - imported, time.process_time() - busy)
 """

@@ -86,14 +86,15 @@ class PlateReader:
             plates_file: What plates may carry; without it what the recognizer was trained for.
             tile: As ``Detector.load`` takes it.
             video: For the frames of a video, which come many times a second: networks that are
-                fast rather than a little better, and nothing that is doubtful.
+                fast rather than a little better, ready for their first frame, and nothing that is
+                doubtful.
 
         Raises:
             WeightsError: Weights are missing or not ours.
             SettingsError: Backend, device or precision are not there, or the plates file does not
                 fit.
         """
-        return cls(
+        reader = cls(
             Detector.load(
                 detector_weights,
                 backend=backend,
@@ -115,6 +116,9 @@ class PlateReader:
             ),
             doubtful=not video,
         )
+        if video:
+            reader._warm_up()
+        return reader
 
     @property
     def alphabet(self) -> str:
@@ -125,19 +129,6 @@ class PlateReader:
     def takes_planes(self) -> bool:
         """Whether planes are made BGR faster here than before: where a GPU does it."""
         return self._detector.network.canvas is not CpuCanvas
-
-    def warm_up(self, height: int = 720, width: int = 1280) -> None:
-        """Has the networks do once what frames of this shape will take; the result is nothing.
-
-        What openvino compiles for them, for seconds where it is not on disk yet, is there then.
-        """
-        with ThreadPoolExecutor() as threads:  # compiling takes one core each
-            work = [
-                threads.submit(self._detector.warm_up, height, width),
-                threads.submit(self._recognizer.warm_up),
-            ]
-        for one in work:
-            one.result()
 
     def read(
         self, images: Pictures, near: Sequence[Sequence[Box] | None] | None = None
@@ -167,6 +158,20 @@ class PlateReader:
             )
             for detections, places in zip(found, near, strict=True)
         ]
+
+    def _warm_up(self, height: int = 720, width: int = 1280) -> None:
+        """Has the networks do once what frames of this shape will take.
+
+        What openvino compiles for them, for seconds where it is not on disk yet, is there then;
+        live frames would pass unread meanwhile.
+        """
+        with ThreadPoolExecutor() as threads:  # compiling takes one core each
+            work = [
+                threads.submit(self._detector.warm_up, height, width),
+                threads.submit(self._recognizer.warm_up),
+            ]
+        for one in work:
+            one.result()
 
     def _find(self, canvas: Canvas, near: Sequence[Sequence[Box] | None]) -> list[list[Detection]]:
         """What may be plates: of detections, those that may still reach the threshold."""

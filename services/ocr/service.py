@@ -50,7 +50,7 @@ class Ocr:
 
 
 def _load(settings: OcrSettings) -> PlateReader:
-    reader = PlateReader.load(
+    return PlateReader.load(
         detector_weights=settings.detector_weights,
         recognizer_weights=settings.recognizer_weights,
         backend=settings.backend,
@@ -62,8 +62,6 @@ def _load(settings: OcrSettings) -> PlateReader:
         tile=settings.tile,
         video=True,
     )
-    reader.warm_up()  # live frames would come meanwhile, and pass unread
-    return reader
 
 
 class _Pool:

@@ -140,12 +140,11 @@ def test_plates_that_are_small_in_a_large_picture_are_seen_better_in_parts_of_it
     assert scores[1] > scores[0] + 0.05
 
 
-def test_after_a_warm_up_frames_need_no_other_model(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_reader_of_videos_has_all_that_frames_need(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("openvino")
     from platestream.vision.backends.compiled_models import CompiledModels
 
     reader = PlateReader.load(backend="openvino", threads=1, video=True)
-    reader.warm_up()
     monkeypatch.delattr(CompiledModels, "get")
     with VideoSource(str(built_in_clip()[0])) as video:
         frames = [frame.image for frame in itertools.islice(video.frames(), 0, 200, 40)]
