@@ -227,6 +227,7 @@ def _plate_fields(plate: ReadPlate, image: Image) -> dict[str, Any]:
         "box": [round(v, 2) for v in found.box_in(image)],
         "score": round(found.score, 4),
         **_text_fields(plate.text, characters=False),
+        "cut": plate.cut,
     }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -34,17 +35,11 @@ def evaluate(reader: PlateReader, root: Path, truth: Path) -> dict[str, Any]:
     Raises:
         DataError: The CSV does not fit, or a photograph cannot be read.
     """
-    by_photo: dict[Path, list[Crop]] = defaultdict(list)
-    for crop in photo_crops(root, truth):
-        by_photo[crop.path].append(crop)
-    if not by_photo:
-        raise DataError(f"'{truth}' names no readable plate")
+    by_photo = _by_photo(root, truth)
     pairs: list[tuple[Crop, ReadPlate | None]] = []
     for path, crops in sorted(by_photo.items()):
-        image = cv2.imread(str(path))
-        if image is None:
-            raise DataError(f"'{path}' cannot be read")
-        (found,) = reader.read([image.astype(np.uint8)])
+        image = _picture(path)
+        (found,) = reader.read([image])
         pairs += [(crop, _hit(crop, found, image)) for crop in crops]
     hits = [(crop.text, read.text) for crop, read in pairs if read is not None]
     accepted = [(text, read) for text, read in hits if read.accepted]
@@ -60,6 +55,55 @@ def evaluate(reader: PlateReader, root: Path, truth: Path) -> dict[str, Any]:
             for crop, read in pairs if read is None or read.text.guess != crop.text
         ],
     }  # fmt: skip
+
+
+def evaluate_cut(reader: PlateReader, root: Path, truth: Path, cut: float) -> dict[str, Any]:
+    """Reads photographs that end within their plates, as frames do when a car leaves them.
+
+    Args:
+        root, truth: As ``evaluate`` takes them.
+        cut: Of a plate's width, how much is missing.
+
+    Returns:
+        By side, how many plates are accepted, and how many of these with their whole text.
+    """
+    result: dict[str, Any] = {}
+    for side in ("right", "left"):
+        accepted: list[bool] = []
+        count = 0
+        for path, crops in sorted(_by_photo(root, truth).items()):
+            image = _picture(path)
+            for crop in crops:
+                x1, y1, x2, y2 = crop.box
+                missing = cut * (x2 - x1)
+                first = round(x1 + missing) if side == "left" else 0
+                last = round(x2 - missing) if side == "right" else image.shape[1]
+                shown = np.ascontiguousarray(image[:, first:last])
+                rest = (max(x1, first) - first, y1, min(x2, last) - first, y2)
+                (found,) = reader.read([shown])
+                hit = _hit(replace(crop, box=rest), found, shown)
+                count += 1
+                if hit is not None and hit.text.accepted:
+                    accepted.append(hit.text.text == crop.text)
+        result[f"accepted_cut_{side}"] = share(len(accepted), count)
+        result[f"accepted_cut_{side}_right"] = share(sum(accepted), len(accepted))
+    return result
+
+
+def _by_photo(root: Path, truth: Path) -> dict[Path, list[Crop]]:
+    found: dict[Path, list[Crop]] = defaultdict(list)
+    for crop in photo_crops(root, truth):
+        found[crop.path].append(crop)
+    if not found:
+        raise DataError(f"'{truth}' names no readable plate")
+    return found
+
+
+def _picture(path: Path) -> Image:
+    image = cv2.imread(str(path))
+    if image is None:
+        raise DataError(f"'{path}' cannot be read")
+    return image.astype(np.uint8)
 
 
 def _hit(crop: Crop, found: list[ReadPlate], image: Image) -> ReadPlate | None:

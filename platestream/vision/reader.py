@@ -13,7 +13,7 @@ import numpy.typing as npt
 from platestream.vision.canvas import Canvas, CpuCanvas, Pictures
 from platestream.vision.decoding import PlateText
 from platestream.vision.detector import Detection, Detector
-from platestream.vision.geometry import Box
+from platestream.vision.geometry import Box, may_be_cut
 from platestream.vision.recognizer import Recognizer
 
 Image = npt.NDArray[np.uint8]
@@ -37,11 +37,15 @@ class ReadPlate:
     Attributes:
         detection: Its score is the detector's after what the recognizer says of it.
         crop: The plate as it was read: warped flat, of the frame's channels.
+        cut: Whether the edge of the picture may have taken a part of it. What is left of a text
+            can be a text, too: such a one is not accepted, and has no probabilities that would
+            be fused with those of other frames.
     """
 
     detection: Detection
     text: PlateText
     crop: Image
+    cut: bool = False
 
 
 class PlateReader:
@@ -153,10 +157,10 @@ class PlateReader:
         read = iter(zip(self._recognizer.predict(flat), flat.images(), strict=True))
         return [
             self._plates(
-                [ReadPlate(d, *next(read)) for d in detections],
+                [ReadPlate(d, *next(read), may_be_cut(d.corners, *shape)) for d in detections],
                 1.0 if places is None else EXPECTED_ODDS,
             )
-            for detections, places in zip(found, near, strict=True)
+            for detections, places, shape in zip(found, near, canvas.shapes, strict=True)
         ]
 
     def _warm_up(self, height: int = 720, width: int = 1280) -> None:
@@ -202,7 +206,8 @@ class PlateReader:
         weighed = []
         for one in found:
             score = after(one.detection.score, odds * _evidence(one.text))
-            weighed.append(replace(one, detection=replace(one.detection, score=score)))
+            text = replace(one.text, accepted=False, probabilities=None) if one.cut else one.text
+            weighed.append(replace(one, detection=replace(one.detection, score=score), text=text))
         kept = [one for one in weighed if one.detection.score >= self._detector.score_threshold]
         return sorted(kept, key=lambda one: -one.detection.score)
 

@@ -10,7 +10,7 @@ import pytest
 
 from platestream.errors import DataError
 from platestream.vision.reader import PlateReader
-from training.reader_evaluation import evaluate
+from training.reader_evaluation import evaluate, evaluate_cut
 from training.synthesis.paste import composite
 from training.synthesis.plate import render_plate
 
@@ -44,6 +44,19 @@ def test_plates_are_found_read_or_missed(photo: Path) -> None:
     result = evaluate(PlateReader.load(threads=1), photo, truth)
     assert (result["found"]["hits"], result["found_and_exact"]["hits"]) == (1, 0)
     assert result["mistakes"] == [{"file": "a.png", "text": "A128BC77", "read": "A123BC77"}]
+
+
+def test_plates_at_the_edge_of_the_picture_are_judged_apart(photo: Path) -> None:
+    truth = photo / "t.csv"
+    truth.write_text(HEAD + "a.png,200,150,420,197,A123BC77,1,1\n")
+    reader = PlateReader.load(threads=1)
+    for cut in (0.02, 0.3):
+        result = evaluate_cut(reader, photo, truth, cut)
+        assert [result[f"accepted_cut_{side}"]["hits"] for side in ("right", "left")] == [0, 0]
+        assert result["accepted_cut_right"]["of"] == 1
+    truth.write_text(HEAD + "a.png,170,150,450,197,A123BC77,1,1\n")  # grounds beside it
+    result = evaluate_cut(reader, photo, truth, 0.02)
+    assert [result[f"accepted_cut_{side}_right"]["hits"] for side in ("right", "left")] == [1, 1]
 
 
 def test_nothing_to_judge_and_a_missing_photograph_are_said(photo: Path) -> None:

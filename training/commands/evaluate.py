@@ -162,6 +162,12 @@ def _evaluate_reader(
     data: Data,
     labels: Annotated[Path, typer.Option(help="file,x1,y1,x2,y2,text,readable,lines.")],
     threshold: Annotated[float | None, typer.Option(min=0, max=1)] = None,
+    cut: Annotated[
+        float | None,
+        typer.Option(
+            min=0, max=0.9, metavar="SHARE", help="Photographs end where so much of a plate is off."
+        ),
+    ] = None,
     detector_weights: options.OtherWeights = None,
     recognizer_weights: options.OtherWeights = None,
     backend: Backend = "auto",
@@ -170,7 +176,7 @@ def _evaluate_reader(
 ) -> None:
     """Judges detector and recognizer together on whole photographs."""
     from platestream.vision.reader import PlateReader
-    from training.reader_evaluation import evaluate
+    from training.reader_evaluation import evaluate, evaluate_cut
 
     reader = PlateReader.load(
         detector_weights=detector_weights,
@@ -179,7 +185,10 @@ def _evaluate_reader(
         device=device,
         threshold=threshold,
     )
-    report(evaluate(reader, data, labels), as_json)
+    if cut is None:
+        report(evaluate(reader, data, labels), as_json)
+    else:
+        report(evaluate_cut(reader, data, labels, cut), as_json)
 
 
 @app.command("painted")

@@ -19,6 +19,7 @@ from platestream.vision.decoding import PlateText
 from platestream.vision.recognizer import Recognizer
 from training import labels
 from training.intervals import share
+from training.recognition.acceptance import cross_fitted
 from training.recognition.crops import list_pictures, photo_crops, plate_folder
 from training.recognition.reliability import expected_calibration_error, risk_coverage
 
@@ -42,7 +43,8 @@ def evaluate(
         Shares with their intervals, the character error rate, and every mistake. ``exact`` is the
         text as it is given, with ``?`` for characters that are not shown; ``exact_guessed`` the
         same with the best guess for every character, and so is the error rate;
-        ``exact_unconstrained`` the likeliest text, whatever plates may carry.
+        ``exact_unconstrained`` the likeliest text, whatever plates may carry; ``cross_fitted_…``
+        what is accepted where the threshold comes from other plates.
 
     Raises:
         DataError: See ``true_texts``; or the pictures without a plate are not there.
@@ -57,6 +59,7 @@ def evaluate(
         "threshold": recognizer.threshold,
         "calibration_error": _rounded(expected_calibration_error(confidences, right)),
         "risk_coverage": risk_coverage(confidences, right, len(pairs)),
+        **{f"cross_fitted_{name}": value for name, value in cross_fitted(pairs).items()},
         "unreadable_files": len(texts) - len(pairs),
     }
     if (root / "Negative").is_dir():

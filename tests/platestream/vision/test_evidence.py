@@ -117,6 +117,15 @@ def test_pictures_are_looked_at_near_places_or_everywhere() -> None:
     assert all(least is not None and 0.3 < least < THRESHOLD for _, least in detector.asked)
 
 
+def test_a_plate_that_the_edge_may_have_cut_is_shown_but_not_accepted() -> None:
+    said = PlateText("A001AA77", 0.99, (), True, "A001AA77", probabilities=np.eye(3))
+    reader = PlateReader(Seen(0.9), Says(said, said))
+    whole, cut = (plates[0] for plates in reader.read([PICTURE, PICTURE[:, :94]]))
+    assert (whole.cut, whole.text) == (False, said)
+    assert (cut.cut, cut.text.text, cut.text.accepted) == (True, "A001AA77", False)
+    assert cut.text.probabilities is None  # other frames, which show all of it, have the word
+
+
 def test_a_video_is_read_with_the_small_networks() -> None:
     endings = (".onnx", ".int8.onnx", ".safetensors")
     for video in (False, True):

@@ -11,6 +11,7 @@ import pytest
 from platestream.vision.geometry import (
     bounding_box,
     box_iou,
+    may_be_cut,
     order_corners,
     suppress,
     warp_plate,
@@ -57,3 +58,28 @@ def test_grey_pictures_and_corners_outside_are_fine() -> None:
 def test_degenerate_corners_are_refused(corners: np.ndarray) -> None:
     with pytest.raises(ValueError, match="do not span"):
         warp_plate(np.zeros((9, 9, 3), np.uint8), corners, (64, 16))
+
+
+@pytest.mark.parametrize(
+    ("move", "cut"),
+    [
+        ((0, 0), False),
+        ((-90, 0), True),  # 10 pixels left of it; 6% of its width are 12
+        ((-85, 0), False),
+        ((88, 0), False),
+        ((90, 0), True),
+        ((0, -110), False),  # a fifth of its height is above
+        ((0, -113), True),
+        ((0, 59), False),
+        ((0, 63), True),
+    ],
+)
+def test_a_plate_near_the_edge_of_the_picture_may_be_cut(move: tuple[int, int], cut: bool) -> None:
+    plate = np.array([[100, 100], [300, 100], [300, 150], [100, 150]], np.float32)
+    assert may_be_cut(plate + np.array(move, np.float32), 200, 401) == cut
+
+
+def test_a_leaning_plate_is_cut_where_its_own_end_is() -> None:
+    plate = np.array([[96, 10], [296, 110], [276, 150], [76, 50]], np.float32)
+    assert not may_be_cut(plate, 200, 320)
+    assert may_be_cut(plate, 200, 300)
