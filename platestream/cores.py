@@ -1,4 +1,4 @@
-"""CPU cores: how many of them a process that reads plates may take."""
+"""CPU cores: how many of them a process that reads plates or decodes video may take."""
 
 from __future__ import annotations
 

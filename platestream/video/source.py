@@ -19,6 +19,7 @@ from av.video.frame import VideoFrame
 from av.video.plane import VideoPlane
 from av.video.stream import VideoStream
 
+from platestream import cores
 from platestream.colour import Colour, Matrix
 from platestream.errors import SourceError
 from platestream.masking import mask
@@ -110,8 +111,7 @@ class VideoSource:
         if not is_live(source) and self._container.format.name == "mpegts":
             self._parts = TransportStream(Path(source))
             self._open_first_part()
-        # frame threads would hold pictures back, which a live viewer would see as delay
-        self._stream.thread_type = "SLICE" if is_live(source) else "AUTO"
+        _share_decoding(self._stream, is_live(source))
         self.width = int(self._stream.codec_context.width)
         self.height = int(self._stream.codec_context.height)
         self.rate = _rate(self._stream)
@@ -234,7 +234,7 @@ class VideoSource:
         self._container.close()
         self._container = _open_container(self._parts, self.source, format="mpegts")
         self._stream = _video_stream(self._container, self.source)
-        self._stream.thread_type = "AUTO"
+        _share_decoding(self._stream, live=False)
 
     def stamp_s(self, frame: VideoFrame) -> float | None:
         """A frame's own time stamp, in seconds from anywhere; None where there is none."""
@@ -271,6 +271,17 @@ class VideoSource:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _share_decoding(stream: VideoStream, live: bool) -> None:
+    """Lets few threads decode: FFmpeg by itself starts one for every core, in each process.
+
+    A core decodes a hundred pictures of 720p a second and more; of a fleet's processes, one for
+    each camera, all together have the cores and may start so many threads.
+    """
+    # frame threads would hold pictures back, which a live viewer would see as delay
+    stream.thread_type = "SLICE" if live else "AUTO"
+    stream.codec_context.thread_count = cores.share(1)
 
 
 def to_picture(frame: VideoFrame) -> Picture:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
@@ -12,6 +13,7 @@ import cv2
 import numpy as np
 import pytest
 
+from platestream import cores
 from platestream.errors import OutputError, SettingsError, SourceError
 from platestream.settings import WriterSettings
 from platestream.video import (
@@ -43,6 +45,22 @@ def test_frames_rate_and_times_survive(
     reader = cv2.VideoCapture(str(path))
     assert int(reader.get(cv2.CAP_PROP_FRAME_COUNT)) == 30
     assert reader.get(cv2.CAP_PROP_FPS) == pytest.approx(float(rate), abs=0.01)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="threads are counted as Linux shows them")
+def test_few_threads_decode_however_many_cores_there_are(
+    make_video: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cores, "share", lambda processes: 3)
+
+    def decoding() -> int:
+        names = (task / "comm" for task in Path("/proc/self/task").iterdir())
+        return sum(name.read_text().startswith("av:") for name in names)
+
+    with VideoSource(str(make_video(tmp_path / "a.mp4", frames=20))) as source:
+        before = decoding()
+        next(source.frames())
+        assert decoding() - before == 3
 
 
 def test_skipped_frames_keep_their_times(make_video: Callable[..., Path], tmp_path: Path) -> None:
