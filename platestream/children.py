@@ -15,6 +15,7 @@ from typing import IO
 from platestream.embedded_redis import die_with_parent
 from platestream.errors import PlatestreamError
 from platestream.forked import Forked, fork, may_fork
+from platestream.process_limit import ProcessLimitError, cannot_fork, is_reached
 from platestream.runtime import EXIT_OK, EXIT_REFUSED
 
 _MOST_RESTARTS = 5  # within the window: a service that cannot live is not started for ever
@@ -49,18 +50,35 @@ class Child:
     restarts: list[float] = field(default_factory=list)
 
     def start(self) -> None:
-        """Starts the process, in a session of its own: Ctrl-C is for the parent to deal with."""
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", *self.arguments],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            env={**os.environ, **self.environment},
-            start_new_session=True,
-            preexec_fn=die_with_parent,
-            pass_fds=self.inherits,
-        )
-        self._hear()
+        """Starts the process, in a session of its own: Ctrl-C is for the parent to deal with.
+
+        Raises:
+            ProcessLimitError: There may be no more processes, or none that could be listened to.
+        """
+        try:
+            process = subprocess.Popen(
+                [sys.executable, "-m", *self.arguments],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                env={**os.environ, **self.environment},
+                start_new_session=True,
+                preexec_fn=die_with_parent,
+                pass_fds=self.inherits,
+            )
+        except OSError as error:
+            if cannot_fork(error):
+                raise ProcessLimitError from error
+            raise
+        self.process = process
+        try:
+            self._hear()
+        except RuntimeError as error:
+            process.kill()
+            process.wait()
+            if is_reached(error):
+                raise ProcessLimitError from error
+            raise
 
     def _hear(self) -> None:
         assert self.process is not None

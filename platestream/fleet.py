@@ -63,7 +63,7 @@ def serve(
     fleet = Fleet(service, path, settings, given, once=once)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, fleet.stop)
-    with observed(service, settings, fleet.idle_s, lambda: fleet.problem, fleet.wrong_with_cameras):
+    with observed(service, settings, fleet.idle_s, fleet.wrong, fleet.wrong_with_cameras):
         return fleet.run()
 
 
@@ -129,6 +129,13 @@ class Fleet:
     def idle_s(self) -> float:
         """Since when it has not looked after its processes, in seconds."""
         return time.monotonic() - self._looked_at
+
+    def wrong(self) -> str:
+        """What is wrong with the file, or with the service itself; empty if nothing is."""
+        if self.problem:
+            return self.problem
+        dying = [name for name, one in self.states().items() if one.keeps_dying]
+        return f"processes of cameras keep dying: {', '.join(dying)}" if dying else ""
 
     def wrong_with_cameras(self) -> dict[str, str]:
         """Why cameras that are in the file are not served now; empty where they are."""

@@ -15,6 +15,7 @@ from platestream.cameras_file import CameraEntry, setting_variables
 from platestream.children import Child, how_it_ended
 from platestream.fleet_reports import VARIABLE as REPORTS_VARIABLE
 from platestream.fleet_reports import Reports
+from platestream.process_limit import ProcessLimitError
 from platestream.runtime import EXIT_OK, EXIT_REFUSED
 
 Service = Literal["capture", "track", "visualize", "writer"]
@@ -26,6 +27,8 @@ REMIND_S = 60.0
 _THROUGH_POLL_S = 0.5
 _LONGEST_PAUSE_S = 60.0
 _STEADY_S = 60.0  # a process that has run for so long is no longer held to have failed before
+_OFTEN = 2  # failures; after them a process is held to serve only when it
+_PROVEN_S = 10.0  # has run for so long: one that dies again and again says that it is well, too
 _LEVELS = {"debug", "info", "warning", "error"}
 
 
@@ -38,6 +41,8 @@ class CameraState:
             what is under way is being finished; ``done``: the source has ended.
         reason: Why it is waiting, or what stands in the way of its work; empty otherwise.
         failures: How often it has failed since it last ran steadily.
+        keeps_dying: Whether they were several, and none a refusal, which is the camera's own
+            matter: something is wrong with the service.
     """
 
     camera: str
@@ -45,6 +50,7 @@ class CameraState:
     reason: str
     failures: int
     pid: int | None
+    keeps_dying: bool = False
 
 
 @dataclass(frozen=True)
@@ -93,6 +99,7 @@ class Member:
         self._next_try = 0.0
         self._next_question = 0.0
         self._failures = 0
+        self._refused = False  # the last failure
         self._reason = ""
         self._said = ("", 0.0)  # a reason, and when
 
@@ -101,18 +108,30 @@ class Member:
         running = self._child is not None
         process = self._child.process if self._child else None
         state: State = "running" if running else "done" if self.done else "waiting"
-        reports = self._reports
-        wrong = reports.wrong() if running and reports is not None else ""
-        if state == "waiting" and not self._reason:
-            wrong = "starting"
-        reason = f"camera {self.name}: {wrong}" if wrong else "" if running else self._reason
         return CameraState(
             self.name,
             "leaving" if self.leaving else state,
-            reason,
+            self._why_not_served(state),
             self._failures,
             process.pid if process else None,
+            self._fails_again() and not self._refused and not self.done,
         )
+
+    def _fails_again(self) -> bool:
+        """Whether it has failed several times, and not run well since."""
+        proven = self._child is not None and time.monotonic() - self._started_at > _PROVEN_S
+        return self._failures >= _OFTEN and not proven
+
+    def _why_not_served(self, state: State) -> str:
+        reports = self._reports
+        if state == "done":
+            return self._reason
+        if state == "waiting" or reports is None:
+            return self._reason or f"camera {self.name}: starting"
+        if self._fails_again() or (self._failures and not reports.heard):
+            return f"{self._reason}; it has failed {self._failures} times and was started again"
+        wrong = reports.wrong()
+        return f"camera {self.name}: {wrong}" if wrong else ""
 
     def change(self, entry: CameraEntry) -> bool:
         """Takes up what the file says of it now; returns whether that is anything new."""
@@ -170,6 +189,10 @@ class Member:
         self._killed, self._hung = False, ""
         try:
             child.start()
+        except ProcessLimitError as error:
+            reports.close()
+            self._failed(str(error), now)
+            return
         finally:
             reports.begun()
         self._child, self._reports = child, reports
@@ -240,18 +263,22 @@ class Member:
         if self._terminated_at is not None:
             return
         if code == EXIT_OK and (context.service == "capture" or context.once):
-            self.done = True
+            self.done, self._reason = True, ""
             self._log.info("its source has ended" if context.service == "capture" else "done")
             return
+        how = f"{self._hung}; killed" if self._hung else child.last_error or how_it_ended(code)
+        self._failed(how, now, refused=code == EXIT_REFUSED)
+
+    def _failed(self, how: str, now: float, *, refused: bool = False) -> None:
+        """Says why there is no process, and when the next one is to be tried."""
         self._failures += 1
-        refused = code == EXIT_REFUSED
+        self._refused = refused
         pause = min(_LONGEST_PAUSE_S, 2.0 ** (self._failures - 1)) * random.uniform(0.8, 1.0)
         if self._failures == 1 and not refused:
             pause = 0.0
-        how = f"{self._hung}; killed" if self._hung else child.last_error or how_it_ended(code)
         self._reason = f"camera {self.name}: {how}"
         self._next_try = now + pause
-        if refused and context.once:
+        if refused and self._context.once:
             self.done = self.refused = True
         said, at = self._said
         if said != self._reason or now - at > REMIND_S:

@@ -28,12 +28,14 @@ def observed(
 ) -> Iterator[None]:
     """Answers over HTTP for as long as the block runs; does nothing with ``http.port = 0``.
 
-    It is ready while its file is good and at least one camera is served: one of many that is
-    unplugged is named among the reasons, but does not make all of the service fail.
+    It is ready while its file is good, no process keeps dying and at least one camera is served:
+    one of many that is unplugged is named among the reasons, but does not make all of the service
+    fail.
 
     Args:
         idle_s: Since when the fleet has not looked after its processes, in seconds.
-        problem: What is wrong with the file of cameras; empty if nothing is.
+        problem: What is wrong with the file of cameras, or with all of the service; empty if
+            nothing is.
         cameras: What is wrong with each camera's process, or stands in the way of its work, by
             camera; empty where nothing is.
 

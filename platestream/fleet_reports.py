@@ -47,13 +47,14 @@ class Reports:
 
     Attributes:
         writing: The process's end of the pipe; to be inherited, and closed by ``begun``.
+        heard: Whether it has said anything yet.
     """
 
     def __init__(self) -> None:
         self._reading, self.writing = os.pipe()
         os.set_blocking(self._reading, False)
         self._buffer = b""
-        self._heard = False
+        self.heard = False
         self._alive = True
         self._wrong = "starting"
         self._silent_s = self._hung_s = 0.0
@@ -79,12 +80,12 @@ class Reports:
         self._silent_s = 0.0 if lines else self._silent_s + step_s
         if lines:
             facts = json.loads(lines[-1])
-            self._heard, self._alive, self._wrong = True, facts["alive"], facts["wrong"]
+            self.heard, self._alive, self._wrong = True, facts["alive"], facts["wrong"]
         self._hung_s = 0.0 if self._alive else self._hung_s + step_s
 
     def wrong(self) -> str:
         """What stands in the way of its work; empty if nothing does."""
-        if self._heard and self._silent_s > _SILENT_S:
+        if self.heard and self._silent_s > _SILENT_S:
             return f"no word from its process for {self._silent_s:.0f} s"
         return self._wrong
 
@@ -97,7 +98,7 @@ class Reports:
         """
         if not self._alive and self._hung_s > _HUNG_S:
             return self._wrong
-        is_silent = self._silent_s > (hang_s if self._heard else max(hang_s, START_S))
+        is_silent = self._silent_s > (hang_s if self.heard else max(hang_s, START_S))
         return f"no word from its process for {self._silent_s:.0f} s" if is_silent else ""
 
     def _read(self) -> bytes:

@@ -21,6 +21,7 @@ from platestream.health import Health
 from platestream.masking import mask
 from platestream.metrics import Metrics
 from platestream.observation import observed
+from platestream.process_limit import ProcessLimitError, is_reached
 from platestream.settings import Settings
 
 EXIT_OK = 0
@@ -269,8 +270,11 @@ def serve(
     except PlatestreamError as error:
         log.error(str(error), fatal=True)
         return EXIT_REFUSED
-    except Exception:
-        log.exception("unexpected error; please report it", fatal=True)
+    except Exception as error:
+        if is_reached(error):
+            log.error(str(ProcessLimitError()), fatal=True)
+        else:
+            log.exception("unexpected error; please report it", fatal=True)
         return EXIT_FAILED
     return EXIT_OK
 

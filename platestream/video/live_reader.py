@@ -14,6 +14,7 @@ from av.video.frame import VideoFrame
 from platestream.errors import SourceError
 from platestream.masking import mask
 from platestream.picture import Picture
+from platestream.process_limit import ProcessLimitError, is_reached
 from platestream.video.pacer import Pacer
 from platestream.video.packet_queue import PacketQueue
 from platestream.video.source import Through, VideoSource, to_picture
@@ -184,7 +185,8 @@ class LiveReader:
         except SourceError as error:
             failure = error
         except Exception as error:  # whatever it is, a reader that is gone must be noticed
-            failure = SourceError(f"{self.name} cannot be read: {error!r}")
+            why = str(ProcessLimitError()) if is_reached(error) else repr(error)
+            failure = SourceError(f"{self.name} cannot be read: {why}")
         with self._changed:
             self._failure = failure
             self._over = True
