@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Callable
 
@@ -11,7 +12,7 @@ import redis
 from platestream import streams
 from tests.deploy.redis.conftest import SERVICES, USERS, SecuredRedis
 from tests.deploy.redis.services import CAMERA
-from tests.docs.test_redis_cli import EXAMPLES
+from tests.docs.test_redis_cli import EXAMPLES, PAGE
 
 
 def test_what_a_user_must_not_do(start: Callable[..., SecuredRedis]) -> None:
@@ -151,7 +152,7 @@ def test_services_may_do_this_and_no_more(start: Callable[..., SecuredRedis]) ->
         assert found == {name: set(may.get(name, "").split()) for name in SERVICES}, command
 
 
-def test_monitor_may_run_every_command_of_the_page_on_redis_cli(
+def test_monitor_may_run_every_command_that_pages_have_for_redis_cli(
     start: Callable[..., SecuredRedis],
 ) -> None:
     admin = start("system").client("admin")
@@ -160,3 +161,8 @@ def test_monitor_may_run_every_command_of_the_page_on_redis_cli(
         if "--scan" in example.command:
             words = ["SCAN", "0"]
         assert admin.execute_command("ACL DRYRUN", "monitor", *words) == b"OK", example.command
+    mentioned = re.findall("`redis-cli (.+?)`", (PAGE.parent / "operations.md").read_text())
+    assert "CLUSTER KEYSLOT 'frames:{gate-1}'" in mentioned
+    for command in mentioned:
+        said = admin.execute_command("ACL DRYRUN", "monitor", *shlex.split(command))
+        assert said == b"OK", command
