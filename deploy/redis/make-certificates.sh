@@ -32,7 +32,9 @@ for name in "$@"; do
   names="$names${names:+,}$kind:$name"
 done
 
-mkdir -p "$folder"
+mkdir -p "$folder" 2>/dev/null || fail "cannot make the folder '$folder'"
+probe=$(mktemp "$folder/.newXXXXXX" 2>/dev/null) || fail "cannot write into the folder '$folder'"
+rm "$probe"
 for one in ca server client; do
   for file in "$folder/$one.crt" "$folder/$one.key"; do
     [ ! -e "$file" ] || fail "'$file' is there already; remove it, or choose another folder"
@@ -41,7 +43,8 @@ done
 umask 077
 
 key() {
-  openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out "$folder/$1.key" 2>/dev/null
+  openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out "$folder/$1.key" 2>/dev/null ||
+    fail "openssl could not make '$folder/$1.key'"
 }
 
 sign() { # whose, for what, more extensions

@@ -45,6 +45,18 @@ def track(environment: dict[str, str]) -> tuple[int, str]:
     return done.returncode, json.loads(fatal[-1])["event"]
 
 
+@pytest.mark.parametrize(
+    ("folder", "sentence"),
+    [("a file/tls", "cannot make the folder"), ("/proc/self", "cannot write into the folder")],
+)
+def test_a_folder_that_takes_none_is_named(tmp_path: Path, folder: str, sentence: str) -> None:
+    need("openssl")
+    (tmp_path / "a file").touch()
+    done = make_certificates(tmp_path / folder, "localhost")
+    assert done.returncode == 2
+    assert f"{sentence} '{tmp_path / folder}'" in done.stderr
+
+
 def test_certificates_are_what_they_should_be(certificates: Path) -> None:
     for name in ("ca", "server", "client"):
         assert (certificates / f"{name}.key").stat().st_mode & 0o777 == 0o600
