@@ -124,6 +124,26 @@ def test_host_b_needs_nothing_that_is_elsewhere() -> None:
     assert text.count("depends_on: !reset null") == len(here)
 
 
+def targets(service: dict[str, Any]) -> dict[str, str]:
+    """What a service mounts: from where, by where to."""
+    found = {}
+    for volume in service.get("volumes", []):
+        if isinstance(volume, dict):
+            found[volume["target"]] = str(volume["source"])
+        else:
+            source, target, *_ = re.sub(r":(?=[^}]*})", "\0", volume).split(":")
+            found[target] = source.replace("\0", ":")
+    return found
+
+
+def test_host_b_keeps_the_folders_that_its_commands_read() -> None:
+    there, here = services("deploy/two-hosts/host-b.yml"), services()
+    for name in ("ocr", "ocr-gpu", "platestream"):
+        kept = {t: s for t, s in targets(here[name]).items() if t in ("/data", "/runs", "/cameras")}
+        assert kept
+        assert kept.items() <= targets(there[name]).items(), name
+
+
 def test_all_settings_can_be_set() -> None:
     for name, service in speak_to_redis().items():
         assert service["env_file"] == [{"path": "platestream.env", "required": False}], name
