@@ -7,7 +7,8 @@
 # it, and it is root's. Services run as UID: is that another user, files will be his, and that is
 # said. /secrets, a volume, gets a password for each user of Redis, once, in a folder that only that
 # user's container mounts; Redis has them all. From /certificates, where it is mounted, Redis gets
-# its own (make-certificates.sh makes them).
+# its own (make-certificates.sh makes them). What lies in /pixels, a volume in memory, is given to
+# UID, where services of another one have left it.
 set -eu
 
 uid=$1 gid=$2
@@ -31,8 +32,25 @@ for folder; do
   fi
 done
 
+if [ -d /pixels ]; then
+  owner=$(stat -c %u /pixels)
+  if [ "$owner" != 0 ] && [ "$owner" != "$uid" ]; then
+    echo "setup: the volume pixels was made for user $owner and is closed to $uid:" \
+      "docker compose down, and remove it (docker volume ls, docker volume rm)" >&2
+  fi
+  find /pixels -mindepth 1 ! -user "$uid" -exec chown "$uid:$gid" '{}' +
+fi
+
 [ -d /secrets ] || exit 0
 umask 077
+
+put() { # file, folder, owner: who reads it meanwhile finds the old one or the new one, whole
+  name=${1##*/}
+  cp -f "$1" "$2/.$name.new"
+  chown "$3" "$2/.$name.new"
+  chmod 400 "$2/.$name.new"
+  mv -f "$2/.$name.new" "$2/$name"
+}
 
 give() { # owner, folder
   chown -R "$1" "$2"
@@ -48,7 +66,7 @@ for user in admin monitor run capture ocr track visualize writer; do
     mv "$password.new" "$password"
   fi
   mkdir -p "/secrets/$user"
-  cp -f "$password" "/secrets/$user/redis_$user"
+  put "$password" "/secrets/$user" "$uid:$gid"
   give "$uid:$gid" "/secrets/$user"
 done
 if [ -d /certificates ]; then
@@ -58,7 +76,7 @@ if [ -d /certificates ]; then
         "makes it" >&2
       exit 2
     fi
-    cp -f "/certificates/$file" /secrets/certificates/
+    put "/certificates/$file" /secrets/certificates redis:redis
   done
 fi
 give redis:redis /secrets/redis

@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
-from tests.deploy.compose.installation import OWNER, Installation
+from tests.deploy.compose.installation import OWNER, Installation, docker
 
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(600)]
 
@@ -57,3 +58,32 @@ def test_the_services_own_user_and_root_are_told_nothing(
     owner, said = written(unset)
     assert owner == unset.out.stat().st_uid == SERVICES
     assert "put UID" not in said
+
+
+def test_passwords_are_replaced_and_never_cut_short(unset: Installation) -> None:
+    """A service that connects anew while setup runs reads one that is whole."""
+    unset.compose("run", "--rm", "-T", "setup")
+    folder = Path(docker("volume", "inspect", "-f", "{{.Mountpoint}}", f"{unset.project}_secrets"))
+    with (folder / "ocr" / "redis_ocr").open() as before:
+        unset.compose("run", "--rm", "-T", "setup")
+        assert os.fstat(before.fileno()).st_nlink == 0  # another file has its name
+        password = before.read()
+    after = folder / "ocr" / "redis_ocr"
+    assert after.read_text() == password
+    assert len(password) > 24
+    assert (after.stat().st_uid, after.stat().st_mode & 0o777) == (SERVICES, 0o400)
+    assert os.listdir(folder / "ocr") == ["redis_ocr"]
+
+
+def test_shared_memory_serves_another_user_than_it_was_made_for(unset: Installation) -> None:
+    here = ("run", "--rm", "-T", "--no-deps", "--entrypoint", "sh", "capture", "-ec")
+    there = unset.with_(UID=str(OWNER[0]), GID=str(OWNER[1]))
+    # the first one stays, so that the memory does, too
+    there.compose("run", "-d", "--no-deps", "--entrypoint", "sh", "capture", "-c",
+                  "umask 077; echo old >/run/pixels/left; exec sleep 600")  # fmt: skip
+    there.wait_for(
+        "file in shared memory",
+        lambda: not there.compose(*here, "cat /run/pixels/left", check=False).returncode,
+    )
+    unset.compose("run", "--rm", "-T", "setup")
+    assert unset.compose(*here, "touch /run/pixels/new; cat /run/pixels/left").stdout == "old\n"
