@@ -195,8 +195,18 @@ def _pass_on(name: str, module: str, help_text: str, *, named: bool = False) -> 
     """
 
     def command(context: typer.Context) -> None:
-        main = importlib.import_module(module).main
-        raise typer.Exit(main([name, *context.args] if named else context.args))
+        try:
+            main = importlib.import_module(module).main
+            code = main([name, *context.args] if named else context.args)
+        except ModuleNotFoundError as error:
+            package = module.partition(".")[0]
+            if (error.name or "").partition(".")[0] != package:
+                raise
+            raise PlatestreamError(
+                f"'platestream {name}' is not possible here: the package {package} is not "
+                "installed (of the images, platestream:train has all there are)"
+            ) from error
+        raise typer.Exit(code)
 
     app.command(name, help=help_text, context_settings=_PASS_ON)(command)
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -173,3 +175,24 @@ def test_a_full_disk_behind_stdout_is_said(
         patch.setattr("sys.stdout", full)
         assert options.invoke_app(cli.app, "platestream", ["--version"]) == 2
     assert "No space left on device" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("package", "sentence"),
+    [
+        ("training", "'platestream train' is not possible here: the package training is not"),
+        ("torch", "training needs torch: pip install 'platestream[train]'"),
+    ],
+)
+def test_where_nothing_can_be_trained_a_sentence_says_so(
+    tmp_path: Path, package: str, sentence: str
+) -> None:
+    """In an image without training, and in an installation without torch."""
+    script = (
+        f"import sys; sys.modules['{package}'] = None\nfrom platestream.cli import main; main()"
+    )
+    words = ["train", "recognizer", "--data", str(tmp_path), "--output", "r.safetensors"]
+    done = subprocess.run([sys.executable, "-c", script, *words], capture_output=True, text=True)
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"error: {sentence}")
+    assert "Traceback" not in done.stderr
