@@ -10,7 +10,8 @@ import pytest
 from deploy import lock
 
 ROOT = Path(__file__).parents[2]
-PINNED = re.compile(r"([A-Za-z0-9._-]+)==(\S+) --hash=sha256:([0-9a-f]{64})")
+PINNED = re.compile(r"([A-Za-z0-9._-]+)==([^\s+]+)( --hash=sha256:[0-9a-f]{64})+")
+FILES = (*lock.BEFORE, "train-cuda")
 
 
 def versions(path: Path) -> dict[str, str]:
@@ -21,7 +22,7 @@ def versions(path: Path) -> dict[str, str]:
     }  # fmt: skip
 
 
-@pytest.mark.parametrize("image", lock.BEFORE)
+@pytest.mark.parametrize("image", FILES)
 def test_every_package_is_pinned_with_its_hash_and_as_constraints_say(image: str) -> None:
     path = ROOT / "deploy" / f"requirements-{image}.txt"
     for line in path.read_text().splitlines()[1:]:
@@ -40,7 +41,17 @@ def test_what_pyproject_asks_for_is_there(image: str) -> None:
         for name in versions(ROOT / "deploy" / f"requirements-{one}.txt")
     }
     wanted = {lock.name_of(r) for r in lock.wanted()[image]}
-    assert {name for name in wanted - there if name != "torch"} == set()
+    assert wanted <= there
+
+
+def test_torch_may_be_its_build_for_the_cpu_or_for_cuda() -> None:
+    text = (ROOT / "deploy" / "requirements-train.txt").read_text()
+    (torch,) = re.findall(r"^torch==.*$", text, re.M)
+    assert len(set(re.findall(r"sha256:\w+", torch))) >= 2
+    cuda = versions(ROOT / "deploy" / "requirements-train-cuda.txt")
+    assert cuda
+    assert all(lock.FOR_CUDA.fullmatch(name) for name in cuda)
+    assert not set(cuda) & set(versions(ROOT / "deploy" / "requirements-train.txt"))
 
 
 def test_what_the_services_run_with_is_small() -> None:
