@@ -6,6 +6,7 @@ import re
 
 from platestream.settings import Settings
 from tests.deploy.kubernetes.manifests import (
+    DEPLOY,
     SERVICES,
     Document,
     allows,
@@ -28,14 +29,30 @@ def test_services_reach_redis_and_nothing_else(documents: list[Document]) -> Non
         if source != target and allows(documents, pods[source], pods[target], port["name"])
     }
     assert open_ways == {(service, "redis", "redis") for service in SERVICES}
-    outside = {
-        name
-        for name, labels in pods.items()
-        for d in documents
-        if d["kind"] == "NetworkPolicy" and selects(d["spec"]["podSelector"], labels)
-        if any("ipBlock" in peer for rule in d["spec"].get("egress", []) for peer in rule["to"])
-    }
-    assert outside == {"capture"}
+    outside: dict[str, set[tuple[str, int]]] = {name: set() for name in pods}
+    for name, labels in pods.items():
+        for d in documents:
+            if d["kind"] != "NetworkPolicy" or not selects(d["spec"]["podSelector"], labels):
+                continue
+            for rule in d["spec"].get("egress", []):
+                blocks = [peer["ipBlock"]["cidr"] for peer in rule["to"] if "ipBlock" in peer]
+                outside[name] |= {(block, p["port"]) for block in blocks for p in rule["ports"]}
+    names = {("169.254.20.10/32", 53)}  # a node's cache of the name service
+    cameras = outside.pop("capture")
+    assert {block for block, _ in cameras - names} == {"192.0.2.0/24"}
+    assert all(ways == names for ways in outside.values())
+
+
+def test_a_group_asks_for_what_sizing_says_of_four_cameras(documents: list[Document]) -> None:
+    page = (DEPLOY.parent / "docs" / "sizing.md").read_text()
+    row = next(x for x in page.splitlines() if x.startswith("| 1 × 1280×720, 25 fps |"))
+    of_frame = dict(
+        zip(("capture", "visualize", "track", "writer"), row.split("|")[3:7], strict=True)
+    )
+    for name, ms in of_frame.items():
+        asked = container(workloads(documents)[name])["resources"]["requests"]["cpu"]
+        cores_m = 4 * 25 * float(ms)
+        assert cores_m < int(asked.removesuffix("m")) < 1.5 * cores_m, name
 
 
 def test_pods_may_do_nothing_that_they_need_not(documents: list[Document]) -> None:
