@@ -110,3 +110,16 @@ def test_a_single_camera_is_given_by_its_address(
     # the server's clip ends and begins again, and between them the camera is lost
     there.wait_for("it is live", lambda: there.redis("HGET", "camera:{gate-1}", "state") == "live")
     assert list(there.out.glob("gate-1-*.mp4"))
+    # stopped in the middle of a file, as `docker compose stop` and an upgrade do
+    (writer,) = there.containers("writer")
+    there.compose("stop", "writer")
+    state = there.inspected(writer)["State"]
+    assert (state["ExitCode"], state["OOMKilled"]) == (0, False)  # within its grace, by itself
+    assert there.redis("HGET", "recording:{gate-1}", "state") != "finished"
+    written = int(there.redis("HGET", "counts:{gate-1}", "frames_written"))
+    frames = 0
+    for video in there.out.glob("gate-1-*.mp4"):
+        with VideoSource(str(video)) as source:
+            frames += sum(1 for _ in source.frames())
+    assert frames == written > 0
+    assert sum(map(len, there.lines("gate-1"))) == written

@@ -82,6 +82,10 @@ def test_the_clip_is_written_whole_and_read_right(installation: Installation) ->
     with VideoSource(str(video)) as source:
         assert sum(1 for _ in source.frames()) == FRAMES
     truth = {plate["text"] for plate in built_in_clip()[1]["plates"]}
+    plates = [plate for line in lines for plate in line["plates"]]
+    accepted = [plate["text"] for plate in plates if plate["accepted"]]
+    assert truth <= set(accepted)
+    assert sum(text in truth for text in accepted) > 0.9 * len(accepted)
 
     installation.wait_for(
         "end of the passages", lambda: installation.texts("end", "passages:{gate-1}")

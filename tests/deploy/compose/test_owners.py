@@ -78,12 +78,16 @@ def test_passwords_are_replaced_and_never_cut_short(unset: Installation) -> None
 def test_shared_memory_serves_another_user_than_it_was_made_for(unset: Installation) -> None:
     here = ("run", "--rm", "-T", "--no-deps", "--entrypoint", "sh", "capture", "-ec")
     there = unset.with_(UID=str(OWNER[0]), GID=str(OWNER[1]))
+    there.compose("run", "--rm", "-T", "setup")
     # the first one stays, so that the memory does, too
-    there.compose("run", "-d", "--no-deps", "--entrypoint", "sh", "capture", "-c",
-                  "umask 077; echo old >/run/pixels/left; exec sleep 600")  # fmt: skip
+    first = there.compose(
+        "run", "-d", "--no-deps", "--entrypoint", "sh", "capture", "-c",
+        "umask 077; echo old >/run/pixels/left; exec sleep 600",
+    ).stdout.strip()  # fmt: skip
     there.wait_for(
         "file in shared memory",
         lambda: not there.compose(*here, "cat /run/pixels/left", check=False).returncode,
     )
     unset.compose("run", "--rm", "-T", "setup")
     assert unset.compose(*here, "touch /run/pixels/new; cat /run/pixels/left").stdout == "old\n"
+    docker("rm", "-f", first)
