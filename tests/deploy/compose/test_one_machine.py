@@ -94,6 +94,11 @@ def test_the_clip_is_written_whole_and_read_right(installation: Installation) ->
     assert installation.restarts("capture") == 0
 
 
+def test_what_is_compiled_is_left_for_the_next_replica(installation: Installation) -> None:
+    files = installation.compose("exec", "-T", "ocr", "ls", "/cache/platestream/compiled").stdout
+    assert sum(name.endswith(".model") for name in files.split()) >= 8
+
+
 def test_files_are_the_callers(installation: Installation) -> None:
     for path in (installation.out, *installation.out.iterdir()):
         assert (path.stat().st_uid, path.stat().st_gid) == OWNER
