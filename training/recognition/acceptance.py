@@ -39,7 +39,7 @@ def cross_fitted(pairs: Sequence[tuple[str, str, PlateText]]) -> dict[str, Any]:
     return {
         "accepted": share(len(accepted), len(pairs)),
         "accepted_right": share(sum(accepted), len(accepted)),
-        "thresholds": [round(threshold, 4) for threshold in thresholds],
+        "thresholds": tuple(round(threshold, 4) for threshold in thresholds),
     }
 
 

@@ -28,7 +28,7 @@ def test_each_half_is_judged_with_the_threshold_of_the_other() -> None:
     # a mistake in the first half, whose own threshold would keep it out; the other's does not
     pairs[0] = ("0.png", plates[0], reading("A999AA77", 0.95))
     result = cross_fitted(pairs)
-    assert result["thresholds"] == [1.0, 0.9]
+    assert result["thresholds"] == (1.0, 0.9)
     assert (result["accepted"]["hits"], result["accepted"]["of"]) == (1, 40)
     assert result["accepted_right"]["hits"] == 0
 
@@ -38,5 +38,5 @@ def test_a_plate_lies_in_one_half_and_a_text_without_a_format_is_never_accepted(
     pairs += [(f"b{i}.png", "B002BB77", reading("B002BB77", 0.95)) for i in range(8)]
     pairs.append(("c.png", "C003CC77", reading("C003CC77", 0.99, form=None)))
     result = cross_fitted(pairs)
-    assert result["thresholds"] == [0.9, 0.95]
+    assert result["thresholds"] == (0.9, 0.95)
     assert (result["accepted"]["hits"], result["accepted"]["of"]) == (8, 17)
