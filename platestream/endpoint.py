@@ -6,10 +6,11 @@ import socket
 import socketserver
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+from urllib.parse import parse_qsl
 
 import structlog
 
@@ -28,8 +29,21 @@ class Answer:
     status: int = HTTPStatus.OK
 
 
-Route = Callable[[str], Answer]
-"""Answers a GET; takes the request's ``Accept`` header."""
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What is asked of a path.
+
+    Attributes:
+        accept: The header ``Accept``; empty if there is none.
+        query: What stands behind the path's ``?``, by name; of several of a name the last.
+    """
+
+    accept: str = ""
+    query: Mapping[str, str] = field(default_factory=dict)
+
+
+Route = Callable[[Request], Answer]
+"""Answers a GET."""
 
 
 class Endpoint:
@@ -114,11 +128,12 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _answer(self, *, with_body: bool) -> None:
         assert isinstance(self.server, _Server)
-        route = self.server.routes.get(self.path.partition("?")[0])
+        path, _, query = self.path.partition("?")
+        route = self.server.routes.get(path)
         if route is None:
             answer = Answer(b"not here\n", "text/plain", HTTPStatus.NOT_FOUND)
         else:
-            answer = route(self.headers.get("Accept", ""))
+            answer = route(Request(self.headers.get("Accept", ""), dict(parse_qsl(query))))
         self.send_response(answer.status)
         self.send_header("Content-Type", answer.content_type)
         self.send_header("Content-Length", str(len(answer.body)))

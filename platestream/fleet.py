@@ -17,6 +17,7 @@ from platestream import cameras_file, logs, options, streams
 from platestream.cameras_file import CameraEntry, CamerasFileError, setting_variables
 from platestream.errors import SettingsError
 from platestream.fleet_member import REMIND_S, CameraState, Context, Member, Service
+from platestream.fleet_metrics import Counted
 from platestream.fleet_observation import observed
 from platestream.runtime import EXIT_OK, EXIT_REFUSED
 from platestream.settings import Settings
@@ -63,7 +64,15 @@ def serve(
     fleet = Fleet(service, path, settings, given, once=once)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, fleet.stop)
-    with observed(service, settings, fleet.idle_s, fleet.wrong, fleet.wrong_with_cameras):
+    with observed(
+        service,
+        settings,
+        fleet.idle_s,
+        fleet.wrong,
+        fleet.wrong_with_cameras,
+        fleet.counted,
+        fleet.pids,
+    ):
         return fleet.run()
 
 
@@ -141,6 +150,14 @@ class Fleet:
         """Why cameras that are in the file are not served now; empty where they are."""
         states = self.states().items()
         return {name: one.reason for name, one in states if one.state != "leaving"}
+
+    def counted(self) -> dict[str, Counted]:
+        """What the processes of every camera have counted, by camera."""
+        return {name: member.counted for name, member in self._members.copy().items()}
+
+    def pids(self) -> dict[str, int]:
+        """The processes that run, by camera."""
+        return {name: one.pid for name, one in self.states().items() if one.pid is not None}
 
     def run(self) -> int:
         """Looks after the processes until ``stop``; none is left when it returns.

@@ -13,6 +13,7 @@ import structlog
 from platestream import streams
 from platestream.cameras_file import CameraEntry, setting_variables
 from platestream.children import Child, how_it_ended
+from platestream.fleet_metrics import Counted
 from platestream.fleet_reports import VARIABLE as REPORTS_VARIABLE
 from platestream.fleet_reports import Reports
 from platestream.process_limit import ProcessLimitError
@@ -80,11 +81,13 @@ class Member:
         done: Its process has ended well and is not to be started again.
         refused: It was done with because its process refused to work.
         gone: Nothing is left to do for it.
+        counted: What its processes have counted, one after the other.
     """
 
     def __init__(self, entry: CameraEntry, context: Context) -> None:
         self.name = entry.name
         self.leaving = self.done = self.refused = self.gone = False
+        self.counted = Counted()
         self._context = context
         self._log = structlog.get_logger().bind(camera=entry.name)
         self._own = entry.own_settings(context.service)
@@ -175,7 +178,8 @@ class Member:
 
     def _start(self, now: float) -> None:
         context = self._context
-        reports = Reports()
+        self.counted.begin()
+        reports = Reports(self.counted)
         own_end = {REPORTS_VARIABLE: str(reports.writing)}
         child = Child(
             self.name,

@@ -1,6 +1,6 @@
 """A fleet seen from outside: one service's health for many cameras, and what waits for it.
 
-Its processes count their frames in Redis; ``/metrics`` of a fleet has health and backlog.
+``/metrics`` of a fleet has what each of its processes counts, as one service's would.
 """
 
 from __future__ import annotations
@@ -9,10 +9,11 @@ import contextlib
 from collections.abc import Callable, Iterator, Mapping
 
 from platestream import streams
-from platestream.endpoint import Answer, Endpoint
+from platestream.endpoint import Answer, Endpoint, Request
+from platestream.fleet_metrics import Counted, FleetCollector
 from platestream.health import Verdict
-from platestream.metrics import Metrics, Surroundings
-from platestream.observation import camera_reasons, health_answer
+from platestream.metrics import Metrics, Readiness, Surroundings, expose
+from platestream.observation import camera_reasons, health_answer, unknown_camera
 from platestream.settings import Settings
 
 _TIMEOUT_S = 1.0
@@ -25,12 +26,14 @@ def observed(
     idle_s: Callable[[], float],
     problem: Callable[[], str],
     cameras: Callable[[], Mapping[str, str]],
+    counted: Callable[[], Mapping[str, Counted]] = dict,
+    pids: Callable[[], Mapping[str, int]] = dict,
 ) -> Iterator[None]:
     """Answers over HTTP for as long as the block runs; does nothing with ``http.port = 0``.
 
     It is ready while its file is good, no process keeps dying and at least one camera is served:
     one of many that is unplugged is named among the reasons, but does not make all of the service
-    fail.
+    fail. ``/readyz?camera=…`` is about that one alone.
 
     Args:
         idle_s: Since when the fleet has not looked after its processes, in seconds.
@@ -38,6 +41,8 @@ def observed(
             nothing is.
         cameras: What is wrong with each camera's process, or stands in the way of its work, by
             camera; empty where nothing is.
+        counted: What the cameras' processes have counted, by camera.
+        pids: Of the processes that run, by camera.
 
     Raises:
         SettingsError: The port cannot be listened on.
@@ -53,10 +58,10 @@ def observed(
             return Verdict(True)
         return Verdict(False, (f"no progress for {idle:.0f} s",))
 
-    def readiness() -> Verdict:
-        alive = liveness()
+    def look() -> tuple[list[str], dict[str, str]]:
+        """What is wrong with all of the service, and with each camera."""
+        general = list(liveness().reasons)
         wrong = dict(cameras())
-        general = [*alive.reasons, *filter(None, [problem()])]
         try:
             client.ping()
             if service == "capture":
@@ -65,23 +70,47 @@ def observed(
                     wrong[camera] = "; ".join(filter(None, reasons))
         except streams.FAILURE as error:
             general.append(streams.away(error, settings.redis))
+        return general, wrong
+
+    def readiness() -> tuple[Verdict, dict[str, Verdict]]:
+        """Of the service, and of each camera; Redis is asked once for both."""
+        general, wrong = look()
         served = not wrong or not all(wrong.values())
-        return Verdict(not general and served, (*general, *filter(None, wrong.values())))
+        reasons = {camera: (*general, *filter(None, [why])) for camera, why in wrong.items()}
+        by_camera = {camera: Verdict(not why, why) for camera, why in reasons.items()}
+        general += filter(None, [problem()])
+        ok = not general and served
+        return Verdict(ok, (*general, *filter(None, wrong.values()))), by_camera
 
     def answer(verdict: Verdict) -> Answer:
         return health_answer(service, "all", verdict)
 
-    metrics = Metrics(service, settings.camera)
-    Surroundings(metrics, client, lambda: liveness().ok, lambda: readiness().ok)
+    def ready(request: Request) -> Answer:
+        asked = request.query.get("camera")
+        of_all, by_camera = readiness()
+        if asked is None:
+            return answer(of_all)
+        verdict = by_camera.get(asked)
+        if verdict is None:
+            return unknown_camera(service, asked)
+        return health_answer(service, asked, verdict)
 
-    def exposition(accept: str) -> Answer:
+    def shown() -> Readiness:
+        of_all, by_camera = readiness()
+        return Readiness(of_all.ok, {camera: one.ok for camera, one in by_camera.items()})
+
+    metrics = Metrics(service, settings.camera)
+    Surroundings(metrics, client, lambda: liveness().ok, shown)
+    together = FleetCollector(service, metrics.registry, counted, pids)
+
+    def exposition(request: Request) -> Answer:
         metrics.serves(cameras())
-        return Answer(*metrics.expose(accept))
+        return Answer(*expose(together, request.accept))
 
     routes = {
         "/metrics": exposition,
         "/healthz": lambda _: answer(liveness()),
-        "/readyz": lambda _: answer(readiness()),
+        "/readyz": ready,
     }
     with Endpoint(settings.http.host, settings.http.port, routes):
         yield

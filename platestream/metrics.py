@@ -7,8 +7,9 @@ they are as right as the hosts' clocks. docs/operations.md has the table of all 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
-from typing import TypeVar
+from collections.abc import Callable, Iterable, Mapping
+from types import MappingProxyType
+from typing import NamedTuple, TypeVar
 
 import prometheus_client
 import redis
@@ -152,8 +153,7 @@ class Metrics:
 
     def expose(self, accept: str = "") -> tuple[bytes, str]:
         """All of them as text, and its content type, in the format that ``Accept`` asks for."""
-        encode, content_type = choose_encoder(accept)
-        return encode(self.registry), content_type
+        return expose(self.registry, accept)
 
     def _since_capture(self, histogram: Histogram, camera: str, frame: Frame) -> None:
         # a frame of a file was captured when its time in the file says, which is no clock's
@@ -184,6 +184,13 @@ class Metrics:
         )
 
 
+class Readiness(NamedTuple):
+    """What ``/readyz`` says, and ``/readyz?camera=…`` of each camera."""
+
+    ok: bool
+    cameras: Mapping[str, bool] = MappingProxyType({})
+
+
 class Surroundings(Collector):
     """What is looked up when Prometheus asks: the backlog before a service, and its health."""
 
@@ -192,7 +199,7 @@ class Surroundings(Collector):
         metrics: Metrics,
         client: streams.Client,
         is_alive: Callable[[], bool],
-        is_ready: Callable[[], bool],
+        readiness: Callable[[], Readiness],
     ) -> None:
         """Joins the metrics' registry.
 
@@ -202,7 +209,7 @@ class Surroundings(Collector):
         self._metrics = metrics
         self._client = client
         self._is_alive = is_alive
-        self._is_ready = is_ready
+        self._readiness = readiness
         metrics.registry.register(self)
 
     def describe(self) -> Iterable[Metric]:
@@ -222,12 +229,17 @@ class Surroundings(Collector):
             pass  # it answers, but this user may not look
         except streams.FAILURE:
             up = False
+        readiness = self._readiness()
         for name, value in (
             ("redis_up", up),
             ("healthy", self._is_alive()),
-            ("ready", self._is_ready()),
+            ("ready", readiness.ok),
         ):
             families[name].add_metric([service], float(value))  # type: ignore[attr-defined]
+        for camera, value in readiness.cameras.items():
+            families["camera_ready"].add_metric(  # type: ignore[attr-defined]
+                [service, camera], float(value)
+            )
         return families.values()
 
     def _backlog(self, families: dict[str, Metric], camera: str) -> None:
@@ -264,6 +276,7 @@ class Surroundings(Collector):
             ("redis_up", "Whether Redis answers.", one),
             ("healthy", "Whether /healthz says so.", one),
             ("ready", "Whether /readyz says so.", one),
+            ("camera_ready", "Whether /readyz?camera=NAME says so.", ["service", "camera"]),
         ]
         families: dict[str, Metric] = {
             name: GaugeMetricFamily(f"platestream_{name}", documentation, labels=labels)
@@ -271,6 +284,12 @@ class Surroundings(Collector):
         }
         families["info"] = InfoMetricFamily("platestream_build", "The version.")
         return families
+
+
+def expose(collected: Collector, accept: str) -> tuple[bytes, str]:
+    """Metrics as text, and its content type, in the format that ``Accept`` asks for."""
+    encode, content_type = choose_encoder(accept)
+    return encode(collected), content_type
 
 
 def _since_s(began_ms: int) -> float:

@@ -10,10 +10,10 @@ from http import HTTPStatus
 from typing import cast
 
 from platestream import streams
-from platestream.endpoint import Answer, Endpoint
+from platestream.endpoint import Answer, Endpoint, Request
 from platestream.health import Health, Verdict
 from platestream.masking import mask
-from platestream.metrics import Metrics, Surroundings
+from platestream.metrics import Metrics, Readiness, Surroundings
 from platestream.settings import Settings
 
 _TIMEOUT_S = 1.0
@@ -48,27 +48,50 @@ def observed(
     def answer(verdict: Verdict) -> Answer:
         return health_answer(metrics.service, settings.camera, verdict)
 
-    Surroundings(metrics, client, lambda: health.is_alive().ok, lambda: readiness().ok)
+    def ready(request: Request) -> Answer:
+        asked = request.query.get("camera")
+        if asked is not None and asked not in metrics.cameras():
+            return unknown_camera(metrics.service, asked)
+        return answer(readiness())
+
+    def shown() -> Readiness:
+        # OCR is of no camera: one of many replicas, or of a pool
+        cameras = [] if metrics.service == streams.OCR else metrics.cameras()
+        ok = readiness().ok
+        return Readiness(ok, dict.fromkeys(cameras, ok))
+
+    Surroundings(metrics, client, lambda: health.is_alive().ok, shown)
     routes = {
-        "/metrics": lambda accept: Answer(*metrics.expose(accept)),
+        "/metrics": lambda request: Answer(*metrics.expose(request.accept)),
         "/healthz": lambda _: answer(health.is_alive()),
-        "/readyz": lambda _: answer(readiness()),
+        "/readyz": ready,
     }
     with Endpoint(settings.http.host, settings.http.port, routes):
         yield
 
 
-def health_answer(service: str, camera: str, verdict: Verdict) -> Answer:
-    """What ``/healthz`` and ``/readyz`` answer, as ``platestream.probe`` reads it."""
+def health_answer(
+    service: str, camera: str, verdict: Verdict, failed: int = HTTPStatus.SERVICE_UNAVAILABLE
+) -> Answer:
+    """What ``/healthz`` and ``/readyz`` answer, as ``platestream.probe`` reads it.
+
+    Args:
+        failed: The status where the verdict is not good.
+    """
     said = {
         "status": "ok" if verdict.ok else "failed",
         "service": service,
         "camera": camera,
         "reasons": [mask(reason) for reason in verdict.reasons],
     }
-    status = HTTPStatus.OK if verdict.ok else HTTPStatus.SERVICE_UNAVAILABLE
     body = json.dumps(said, ensure_ascii=False).encode() + b"\n"
-    return Answer(body, "application/json", status)
+    return Answer(body, "application/json", HTTPStatus.OK if verdict.ok else failed)
+
+
+def unknown_camera(service: str, camera: str) -> Answer:
+    """What ``/readyz?camera=…`` answers about one that the service does not have."""
+    verdict = Verdict(False, (f"no camera '{camera}' here",))
+    return health_answer(service, camera, verdict, HTTPStatus.NOT_FOUND)
 
 
 def camera_reasons(client: streams.Client, camera: str) -> list[str]:

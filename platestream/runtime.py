@@ -260,10 +260,12 @@ def serve(
         client = streams.connect(settings.redis, identity=server)
         session = Session(service, settings, client, server=server)
         _stop_on_signals(session)
-        fleet_reports.report(session.health)
         beat = threading.Thread(target=_beat, args=(session, served), daemon=True)
         beat.start()
-        with observed(session.metrics, session.health, settings, session.stopping):
+        with (
+            fleet_reports.reporting(session.health, session.metrics.registry),
+            observed(session.metrics, session.health, settings, session.stopping),
+        ):
             _live(session, body)
         session.stopping.set()
         beat.join(HEARTBEAT_S)

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from platestream import probe
-from platestream.endpoint import Answer, Endpoint
+from platestream.endpoint import Answer, Endpoint, Request
 from platestream.errors import SettingsError
 from tests.conftest import wait_until
 
@@ -25,11 +25,11 @@ def gate() -> Iterator[threading.Event]:
 
 @pytest.fixture
 def endpoint(gate: threading.Event) -> Iterator[Endpoint]:
-    def slow(_accept: str) -> Answer:
+    def slow(_request: Request) -> Answer:
         gate.wait(20)
         return Answer(b"slow", "text/plain")
 
-    routes = {"/one": lambda accept: Answer(accept.encode(), "text/plain"), "/slow": slow}
+    routes = {"/one": lambda request: Answer(request.accept.encode(), "text/plain"), "/slow": slow}
     with Endpoint("127.0.0.1", 0, routes) as one:
         yield one
 

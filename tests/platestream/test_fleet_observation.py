@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 
 import pytest
@@ -11,7 +12,7 @@ from platestream.embedded_redis import EmbeddedRedis
 from platestream.fleet_observation import observed
 from platestream.probe import probe
 from platestream.settings import HttpSettings, RedisSettings, Settings
-from tests.platestream.test_observation import get
+from tests.platestream.test_observation import get, reasons
 
 
 @pytest.fixture
@@ -70,3 +71,33 @@ def test_not_ready_without_redis(settings: Settings) -> None:
         well, sentence = probe(f"http://127.0.0.1:{settings.http.port}/readyz")
     assert not well
     assert "does not answer" in sentence
+
+
+def test_each_camera_is_asked_for_by_its_name(settings: Settings, real: Redis) -> None:
+    real.hset("camera:{c}", "state", "stalled")
+    wrong = {"a": "", "yard.north": "camera yard.north: no such file", "c": ""}
+    problem = "'c.toml', line 3: no key"  # of the file: those that are there go on
+    port = settings.http.port
+    with observed("capture", settings, lambda: 0.0, lambda: problem, lambda: wrong):
+        answers = {name: get(port, f"/readyz?camera={name}") for name in (*wrong, "none")}
+        _, metrics = get(port, "/metrics")
+        all_of_them = reasons(port)
+    assert {name: status for name, (status, _) in answers.items()} == {
+        "a": 200, "yard.north": 503, "c": 503, "none": 404
+    }  # fmt: skip
+    said = {name: json.loads(body) for name, (_, body) in answers.items()}
+    assert said["a"] == {"status": "ok", "service": "capture", "camera": "a", "reasons": []}
+    assert said["yard.north"]["reasons"] == ["camera yard.north: no such file"]
+    assert said["c"]["reasons"] == ["camera 'c' is stalled"]
+    assert said["none"]["reasons"] == ["no camera 'none' here"]
+    assert set(all_of_them) == {problem, *said["yard.north"]["reasons"], *said["c"]["reasons"]}
+    for name, ready in (("a", 1), ("yard.north", 0), ("c", 0)):
+        sample = f'platestream_camera_ready{{camera="{name}",service="capture"}} {ready}.0'
+        assert sample in metrics
+
+
+def test_no_camera_is_ready_while_all_of_the_service_is_not(settings: Settings) -> None:
+    with observed("track", settings, lambda: 6.0, lambda: "", lambda: {"a": ""}):
+        status, body = get(settings.http.port, "/readyz?camera=a")
+    assert status == 503
+    assert "no progress for 6 s" in body

@@ -12,7 +12,7 @@ import redis
 from platestream import streams
 from platestream.clock import now_ms
 from platestream.messages import Pixels, RenderedFrame
-from platestream.metrics import Metrics, Surroundings
+from platestream.metrics import Metrics, Readiness, Surroundings
 from platestream.runtime import Session
 from platestream.settings import Settings
 
@@ -107,7 +107,7 @@ def test_delay_since_capture_is_by_a_clock(
 
 @pytest.fixture
 def surrounded(ocr: Metrics, client: redis.Redis) -> Metrics:
-    Surroundings(ocr, client, lambda: True, lambda: False)
+    Surroundings(ocr, client, lambda: True, lambda: Readiness(False))
     return ocr
 
 
@@ -135,7 +135,7 @@ def test_the_backlog_is_looked_up(surrounded: Metrics, client: redis.Redis) -> N
 
 def test_a_redis_that_is_away_does_not_keep_the_rest_away(ocr: Metrics) -> None:
     client = streams.connect("redis://127.0.0.1:1/0", timeout_s=1)
-    Surroundings(ocr, client, lambda: True, lambda: False)
+    Surroundings(ocr, client, lambda: True, lambda: Readiness(False))
     ocr.took("gate-1")
     text = ocr.expose()[0].decode()
     assert 'platestream_redis_up{service="ocr"} 0.0' in text

@@ -120,7 +120,10 @@ def test_capture_of_the_demo_clip_is_counted(server: EmbeddedRedis, port: int) -
         assert seen["platestream_redis_up"] == 1
         assert seen["platestream_healthy"] == seen["platestream_ready"] == 1
         assert seen["process_resident_memory_bytes"] > 2**20
+        assert seen["platestream_camera_ready"] == 1
         assert get(port, "/readyz")[0] == get(port, "/healthz")[0] == 200
+        assert get(port, f"/readyz?camera={CAMERA}")[0] == 200
+        assert get(port, "/readyz?camera=another")[0] == 404
         assert get(port, "/")[0] == 404
 
 

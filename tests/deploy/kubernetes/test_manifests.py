@@ -17,7 +17,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from platestream import cameras_file, settings, streams
 from platestream.health import Health
-from platestream.metrics import Metrics, Surroundings
+from platestream.metrics import Metrics, Readiness, Surroundings
 from platestream.observation import observed
 from platestream.settings import HttpSettings, Settings
 from tests.deploy.kubernetes.manifests import (
@@ -136,7 +136,7 @@ def test_keda_asks_for_a_metric_that_ocr_has(documents: list[Document]) -> None:
     streams.ensure_group(client, streams.frames_key("gate-1"), streams.OCR)
     client.xreadgroup(streams.OCR, "one", {streams.frames_key("gate-1"): ">"}, count=2)
     metrics = Metrics("ocr", "gate-1")
-    Surroundings(metrics, client, lambda: True, lambda: True)
+    Surroundings(metrics, client, lambda: True, lambda: Readiness(True))
     text = metrics.expose()[0].decode()
     samples = [s for family in text_string_to_metric_families(text) for s in family.samples]
     (sample,) = [s for s in samples if s.name == name and wanted.items() <= s.labels.items()]
