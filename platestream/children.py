@@ -15,7 +15,7 @@ from typing import IO
 from platestream.embedded_redis import die_with_parent
 from platestream.errors import PlatestreamError
 from platestream.forked import Forked, fork, may_fork
-from platestream.process_limit import ProcessLimitError, cannot_fork, is_reached
+from platestream.process_limit import starting
 from platestream.runtime import EXIT_OK, EXIT_REFUSED
 
 _MOST_RESTARTS = 5  # within the window: a service that cannot live is not started for ever
@@ -53,9 +53,9 @@ class Child:
         """Starts the process, in a session of its own: Ctrl-C is for the parent to deal with.
 
         Raises:
-            ProcessLimitError: There may be no more processes, or none that could be listened to.
+            StartError: There may be no more processes, or none that could be listened to.
         """
-        try:
+        with starting():
             process = subprocess.Popen(
                 [sys.executable, "-m", *self.arguments],
                 stdin=subprocess.DEVNULL,
@@ -66,19 +66,13 @@ class Child:
                 preexec_fn=die_with_parent,
                 pass_fds=self.inherits,
             )
-        except OSError as error:
-            if cannot_fork(error):
-                raise ProcessLimitError from error
-            raise
-        self.process = process
-        try:
-            self._hear()
-        except RuntimeError as error:
-            process.kill()
-            process.wait()
-            if is_reached(error):
-                raise ProcessLimitError from error
-            raise
+            self.process = process
+            try:
+                self._hear()
+            except RuntimeError:  # nobody would hear what it says
+                process.kill()
+                process.wait()
+                raise
 
     def _hear(self) -> None:
         assert self.process is not None
@@ -103,6 +97,7 @@ class Child:
 
         Raises:
             ServiceError: It refused to work, or dies again and again.
+            StartError: It died, and could not be started again.
         """
         code = self.exit_code()
         if code is None:
@@ -168,15 +163,19 @@ def start_all(children: Sequence[Child]) -> None:
     """Starts processes; as forks of this one, if it may fork: they are at work sooner.
 
     One that is started again later is no fork: there are threads that listen by then.
+
+    Raises:
+        StartError: One could not be started; those before it run.
     """
     if not may_fork():
         for child in children:
             child.start()
         return
-    for child in children:
-        child.process = fork(child.arguments, child.environment)
-    for child in children:
-        child._hear()
+    with starting():
+        for child in children:
+            child.process = fork(child.arguments, child.environment)
+        for child in children:
+            child._hear()
 
 
 def how_it_ended(code: int) -> str:

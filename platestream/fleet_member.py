@@ -16,7 +16,7 @@ from platestream.children import Child, how_it_ended
 from platestream.fleet_metrics import Counted
 from platestream.fleet_reports import VARIABLE as REPORTS_VARIABLE
 from platestream.fleet_reports import Reports
-from platestream.process_limit import ProcessLimitError
+from platestream.process_limit import StartError, starting
 from platestream.runtime import EXIT_OK, EXIT_REFUSED
 
 Service = Literal["capture", "track", "visualize", "writer"]
@@ -179,7 +179,12 @@ class Member:
     def _start(self, now: float) -> None:
         context = self._context
         self.counted.begin()
-        reports = Reports(self.counted)
+        try:
+            with starting():
+                reports = Reports(self.counted)
+        except StartError as error:
+            self._failed(str(error), now)
+            return
         own_end = {REPORTS_VARIABLE: str(reports.writing)}
         child = Child(
             self.name,
@@ -193,7 +198,7 @@ class Member:
         self._killed, self._hung = False, ""
         try:
             child.start()
-        except ProcessLimitError as error:
+        except StartError as error:
             reports.close()
             self._failed(str(error), now)
             return

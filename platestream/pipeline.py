@@ -18,6 +18,7 @@ from platestream.job import Job, PlatesRead, Progress, Result
 from platestream.messages import End
 from platestream.outputs import check_free
 from platestream.pixels import RunFolder
+from platestream.process_limit import StartError
 from platestream.runtime import HEARTBEAT_LIFE_S
 from platestream.settings import RedisSettings
 from platestream.video import is_live, open_file
@@ -128,8 +129,9 @@ class Pipeline:
             self._watch(client, children, server, on_progress)
             wall_s = time.monotonic() - began
             return self._result(client, wall_s)
-        except (ServiceError, RedisError) as error:
-            raise type(error)(f"{error}{self._left_over()}") from error
+        except (ServiceError, RedisError, StartError) as error:
+            kind = RedisError if isinstance(error, RedisError) else ServiceError
+            raise kind(f"{error}{self._left_over()}") from error
         finally:
             capture.terminate()
             for child in children[2:]:
