@@ -109,6 +109,7 @@ class Following:
                 backlog_frames=settings.live_backlog_frames,
                 lag_s=settings.live_lag_s,
             )
+        self._count()  # Redis may be away: before a frame is taken, which would be lost
         try:
             frame = self._reader.take(_POLL_S)
         except SourceError as error:
@@ -117,7 +118,6 @@ class Following:
         self._count_losses(self._reader)
         if frame is not None:
             self._came(frame, self._reader)
-        self._count()
         return frame
 
     def _came(self, frame: LiveFrame, reader: LiveReader) -> None:
@@ -211,7 +211,6 @@ class Following:
             self._damaged, self._said_damaged_at = 0, now
 
     def _count(self) -> None:
-        counts = {name: amount for name, amount in self._counts.items() if amount}
-        if counts:
+        counts, self._counts = self._counts, dict.fromkeys(_COUNTED, 0)
+        if any(counts.values()):
             self._session.count(self._camera, **counts)
-            self._counts = dict.fromkeys(self._counts, 0)

@@ -7,10 +7,12 @@ from fractions import Fraction
 from typing import ClassVar
 
 import av
+import fakeredis
 import numpy as np
 import pytest
 import redis
 
+from platestream import streams
 from platestream.clock import now_ms
 from platestream.runtime import Session
 from platestream.settings import CaptureSettings, Settings
@@ -69,3 +71,48 @@ def test_a_clock_that_is_set_back_does_not_squeeze_a_source_without_stamps(
     following.Following(session).run(publisher)
     steps = [b - a for a, b in itertools.pairwise(times)]
     assert steps == pytest.approx([0.1] * 99)
+
+
+class Overtaken(Camera):
+    """Seven frames before its second one could not be decoded."""
+
+    undecoded = 7
+
+    def take_undecoded(self) -> int:
+        if self.taken < 2:
+            return 0
+        undecoded, self.undecoded = self.undecoded, 0
+        return undecoded
+
+
+def test_what_was_counted_while_redis_was_away_is_counted_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(following, "LiveReader", Overtaken)
+    server = fakeredis.FakeServer()
+    client = fakeredis.FakeRedis(server=server)
+    capture = CaptureSettings(source="http://camera/mjpeg")
+    session = Session("capture", Settings(camera="gate-1", capture=capture), client)
+    shown: list[float] = []
+
+    def publisher(recording: Recording) -> following.Publish:
+        def publish(frame: SourceFrame, captured_at_ms: int) -> bool:
+            server.connected &= bool(shown)  # it goes away behind the first frame
+            shown.append(frame.pts_s)
+            recording.next_frame_id += 1
+            return True
+
+        return publish
+
+    one = following.Following(session)
+    with pytest.raises(redis.ConnectionError):
+        one.run(publisher)
+    server.connected = True
+    session.catch_up()  # as a service's life has it
+    one.run(publisher)
+    assert streams.read_counts(client, "gate-1") == {"undecoded_by_capture": 7}
+    assert session.metrics.registry.get_sample_value(
+        "platestream_frames_skipped_total",
+        {"service": "capture", "camera": "gate-1", "reason": "undecoded"},
+    ) == 7  # fmt: skip
+    assert len(shown) == 100  # and none was taken that could not be published
