@@ -154,8 +154,8 @@ class Replica:
         """An entry's frame and picture; None if there is nothing to read: that is dealt with."""
         camera, client = delivery.camera, self._session.client
         if delivery.fields is None:
-            self._session.count(camera, trimmed_before_ocr=1)
-            client.xack(delivery.key, streams.OCR, delivery.id)
+            if client.xack(delivery.key, streams.OCR, delivery.id):
+                self._session.count(camera, trimmed_before_ocr=1)
             return None
         if delivery.deliveries > self._session.settings.ocr.max_deliveries:
             self._bury(delivery, f"handed out {delivery.deliveries - 1} times and never finished")

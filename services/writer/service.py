@@ -174,8 +174,8 @@ class Writer:
                 self._held.append((delivery.id, message.frame_id))
         except OverwrittenError as error:
             session.log.debug(f"entry {delivery.id} of {consumer.key}: {error}")
-            session.count(camera, overwritten_before_writer=1)
             consumer.ack(delivery.id)
+            session.count(camera, overwritten_before_writer=1)
         except MessageError as error:
             session.log.error(f"entry {delivery.id} of {consumer.key}: {error}")
             consumer.ack(delivery.id)

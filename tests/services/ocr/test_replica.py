@@ -117,14 +117,30 @@ def test_a_redis_that_is_away_is_not_laid_to_the_picture(
     one.handle(pool.take(1, 1))
     capture(client, "a", 2, mode="live")
     taken = pool.take(1, 1)
-
-    def away(*_: object) -> None:
-        raise redis.ConnectionError("gone")
-
-    monkeypatch.setattr(streams, "newest_tracks", away)
+    monkeypatch.setattr(streams, "newest_tracks", _away)
     with pytest.raises(redis.ConnectionError):
         one.handle(taken)
     assert (errors(client, "a"), held(client, "a", "a")) == ({}, [2])
+
+
+def _away(*_: object) -> None:
+    raise redis.ConnectionError("gone")
+
+
+def test_a_trimmed_frame_that_an_outage_leaves_unacknowledged_is_counted_once(
+    real: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = replica(real, CountingReader())
+    capture(real, "a", 2)
+    pool = consumer(real, "a")
+    pool.take(2, 1)
+    real.xtrim(streams.frames_key("a"), maxlen=0, approximate=False)
+    for _ in range(2):
+        with monkeypatch.context() as outage, pytest.raises(redis.ConnectionError):
+            outage.setattr(real, "xack", _away)
+            one.handle(list(pool.own_pending(["a"])))
+    one.handle(list(pool.own_pending(["a"])))
+    assert (counted(real, "a", "trimmed_before_ocr"), held(real, "a", "a")) == (1, [])
 
 
 def test_cameras_of_different_sizes_are_read_at_once(client: redis.Redis) -> None:

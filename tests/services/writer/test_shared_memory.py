@@ -7,13 +7,14 @@ import threading
 from pathlib import Path
 
 import numpy as np
+import pytest
 import redis
 
 from platestream import messages, pixels, streams
 from platestream.messages import End, RenderedFrame
 from platestream.picture import Form
 from platestream.runtime import Session
-from platestream.settings import load
+from platestream.settings import Settings, load
 from platestream.video import VideoSource
 from services.writer.service import Writer
 from tests.conftest import wait_until
@@ -23,21 +24,22 @@ KEY = streams.rendered_key(CAMERA)
 WIDTH, HEIGHT = 800, 600
 
 
-def test_a_frame_overwritten_before_it_was_written_is_counted_and_left_out(
-    real: redis.Redis, tmp_path: Path
-) -> None:
-    video = tmp_path / "out.mp4"
-    settings = load(
+def settings_for(tmp_path: Path) -> Settings:
+    return load(
         {
             "camera": CAMERA,
             "streams.pixels": "shm",
             "streams.shm_dir": str(tmp_path / "shm"),
             "streams.budget_mib": 4,  # four slots
-            "writer.output": str(video),
+            "writer.output": str(tmp_path / "out.mp4"),
             "writer.once": True,
             "writer.segment_s": 0,
         }
     )
+
+
+def publish_overwritten(real: redis.Redis, settings: Settings) -> None:
+    """Seven frames, of which the first three are overwritten, and their end."""
     streams.ensure_group(real, KEY, streams.WRITER)
     sender = pixels.open_sender(real, settings, CAMERA, "rendered")
     sender.prepare(Form(WIDTH, HEIGHT), waits=False)
@@ -53,6 +55,14 @@ def test_a_frame_overwritten_before_it_was_written_is_counted_and_left_out(
         )
         streams.publish(real, KEY, streams.entry_id(frame_id), messages.frame_fields(frame))
     streams.publish(real, KEY, streams.end_id(7), messages.end_fields(End(frame_id=7, frames=7)))
+
+
+def test_a_frame_overwritten_before_it_was_written_is_counted_and_left_out(
+    real: redis.Redis, tmp_path: Path
+) -> None:
+    video = tmp_path / "out.mp4"
+    settings = settings_for(tmp_path)
+    publish_overwritten(real, settings)
     session = Session("writer", settings, real)
     writer = Writer()
     thread = threading.Thread(target=writer.run, args=(session,))
@@ -70,3 +80,26 @@ def test_a_frame_overwritten_before_it_was_written_is_counted_and_left_out(
     with VideoSource(str(video)) as source:
         shown = [round(float(f.image.mean()) / 20) for f in source.frames()]
     assert shown == [4, 5, 6, 7]
+
+
+def test_one_that_an_outage_leaves_unacknowledged_is_counted_once(
+    real: redis.Redis, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Redis goes away as the writer acknowledges the first overwritten frame."""
+    settings = settings_for(tmp_path)
+    publish_overwritten(real, settings)
+    session = Session("writer", settings, real)
+    writer = Writer()
+    with monkeypatch.context() as outage:
+        outage.setattr(real, "xack", _away)
+        with pytest.raises(redis.ConnectionError):
+            writer.run(session)
+    session.catch_up()
+    writer.run(session)
+    writer.close()
+    counts = streams.read_counts(real, CAMERA)
+    assert counts == {"overwritten_before_writer": 3, "frames_written": 4}
+
+
+def _away(*_: object) -> None:
+    raise redis.ConnectionError("gone")
