@@ -53,7 +53,7 @@ class Session:
     client: streams.Client
     stopping: threading.Event = field(default_factory=threading.Event)
     log: Any = field(default_factory=structlog.get_logger)
-    _owed: dict[str, dict[str, int]] = field(default_factory=dict)
+    _tallies: dict[str, streams.Tally] = field(default_factory=dict)
     _refused_at: float = -_REMIND_S
     metrics: Metrics = field(init=False)
     health: Health = field(init=False)
@@ -162,26 +162,20 @@ class Session:
         """Adds to a camera's counters, in Redis and for Prometheus; zeros are left out.
 
         A Redis that is full refuses that too, and one that is away does not answer: then it is
-        added the next time. Count after what is counted is done (and acknowledged): what then
-        comes again is counted once.
+        added the next time, and once, whether or not it had done it. Count after what is counted
+        is done (and acknowledged): what then comes again is counted once.
         """
         self.metrics.count(camera, **counters)
-        owed = self._owed.setdefault(camera, {})
-        for name, amount in counters.items():
-            if amount:
-                owed[name] = owed.get(name, 0) + amount
+        if camera not in self._tallies:
+            self._tallies[camera] = streams.Tally(self.client, camera)
+        self._tallies[camera].add(**counters)
         self.catch_up()
 
     def catch_up(self) -> None:
         """Adds what could not be added to counters while Redis was away, or full."""
-        for camera, owed in self._owed.items():
-            if not owed:
-                continue
-            try:
-                streams.count(self.client, camera, **owed)
-            except redis.OutOfMemoryError:
-                return
-            owed.clear()
+        with contextlib.suppress(redis.OutOfMemoryError):
+            for tally in self._tallies.values():
+                tally.send()
 
     def publish(
         self,

@@ -21,7 +21,6 @@ from platestream.streams.budget import (
     held_bytes,
 )
 from platestream.streams.cameras import (
-    count,
     forget_camera,
     known_ring_token,
     last_frame_id,
@@ -129,6 +128,7 @@ from platestream.streams.replicas import (
 from platestream.streams.rewind import (
     rewind,
 )
+from platestream.streams.tally import Tally
 from platestream.streams.tracks import (
     TrackerStep,
     TracksTrimmer,
@@ -169,6 +169,7 @@ __all__ = [
     "ServerIdentity",
     "StreamBacklog",
     "StreamsLostError",
+    "Tally",
     "TrackerStep",
     "TracksTrimmer",
     "Trimmer",
@@ -181,7 +182,6 @@ __all__ = [
     "camera_key",
     "camera_keys",
     "connect",
-    "count",
     "counts_key",
     "dead_key",
     "drop_dead",

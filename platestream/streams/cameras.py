@@ -74,15 +74,6 @@ def forget_camera(client: Client, camera: str) -> None:
     pipeline.execute()
 
 
-def count(client: Client, camera: str, **counters: int) -> None:
-    """Adds to a camera's counters; zeros are left out."""
-    pipeline = client.pipeline(transaction=True)  # all or none, also where memory is short
-    for name, amount in counters.items():
-        if amount:
-            pipeline.hincrby(counts_key(camera), name, amount)
-    pipeline.execute()
-
-
 def ring_token(client: Client, camera: str) -> str:
     """What a camera's rings of pictures are known by; made when it is first asked for.
 

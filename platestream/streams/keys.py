@@ -62,6 +62,11 @@ def counts_key(camera: str) -> str:
     return f"counts:{{{camera}}}"
 
 
+def tally_key(camera: str, process: str) -> str:
+    """How many times a process has added to a camera's counters; expires."""
+    return f"tally:{{{camera}}}:{process}"
+
+
 def recording_key(camera: str) -> str:
     """The hash in which the writer keeps what it is writing, for the next writer."""
     return f"recording:{{{camera}}}"

@@ -78,6 +78,7 @@ def test_what_a_user_must_not_do(start: Callable[..., SecuredRedis]) -> None:
 KEYS = {
     **{key.partition(":")[0]: key for key in streams.camera_keys(CAMERA)},
     "alive": f"alive:{{{CAMERA}}}:x:host:1",
+    "tally": f"tally:{{{CAMERA}}}:x",
     "cameras": "cameras",
     "replicas": "replicas:ocr",
     "other": "some:key",
@@ -85,7 +86,7 @@ KEYS = {
 """A key of each kind."""
 
 MAY = {
-    "SET {key} 1": dict.fromkeys(SERVICES, "alive"),
+    "SET {key} 1": dict.fromkeys(SERVICES, "alive tally"),
     "DEL {key}": {
         "capture": "alive frames rendered", "ocr": "alive", "track": "alive",
         "visualize": "alive", "writer": "alive",
@@ -129,7 +130,7 @@ MAY = {
     "SADD {key} a": {"capture": "cameras"},
     "SREM {key} a": {"capture": "cameras"},
     "SMEMBERS {key}": {"ocr": "cameras"},
-    "GET {key}": {},
+    "GET {key}": dict.fromkeys(SERVICES, "tally"),
     "EXPIRE {key} 1": {},
     "RENAME {key} {key}": {},
 }  # fmt: skip

@@ -122,6 +122,10 @@ def test_what_they_do_now_and_then(secured: SecuredRedis) -> None:
     # idle is counted in whole milliseconds
     wait_until(lambda: streams.remove_gone(ocr, [key], 0, ["third"]) == 1, what="one that is gone")
     streams.forget_replica(ocr, "me")
+    for name in ("capture", "ocr", "track", "visualize", "writer", "run"):
+        tally = streams.Tally(secured.client(name), CAMERA)
+        tally.add(dead=1)
+        tally.send()
     reads = {"ocr": key, "visualize": key, "track": streams.readings_key(CAMERA)}
     for name in (*reads, "writer"):
         client = secured.client(name)

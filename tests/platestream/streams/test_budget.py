@@ -261,9 +261,11 @@ def test_readings_of_frames_come_into_a_full_redis(real: redis.Redis) -> None:
 
 
 def test_a_full_redis_refuses_in_one_way(full: redis.Redis) -> None:
-    """In a transaction it refuses while that is queued, and says so at its end."""
+    """A script, too."""
+    tally = streams.Tally(full, CAMERA)
+    tally.add(readings=1)
     with pytest.raises(redis.OutOfMemoryError):
-        streams.count(full, CAMERA, readings=1)
+        tally.send()
     with pytest.raises(redis.OutOfMemoryError):
         streams.publish(full, KEY, "1-0", {"frame_id": "1"})
 
