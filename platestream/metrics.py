@@ -61,7 +61,7 @@ class Metrics:
         self.service = service
         self._camera = camera
         self._cameras: set[str] = set()
-        self._known: dict[tuple[Counter | Histogram, str], Counter | Histogram] = {}
+        self._known: dict[tuple[Counter | Histogram, tuple[str, ...]], Counter | Histogram] = {}
         self.registry = CollectorRegistry()
         prometheus_client.ProcessCollector(registry=self.registry)
         self._in = self._counter("frames_in", "Frames (track: readings) taken in.")
@@ -98,15 +98,15 @@ class Metrics:
                 continue
             kind, _, _service = name.rpartition("_")
             if kind in _WHY_SKIPPED:
-                self._skipped.labels(self.service, camera, _WHY_SKIPPED[kind]).inc(amount)
+                self._of(self._skipped, camera, _WHY_SKIPPED[kind]).inc(amount)
             elif name == "dead":
-                self._skipped.labels(self.service, camera, "dead").inc(amount)
+                self._of(self._skipped, camera, "dead").inc(amount)
             elif kind == "claimed_by":
-                self._claims.labels(self.service, camera).inc(amount)
+                self._of(self._claims, camera).inc(amount)
             elif name in self._own:
-                self._own[name].labels(self.service, camera).inc(amount)
+                self._of(self._own[name], camera).inc(amount)
             else:
-                self._events.labels(self.service, camera, name).inc(amount)
+                self._of(self._events, camera, name).inc(amount)
 
     def took(self, camera: str, sent_at_ms: int | None = None) -> float:
         """A frame has been taken in; returns when, for ``done``.
@@ -130,12 +130,16 @@ class Metrics:
         self._of(self._handling, camera).observe(time.perf_counter() - took)
 
     def cameras(self) -> list[str]:
-        """The cameras that frames were taken of; until the first, the one of the settings."""
+        """Those that are served, or that frames were taken of; else the one of the settings."""
         return sorted(self._cameras.copy() or {self._camera})  # another thread may add to them
 
     def serves(self, cameras: Iterable[str]) -> None:
-        """These are the cameras now, though their frames go through other processes."""
+        """These are the cameras now, and no others: what was counted of those is dropped."""
         self._cameras = set(cameras)
+        for metric, labels in list(self._known):
+            if labels[0] not in self._cameras:
+                del self._known[metric, labels]
+                metric.remove(self.service, *labels)
 
     def batch(self, camera: str, frames: int) -> None:
         """So many frames are read at once."""
@@ -161,11 +165,15 @@ class Metrics:
         if began is not None:
             self._of(histogram, camera).observe(_since_s(began))
 
-    def _of(self, metric: _M, camera: str) -> _M:
-        """A camera's share of a metric; ``labels`` would take longer than the counting itself."""
-        known = self._known.get((metric, camera))
+    def _of(self, metric: _M, *labels: str) -> _M:
+        """A camera's share of a metric; ``labels`` would take longer than the counting itself.
+
+        Args:
+            labels: The camera, and what else the metric tells apart.
+        """
+        known = self._known.get((metric, labels))
         if known is None:
-            known = self._known[metric, camera] = metric.labels(self.service, camera)
+            known = self._known[metric, labels] = metric.labels(self.service, *labels)
         return known  # type: ignore[return-value]
 
     def _counter(self, name: str, documentation: str, *labels: str) -> Counter:

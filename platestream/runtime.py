@@ -8,7 +8,7 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -176,6 +176,16 @@ class Session:
         with contextlib.suppress(redis.OutOfMemoryError):
             for tally in self._tallies.values():
                 tally.send()
+
+    def serves(self, cameras: Iterable[str]) -> None:
+        """These are the cameras of a pool now: metrics and counters of others are dropped."""
+        served = set(cameras)
+        self.metrics.serves(served)
+        self._tallies = {
+            camera: tally
+            for camera, tally in self._tallies.items()
+            if camera in served or not tally.is_sent
+        }
 
     def publish(
         self,

@@ -38,6 +38,11 @@ class Tally:
         self._sent: dict[str, int] = {}  # under that number, and not answered
         self._owed: dict[str, int] = {}  # since then
 
+    @property
+    def is_sent(self) -> bool:
+        """Whether Redis has all of it."""
+        return not (self._sent or self._owed)
+
     def add(self, **counters: int) -> None:
         """Adds to what is to be sent; zeros are left out."""
         for name, amount in counters.items():
@@ -50,7 +55,7 @@ class Tally:
         Raises:
             OutOfMemoryError: Redis is full, and has added nothing.
         """
-        while self._sent or self._owed:
+        while not self.is_sent:
             if not self._sent:
                 self._number += 1
                 self._sent, self._owed = self._owed, {}

@@ -103,6 +103,7 @@ class _Pool:
         new, gone = self._consumer.serve(wanted)
         replica.forget(gone)
         if new or gone:
+            self._session.serves(wanted)
             self._session.log.info(f"cameras new: {new or 'none'}; gone: {gone or 'none'}")
         for delivery in self._consumer.own_pending(new):  # handed to this name before it restarted
             with self._presence.batch():

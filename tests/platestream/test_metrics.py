@@ -77,6 +77,22 @@ def test_a_frame_is_counted_and_timed(ocr: Metrics) -> None:
     assert _value(ocr, "batch_frames_sum") == 2
 
 
+def test_cameras_that_are_no_longer_served_are_forgotten(client: redis.Redis) -> None:
+    session = Session("ocr", Settings(), client)
+    for camera in ("gate-1", "gate-2"):
+        session.metrics.done(camera, session.metrics.took(camera, 1))
+        session.metrics.batch(camera, 1)
+        session.count(camera, skipped_by_ocr=1, claimed_by_ocr=1, dead=1, crops_left_out=1)
+    session.serves(["gate-2", "gate-3"])
+    shown = session.metrics.expose()[0].decode()
+    assert "gate-1" not in shown
+    assert 'platestream_events_total{camera="gate-2",event="crops_left_out"' in shown
+    assert session.metrics.cameras() == ["gate-2", "gate-3"]
+    session.count("gate-1", dead=1)  # it is back
+    assert _value(session.metrics, "frames_skipped_total", reason="dead") == 1
+    assert streams.read_counts(client, "gate-1")["dead"] == 2
+
+
 def test_a_clock_that_is_behind_makes_no_negative_time(ocr: Metrics) -> None:
     ocr.took("gate-1", now_ms() + 60_000)
     assert _value(ocr, "hop_seconds_sum") == 0

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import subprocess
 import time
+import urllib.request
 from collections.abc import Callable
 
 import pytest
@@ -16,6 +18,7 @@ from platestream.pipeline import _take_camera
 from services.ocr.presence import CLAIM_FACTOR
 from tests.conftest import wait_until
 from tests.services.ocr.conftest import capture, counted, frames_read, held
+from tests.sources import free_port
 
 Start = Callable[..., subprocess.Popen[bytes]]
 
@@ -35,15 +38,24 @@ def slowest_ms(client: redis.Redis, name: str) -> int:
     return int(said.split()[1]) if said else 0
 
 
+def measured(port: int) -> set[str]:
+    """The cameras of which a replica has metrics."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
+        return set(re.findall(r'camera="(.*?)"', answer.read().decode()))
+
+
 def test_a_pool_serves_cameras_that_come_while_it_runs(real: redis.Redis, replica: Start) -> None:
-    process = replica("one")
+    port = free_port()
+    process = replica("one", {}, f"http.port={port}")
     wait_until(lambda: alive(real, "one"), 60, "the replica")
     for camera in ("a", "b"):
         capture(real, camera, *range(1, 6))
         wait_until(lambda c=camera: len(frames_read(real, c)) == 5, 20, "readings")  # type: ignore[misc]
-    real.srem(streams.CAMERAS_KEY, "a")
     consumers = streams.frames_key("a"), streams.OCR
+    assert {"a", "b"} <= measured(port)
+    real.srem(streams.CAMERAS_KEY, "a")
     wait_until(lambda: not real.xinfo_consumers(*consumers), 20, "the camera is dropped")
+    wait_until(lambda: measured(port) == {"b"}, 20, "its metrics dropped too")
     process.terminate()
     assert process.wait(20) == 0
     assert not alive(real, "one")
