@@ -7,11 +7,11 @@ from platestream.video.codecs import KEYFRAME_S, TIME_BASE
 from platestream.video.encoder import VideoEncoder, finish_video, unfinished_path
 from platestream.video.fitting import fit
 from platestream.video.fragments import Fragments, OtherHeaderError, scan
-from platestream.video.live_reader import LiveFrame, LiveReader, StalledError
+from platestream.video.live_reader import LiveFrame, LiveReader
 from platestream.video.opening import open_file
 from platestream.video.pacer import Pacer
 from platestream.video.picture_folder import PictureFolder
-from platestream.video.source import SourceFrame, VideoSource, is_live
+from platestream.video.source import SourceFrame, StalledError, VideoSource, is_live
 from platestream.video.timestamps import LIVE_GAP_S, Timestamps
 
 __all__ = [

@@ -17,17 +17,13 @@ from platestream.picture import Picture
 from platestream.process_limit import ProcessLimitError, is_reached
 from platestream.video.pacer import Pacer
 from platestream.video.packet_queue import PacketQueue
-from platestream.video.source import Through, VideoSource, to_picture
+from platestream.video.source import StalledError, Through, VideoSource, to_picture
 from platestream.video.timestamps import Timestamps
 
 _GRACE_S = 1.0  # FFmpeg's own limit comes first, so that the thread lets go of the source itself
 _BEGINNING = 3  # times timeout_s: opening has several steps, and a key frame may be far
 _LETTING_GO_S = 1.0
 _BURST = 10  # times lag_s: a piece of a source in bursts comes at once, and is decoded in turn
-
-
-class StalledError(SourceError):
-    """A live source is connected and gives no frame."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +162,7 @@ class LiveReader:
         if silent_s <= limit_s:
             return
         if self._video is None:
-            raise StalledError(f"cannot open {self.name}: no answer within {silent_s:.0f} s")
+            raise SourceError(f"cannot open {self.name}: no answer within {silent_s:.0f} s")
         raise StalledError(self._stalled(silent_s))
 
     def _stalled(self, silent_s: float) -> str:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import socket
 import time
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, TypeAlias, cast
+from urllib.parse import urlsplit
 
 import av
 import av.error
@@ -40,10 +42,16 @@ _NO_TIMESTAMPS = 0x80  # FFmpeg's AVFMT_NOTIMESTAMPS: stamps are made up from a 
 _DURATION_SLACK_S = 2.0  # headers round, and a last frame may stand for long
 _IN_BURSTS = ("hls", "dash")
 _CODEC_CHANGED = 25  # packets in a row, of a live source, that cannot be decoded
+_PORTS = {"http": 80, "https": 443, "rtsp": 554, "rtsps": 322, "rtmp": 1935}  # those of TCP
+_CONNECTED_S = 2.0  # a connection that takes longer is none
 _UDP_BUFFER = 4 * 2**20  # bytes in the kernel: a large picture comes as one burst
 # FFmpeg's AVColorSpace (ITU-T H.273, table 4); what does not say, it takes for BT.601
 _MATRICES: dict[int, Matrix] = {1: "bt709", 2: "bt601", 5: "bt601", 6: "bt601"}
 _FULL_RANGE = 2  # AVColorRange
+
+
+class StalledError(SourceError):
+    """A live source is connected and gives no frame."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +99,7 @@ class VideoSource:
             timeout_s: Live: how long opening, and then each read, may take.
 
         Raises:
+            StalledError: Live: it takes a connection, and gave nothing within ``timeout_s``.
             SourceError: It is not there, cannot be read, or holds no video.
         """
         self.source = source
@@ -342,12 +351,29 @@ def _open_container(opened: str | TransportStream, source: str, **how: Any) -> I
         if is_live(source):
             # FFmpeg reports its own interruption as whatever it was doing then
             if (waited := how["timeout"][0]) <= time.monotonic() - began:
+                if _takes_connections(source):
+                    raise StalledError(
+                        f"{name} is connected, but silent for {waited:g} s"
+                    ) from error
                 why = f"no answer within {waited:g} s"
             raise SourceError(f"cannot open {name}: {why}") from error
         raise SourceError(
             f"'{name}' is not a video that can be read ({why}); is it whole, and a video?"
         ) from error
     return container  # type: ignore[no-any-return]
+
+
+def _takes_connections(source: str) -> bool:
+    """Whether somebody listens at a URL's address: FFmpeg does not say how far it had come."""
+    url = urlsplit(source)
+    try:
+        port = url.port or _PORTS.get(url.scheme)
+        if not url.hostname or port is None:
+            return False
+        socket.create_connection((url.hostname, port), _CONNECTED_S).close()
+    except (OSError, ValueError):
+        return False
+    return True
 
 
 def _video_stream(container: InputContainer, source: str) -> VideoStream:

@@ -167,7 +167,7 @@ class Following:
         self._reader.close()
         self._hanging = [reader for reader in [*self._hanging, self._reader] if reader.alive]
         self._reader = None
-        stalled = isinstance(error, StalledError) and bool(self._connected_at)
+        stalled = isinstance(error, StalledError)
         lasted_s = max(0.0, self._last_at - self._connected_at) if self._connected_at else 0.0
         self._connected_at = 0.0
         self._counts["stalls"] += stalled

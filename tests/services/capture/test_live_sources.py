@@ -153,6 +153,8 @@ class _Web(http.server.SimpleHTTPRequestHandler):
         self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=frame")
         self.end_headers()
         with contextlib.suppress(OSError):
+            if self.path.endswith("dumb"):
+                self.gone.wait(60)
             for number in range(10_000):
                 _, jpeg = cv2.imencode(".jpg", numbered_picture(number))
                 data = jpeg.tobytes()
@@ -217,6 +219,20 @@ def test_a_camera_that_stops_giving_pictures_has_stalled(
     check_order(some)
     first = some[:15]  # ten a second, though FFmpeg takes it for 25
     assert (first[-1].pts_s - first[0].pts_s) / 14 == pytest.approx(0.1, abs=0.04)
+
+
+def test_a_camera_that_answers_and_gives_nothing_has_stalled(
+    web: str, tmp_path: Path, server: EmbeddedRedis
+) -> None:
+    """Not even FFmpeg's opening of it comes to an end."""
+    client = streams.connect(server.url)
+    with capture(f"{web}/mjpeg/dumb", server.url, CAMERA, *FAST, cwd=tmp_path) as process:
+        wait_until(lambda: counts(client, "stalls") >= 2, what="a second try")
+        assert facts(client)["state"] == "stalled"
+        process.send_signal(signal.SIGTERM)
+        _, log = process.communicate(timeout=30)
+    assert re.search(r"mjpeg/dumb is connected, but silent for \d s; trying again", log), log
+    assert "cannot open" not in log
 
 
 def test_a_source_that_is_away_for_too_long_is_given_up(
