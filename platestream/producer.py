@@ -9,6 +9,7 @@ from platestream.messages import Pixels
 from platestream.picture import Form, Picture, form_of
 from platestream.pixels import StreamName
 from platestream.runtime import Session
+from platestream.waiting import Waiting
 
 
 class Producer:
@@ -47,6 +48,7 @@ class Producer:
         self._budget_bytes = session.settings.streams.budget_mib * 2**20
         self._sender = pixels.open_sender(session.client, session.settings, self._camera, stream)
         self._window: streams.Window | None = None
+        self._waiting: Waiting
         self._budget: streams.ByteBudget | None = None
 
     def canvas(self, frame_id: int, form: Form, *, waits: bool) -> Picture | None:
@@ -123,8 +125,11 @@ class Producer:
             self._window = streams.Window(
                 self._session.client, self.key, self._groups, frames, frame_id, self._budget_bytes
             )
+            self._waiting = Waiting(self._session, self._window)
         self._window.frames = max(frames, self._least_frames)
-        there_is_room = self._window.wait_for_room(frame_id, self._session.stopped, weight)
+        self._waiting.begin()
+        there_is_room = self._window.wait_for_room(frame_id, self._waiting.stopped, weight)
+        self._waiting.over()
         self._sender.release(self._window.lowest)
         return there_is_room
 

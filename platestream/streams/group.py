@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, cast
@@ -238,6 +239,12 @@ def lowest_unfinished(client: Client, key: str, groups: Sequence[str]) -> int:
             # of before XPENDING: what was read and acknowledged since counts next time
             lowest.append(frame_id_of(known[group]["last-delivered-id"]) + 1)
     return min(lowest)
+
+
+def idle_s(client: Client, key: str, group: str) -> float:
+    """For how many seconds nobody has asked for entries as a group; infinite: nobody has ever."""
+    consumers = cast("list[dict[str, int]]", client.xinfo_consumers(key, group))
+    return min((one["idle"] / 1000 for one in consumers), default=math.inf)
 
 
 def group_facts(client: Client, key: str) -> dict[str, dict[str, Any]]:

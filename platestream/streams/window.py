@@ -7,7 +7,13 @@ from collections.abc import Callable, Sequence
 
 from platestream.streams.budget import EntrySizes
 from platestream.streams.connection import Client, StreamsLostError
-from platestream.streams.group import ensure_group, lowest_unfinished, oldest_id
+from platestream.streams.group import (
+    ensure_group,
+    first_unfinished,
+    idle_s,
+    lowest_unfinished,
+    oldest_id,
+)
 from platestream.streams.keys import end_id, frame_id_of
 
 _POLL_S = (0.001, 0.03)  # shortest and longest pause between two looks for room
@@ -85,6 +91,18 @@ class Window:
             self._sizes.forget_from(frame_id)
             self._sizes.add(frame_id, weight)
         return True
+
+    def slowest(self) -> dict[str, float]:
+        """The groups that are not done with ``lowest``, and for how long nobody asked for more.
+
+        Returns:
+            By group seconds; infinite where nobody has ever asked.
+        """
+        return {
+            group: idle_s(self._client, self._key, group)
+            for group in self._groups
+            if first_unfinished(self._client, self._key, group) <= self.lowest
+        }
 
     def _note_pace(self, frames: int) -> None:
         now = time.monotonic()

@@ -152,7 +152,8 @@ def test_what_they_do_now_and_then(secured: SecuredRedis) -> None:
     for stream in (streams.tracks_key(CAMERA), streams.passages_key(CAMERA)):
         streams.Trimmer(secured.client("track"), CAMERA, stream, DEAD).look()
     assert streams.last_published(capture, key) == 3
-    streams.Window(visualize, rendered, [streams.WRITER], 8, 1)
+    streams.Window(visualize, rendered, [streams.WRITER], 8, 1).slowest()
+    streams.Window(capture, key, [streams.OCR], 8, 1).slowest()
     # a file, after Redis has gone back in time, or lost it
     assert streams.rewind(capture, CAMERA, [streams.OCR], 1) == 3
     capture.delete(key, rendered)
