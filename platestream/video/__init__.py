@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from platestream.video.backoff import Backoff
-from platestream.video.codecs import KEYFRAME_S, TIME_BASE
+from platestream.video.codecs import KEYFRAME_S, LONGEST_GAP_S, TIME_BASE
 from platestream.video.encoder import VideoEncoder, finish_video, unfinished_path
 from platestream.video.fitting import fit
 from platestream.video.fragments import Fragments, OtherHeaderError, scan
@@ -17,6 +17,7 @@ from platestream.video.timestamps import LIVE_GAP_S, Timestamps
 __all__ = [
     "KEYFRAME_S",
     "LIVE_GAP_S",
+    "LONGEST_GAP_S",
     "TIME_BASE",
     "Backoff",
     "Fragments",

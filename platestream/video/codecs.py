@@ -23,6 +23,9 @@ from platestream.video.reason import reason
 
 TIME_BASE = Fraction(1, 90_000)  # MPEG's clock: 24, 25, 30 and 30000/1001 fps are whole in it
 KEYFRAME_S = 2.0
+LONGEST_GAP_S = 6 * 3600.0
+"""Between two frames of a file: FFmpeg's muxer holds 31 bits of ``TIME_BASE``, 6.6 hours."""
+
 # each frame is a fragment of its own: what has been written can be played, whatever happens next;
 # times are kept as they are (frag_discont, …), so that fragments can be appended to a file
 _MUXER = {

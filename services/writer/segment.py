@@ -16,7 +16,7 @@ from platestream.outputs import OutputFiles
 from platestream.picture import Picture
 from platestream.reading_lines import reading_line
 from platestream.settings import WriterSettings
-from platestream.video import Fragments, OtherHeaderError, VideoEncoder, scan
+from platestream.video import LONGEST_GAP_S, Fragments, OtherHeaderError, VideoEncoder, scan
 
 LIVE_SEGMENT_S = 600.0  # where the settings leave it to us
 _PTS_STEP_S = 1e-6  # entries carry so much of a time
@@ -79,6 +79,8 @@ class Segment:
         if self._first_pts_s is None:
             return True
         if frame.pts_s < self._last_pts_s - _TIME_STEPPED_BACK_S:  # another start of the source
+            return False
+        if frame.pts_s > self._last_pts_s + LONGEST_GAP_S:
             return False
         limit_s = self._settings.segment_s
         if limit_s == "auto":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 
@@ -182,6 +183,29 @@ def test_another_size_or_a_time_before_does_not_fit(files: OutputFiles) -> None:
     write(one, *map(frame, range(101, 151)))
     assert not one.fits(frame(151, 640, 360))
     assert not one.fits(frame(151).model_copy(update={"pts_s": 0.1}))
+
+
+@pytest.mark.parametrize("gap_s", [5.9 * 3600, 7 * 3600.0])
+def test_times_are_right_after_a_long_silence(tmp_path: Path, gap_s: float) -> None:
+    """In one file, or in the next where an MP4 does not hold so long a frame."""
+    night = [frame(n, mode="live") for n in range(101, 111)]
+    night += [one.model_copy(update={"pts_s": one.pts_s + gap_s}) for one in night]
+    parts = [segment(OutputFiles(tmp_path / "1.mp4", tmp_path / "1.jsonl"), segment_s=0)]
+    begins = [0.0]
+    for one in night:
+        if not parts[-1].fits(one):
+            parts[-1].end()
+            parts.append(segment(OutputFiles(tmp_path / "2.mp4", tmp_path / "2.jsonl")))
+            begins.append(one.pts_s)
+        write(parts[-1], one)
+    parts[-1].end()
+    times: list[float] = []
+    for part, begin in zip(parts, begins, strict=True):
+        finish_video(part.files.video)
+        with av.open(str(part.files.video)) as video:
+            stamps = (p.pts * p.time_base for p in video.demux(video=0) if p.pts is not None)
+            times += [begin + float(stamp) for stamp in stamps]
+    assert times == pytest.approx([one.pts_s for one in night], abs=1e-3)
 
 
 def test_other_settings_than_before_the_restart_do_not_fit(files: OutputFiles) -> None:
