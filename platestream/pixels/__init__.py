@@ -10,7 +10,7 @@ from platestream.pixels.codec import form, pack, pack_crop, unpack
 from platestream.pixels.receiver import Receiver
 from platestream.pixels.ring import StreamName
 from platestream.pixels.run_folder import RunFolder
-from platestream.pixels.sender import Sender, open_sender
+from platestream.pixels.sender import Sender, open_sender, remove_left
 
 __all__ = [
     "Receiver",
@@ -21,5 +21,6 @@ __all__ = [
     "open_sender",
     "pack",
     "pack_crop",
+    "remove_left",
     "unpack",
 ]

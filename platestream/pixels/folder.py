@@ -6,7 +6,7 @@ import contextlib
 import fcntl
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 from platestream.clock import now_ms
@@ -54,7 +54,12 @@ def make_folder(folder: Path) -> None:
 
 
 def remove_left_rings(
-    folder: Path, home: bytes, token_of: Callable[[str], str | None], spared: Callable[[str], bool]
+    folder: Path,
+    home: bytes,
+    token_of: Callable[[str], str | None],
+    *,
+    spared: Callable[[str], bool] = lambda name: False,
+    served: Collection[str] = (),
 ) -> list[str]:
     """Removes rings that no process writes and no entry can name any more.
 
@@ -65,6 +70,8 @@ def remove_left_rings(
         home: Which Redis is ours, as in the rings' headers.
         token_of: The token that Redis has for a camera; None if it knows none.
         spared: Whether a name is one of the caller's own, which it deals with itself.
+        served: Cameras whose rings are not even looked at: a producer that begins must find its
+            own unlocked.
 
     Returns:
         The names of those that were removed.
@@ -76,7 +83,7 @@ def remove_left_rings(
                 removed.append(path.name)
             continue
         parts = parts_of(path.name)
-        if parts is None:
+        if parts is None or parts[0] in served:
             continue
         if _of_another_boot_or_none(path):
             removed.append(path.name)

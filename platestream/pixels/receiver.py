@@ -99,15 +99,18 @@ class Receiver:
             packed = codec.pack(picture, "jpeg", jpeg_quality)
         return frame.model_copy(update={"pixels": packed})
 
+    def let_go(self) -> None:
+        """Lets rings go that were removed, and their memory with them."""
+        for old in [key for key, ring in self._rings.items() if not ring.path.exists()]:
+            del self._rings[old]
+
     def _ring(self, name: str) -> Ring:
         """The ring of a name, which ``Pixels`` has checked to be a plain file's."""
         known = self._rings.get(name)
         if known is not None:
             self._rings.move_to_end(name)
             return known
-        # a new ring is the time to let those go that were removed, and their memory with them
-        for old in [key for key, ring in self._rings.items() if not ring.path.exists()]:
-            del self._rings[old]
+        self.let_go()  # a new ring is often in place of another
         ring = Ring.open(ring_folder(self._folder) / name)
         self._rings[name] = ring
         while len(self._rings) > _OPEN_RINGS:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -79,11 +80,37 @@ def open_sender(
         settings.streams,
         camera,
         stream,
-        home=hashlib.sha256(settings.redis.url.encode()).digest()[:16],
+        home=_home(settings),
         token=streams.ring_token(client, camera),
         token_of=lambda name: streams.known_ring_token(client, name),
         published=lambda frame_id: streams.last_published(client, key) >= frame_id,
     )
+
+
+def remove_left(
+    client: streams.Client, settings: Settings, served: Collection[str] = ()
+) -> list[str]:
+    """Removes rings that no process writes and no entry can name any more.
+
+    A producer does so when it starts; where a camera was retired none may.
+
+    Args:
+        served: Cameras that there are; their rings are left alone.
+
+    Returns:
+        The names of those that were removed.
+    """
+    try:
+        folder = ring_folder(settings.streams.shm_dir)
+    except SharedMemoryError:  # there can be none here
+        return []
+    tokens = partial(streams.known_ring_token, client)
+    return remove_left_rings(folder, _home(settings), tokens, served=served)
+
+
+def _home(settings: Settings) -> bytes:
+    """16 bytes that tell our Redis."""
+    return hashlib.sha256(settings.redis.url.encode()).digest()[:16]
 
 
 class CodecSender:
@@ -159,7 +186,7 @@ class RingSender:
         self._folder: Path = ring_folder(settings.shm_dir)
         make_folder(self._folder)
         own = (camera, stream, token)
-        remove_left_rings(self._folder, home, token_of, lambda name: parts_of(name) == own)
+        remove_left_rings(self._folder, home, token_of, spared=lambda name: parts_of(name) == own)
         found = (Ring.adopt(p) for p in list_folder(self._folder) if parts_of(p.name) == own)
         self._old = [ring for ring in found if ring is not None]
         self._doubtful = bool(self._old)  # whether a frame to be packed may be out already

@@ -17,7 +17,7 @@ from platestream.streams.keys import (
     frames_key,
 )
 
-_RING_TOKEN = "ring_token"
+RING_TOKEN = "ring_token"
 
 
 def register_camera(client: Client, camera: str, **facts: str) -> None:
@@ -79,13 +79,13 @@ def ring_token(client: Client, camera: str) -> str:
 
     It is gone with the camera's entries: rings with another token are wanted by nobody.
     """
-    client.hsetnx(camera_key(camera), _RING_TOKEN, secrets.token_hex(8))
+    client.hsetnx(camera_key(camera), RING_TOKEN, secrets.token_hex(8))
     return known_ring_token(client, camera) or ""
 
 
 def known_ring_token(client: Client, camera: str) -> str | None:
     """The same, if it has been made."""
-    value = cast("bytes | None", client.hget(camera_key(camera), _RING_TOKEN))
+    value = cast("bytes | None", client.hget(camera_key(camera), RING_TOKEN))
     return value.decode("ascii", "replace") if value else None
 
 

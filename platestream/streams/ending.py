@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, cast
 
-from platestream.streams.cameras import read_hash, whole_number
+from platestream.streams.cameras import RING_TOKEN, read_hash, whole_number
 from platestream.streams.connection import Client
 from platestream.streams.group import first_unfinished, group_facts
 from platestream.streams.keys import (
@@ -53,6 +53,8 @@ def is_through(client: Client, camera: str, service: str) -> bool:
 def retire_camera(client: Client, camera: str) -> bool:
     """Takes a camera out of those that are served; its pixels go, once nobody needs them.
 
+    With the last of them goes the token of its rings, which can then be removed.
+
     Readings, tracks, passages and counters stay, and frame ids still go on from the last.
 
     Returns:
@@ -65,6 +67,8 @@ def retire_camera(client: Client, camera: str) -> bool:
             client.xtrim(key, maxlen=0, approximate=False)
         else:
             gone = gone and not client.xlen(key)
+    if gone:
+        client.hdel(camera_key(camera), RING_TOKEN)
     return gone
 
 

@@ -84,6 +84,10 @@ class Replica:
         for camera in cameras:
             self._trimmers.pop(camera, None)
 
+    def let_go(self) -> None:
+        """Lets go of shared memory that was removed."""
+        self._receiver.let_go()
+
     def held_back(self) -> set[str]:
         """The cameras of which no frames are to be taken now."""
         full = {camera for camera, trimmer in self._trimmers.items() if trimmer.full}

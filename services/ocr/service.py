@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 
-from platestream import streams
+from platestream import pixels, streams
 from platestream.runtime import Session
 from platestream.settings import OcrSettings
 from platestream.streams import PoolConsumer
@@ -86,7 +86,7 @@ class _Pool:
             if now >= self._next_claim:
                 self._claim(replica)
             if now >= self._next_removal:
-                self._remove_gone()
+                self._remove_gone(replica)
             self._consumer.held_back = replica.held_back()
             taken = self._consumer.take(self._settings.batch, _BLOCK_MS)
             for camera, skipped in self._consumer.skipped.items():
@@ -126,9 +126,14 @@ class _Pool:
                 replica.handle([delivery])
         self._next_claim = time.monotonic() + (0.0 if claimed else _CLAIM_S)
 
-    def _remove_gone(self) -> None:
-        """Takes replicas that are gone out of the groups, once what they held has been claimed."""
+    def _remove_gone(self, replica: Replica) -> None:
+        """Takes replicas that are gone out of the groups, once what they held has been claimed.
+
+        Rings of cameras that are gone go too: replicas read on every host that has rings.
+        """
         cameras = self._consumer.cameras
         keys = [key(c) for c in cameras for key in (streams.frames_key, streams.retry_key)]
         streams.remove_gone(self._session.client, keys, GONE_AFTER_MS, self._presence.living)
+        pixels.remove_left(self._session.client, self._session.settings, cameras)
+        replica.let_go()
         self._next_removal = time.monotonic() + _REMOVE_S

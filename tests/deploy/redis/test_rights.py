@@ -121,7 +121,7 @@ MAY = {
     "HSET {key} a b": {
         "capture": "camera", "ocr": "replicas", "track": "tracker", "writer": "recording",
     },
-    "HDEL {key} a": {"ocr": "replicas", "track": "tracker"},
+    "HDEL {key} a": {"capture": "camera", "ocr": "replicas", "track": "tracker"},
     "HINCRBY {key} a 1": dict.fromkeys(SERVICES, "counts"),
     "HGETALL {key}": {
         "capture": "camera recording", "ocr": "camera replicas", "track": "camera tracker",

@@ -230,6 +230,36 @@ def test_a_ring_whose_camera_is_forgotten_is_removed(client: redis.Redis, tmp_pa
     assert rings(tmp_path) == []
 
 
+def test_rings_of_a_camera_that_was_retired_go_and_readers_unmap_them(
+    client: redis.Redis, tmp_path: Path
+) -> None:
+    """While its producer has one, and while an entry is still to be read, it stays."""
+    given = settings(tmp_path)
+    sending, receiver = sender(client, given), pixels.Receiver(given.streams)
+    streams.ensure_group(client, streams.frames_key(CAMERA), streams.OCR)
+    sending.prepare(Form(WIDTH, HEIGHT), waits=True)
+    packed = sending.pack(1, picture(1))
+    publish(client, 1, packed)
+    streams.register_camera(client, CAMERA, started_at_ms="1", ended="0")
+    sending.close()
+    assert not streams.retire_camera(client, CAMERA)
+    assert pixels.remove_left(client, given) == []
+    receiver.unpack(packed, WIDTH, HEIGHT)
+    client.xtrim(streams.frames_key(CAMERA), maxlen=0)  # it is done with
+    assert streams.retire_camera(client, CAMERA)
+    late = Ring.adopt(tmp_path / packed.ring)  # a producer that has not ended yet
+    assert pixels.remove_left(client, given) == []
+    assert late is not None
+    late.release()
+    receiver.let_go()
+    assert len(receiver._rings) == 1
+    assert pixels.remove_left(client, given, [CAMERA]) == []
+    assert pixels.remove_left(client, given) == [packed.ring]
+    receiver.let_go()
+    assert len(receiver._rings) == 0
+    assert rings(tmp_path) == []
+
+
 def test_what_is_not_ours_to_judge_stays(client: redis.Redis, tmp_path: Path) -> None:
     """A ring of another Redis, one that is being made, one in use, and what is no ring."""
     slot_bytes = slot_bytes_for(Form(16, 16))

@@ -69,6 +69,7 @@ def test_a_retired_camera_keeps_its_readings_and_its_numbers(client: redis.Redis
     rendered, readings = streams.rendered_key(CAMERA), streams.readings_key(CAMERA)
     client.xadd(rendered, {"frame_id": "3"}, id="3-0")
     client.xadd(readings, {"frame_id": "3"})
+    token = streams.ring_token(client, CAMERA)
     assert not streams.retire_camera(client, CAMERA)  # nobody has taken its frames
     assert client.smembers(streams.CAMERAS_KEY) == set()
     assert client.xlen(streams.frames_key(CAMERA)) == 4
@@ -77,11 +78,13 @@ def test_a_retired_camera_keeps_its_readings_and_its_numbers(client: redis.Redis
     assert not streams.retire_camera(client, CAMERA)
     assert client.xlen(streams.frames_key(CAMERA)) == 0
     assert client.xlen(rendered) == 1  # the writer's still
+    assert streams.known_ring_token(client, CAMERA) == token  # and its picture
     client.hset(
         streams.recording_key(CAMERA), mapping={"state": "finished", "end_id": streams.end_id(3)}
     )
     assert streams.retire_camera(client, CAMERA)
     assert (client.xlen(rendered), client.xlen(readings)) == (0, 1)
+    assert streams.known_ring_token(client, CAMERA) is None
     assert streams.last_frame_id(client, CAMERA) == 3
     assert set(streams.group_facts(client, streams.frames_key(CAMERA))) == {"ocr", "visualize"}
 

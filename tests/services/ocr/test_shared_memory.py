@@ -177,3 +177,26 @@ def test_what_is_trimmed_and_overwritten_is_done_with(
     Replica(Session("ocr", settings, real), NumberReader(), "a").handle(taken)
     assert streams.read_counts(real, CAMERA)["overwritten_before_ocr"] == 2
     assert streams.first_unfinished(real, KEY, streams.OCR) == 7
+
+
+def test_a_replica_removes_and_unmaps_rings_of_cameras_that_are_gone(
+    real: redis.Redis, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service, "_REMOVE_S", 0.05)
+    monkeypatch.setattr(service, "_load", lambda _: NumberReader())
+    capture(real, settings, 4)
+    session = Session("ocr", settings, real)
+    thread = threading.Thread(target=service.Ocr().run, args=(session,))
+    thread.start()
+    try:
+        wait_until(lambda: streams.first_unfinished(real, KEY, streams.OCR) > 4, 60, "all done")
+        (ring,) = tmp_path.glob("*.ring")
+        maps = Path("/proc/self/maps")
+        assert ring.name in maps.read_text()
+        real.xtrim(KEY, maxlen=0)
+        assert streams.retire_camera(real, CAMERA)
+        wait_until(lambda: not ring.exists(), 20, "the ring removed")
+        wait_until(lambda: ring.name not in maps.read_text(), 20, "its memory given back")
+    finally:
+        session.stopping.set()
+        thread.join(30)
