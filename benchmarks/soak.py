@@ -68,7 +68,10 @@ def _memory(pid: int) -> dict[str, float]:
 
 
 def _histogram(port: int) -> dict[float, int]:
-    """Frames by the bucket's upper bound in seconds, from capture to file; empty if unanswered."""
+    """Frames by the bucket's upper bound in seconds, from capture to the file's encoder.
+
+    Empty if unanswered.
+    """
     try:
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=1) as answer:
             text = answer.read().decode()
@@ -101,7 +104,7 @@ class Soak:
     Attributes:
         said: What ``run --json`` printed; has ``error`` where it failed.
         memory: MiB of each process, a look a second.
-        to_file: Frames by the bucket's upper bound in seconds, from capture to file.
+        to_file: Frames by the bucket's upper bound in seconds, from capture to the file's encoder.
         seconds: How long the clip played.
     """
 
@@ -169,7 +172,7 @@ def main() -> None:
     age = said["overlay_age_ms"]
     print(f"frames in {said['frames_in']}, written {said['frames_written']}, lost "
           f"{said['frames_lost']}; {said['frames_written'] / result.seconds:.2f} a second "
-          f"of the clip; overlay age p50 / p95 {age['p50']} / {age['p95']} ms; capture to file "
+          f"of the clip; overlay age p50 / p95 {age['p50']} / {age['p95']} ms; capture to encoder "
           f"p50 / p95 at most {1000 * bound(to_file, 0.5):.0f} / "
           f"{1000 * bound(to_file, 0.95):.0f} ms\n")  # fmt: skip
     print("| process | MiB, second minute | MiB, last minute | ratio |\n|---|---|---|---|")

@@ -82,7 +82,7 @@ class Metrics:
             "capture_to_overlay_seconds", "From captured to published with its overlay."
         )
         self._to_file = self._histogram(
-            "capture_to_file_seconds", "From captured to handed to the file."
+            "capture_to_file_seconds", "From captured to taken by the file's encoder."
         )
         self._age = self._histogram("overlay_age_seconds", "Age of the reading drawn on a frame.")
         self._batch = self._histogram("batch_frames", "Frames read at once.", _FRAMES)
@@ -152,7 +152,7 @@ class Metrics:
             self._of(self._age, camera).observe(frame.overlay_age_ms / 1000)
 
     def written(self, camera: str, frame: RenderedFrame) -> None:
-        """A frame is in the file: how late."""
+        """A frame is with the file's encoder, and in the file with the next one: how late."""
         self._since_capture(self._to_file, camera, frame)
 
     def expose(self, accept: str = "") -> tuple[bytes, str]:
