@@ -12,7 +12,7 @@ from __future__ import annotations
 import csv
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -26,6 +26,7 @@ _NAME = re.compile(
     r"(?: \(\d+\))?(?:\.jpe?g|\.bmp|\.png)?",  # "(2)" of a copy; an ending left by a converter
     re.IGNORECASE,
 )
+_COLUMNS = (("file", "text"), ("filename", "reading"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +107,7 @@ def from_plain_names(files: Iterable[str], formats: PlateFormats) -> Labels:
     labels = Labels()
     for file in files:
         written = re.split(r"[_(]", Path(file).stem)[0]
-        text = re.sub(r"[\s-]", "", written).upper()
+        text = _plain(written)
         strange = [char for char in text if char not in formats.alphabet]
         if not any(formats.format_of(text, lines) for lines in (1, 2)):
             labels.unlabelled[file] = (
@@ -132,6 +133,11 @@ def _settle(name: Name, candidates: list[str], tails: set[str]) -> str | None:
     return None
 
 
+def _plain(written: str) -> str:
+    """A text in capitals without blanks and dashes; as it is where it has nothing else."""
+    return re.sub(r"[\s-]", "", written).upper() or written.strip()
+
+
 def read_csv(
     path: Path,
     *,
@@ -141,29 +147,26 @@ def read_csv(
 ) -> dict[str, str]:
     """Reads texts by file name from a CSV with columns ``file,text`` or ``filename,reading``.
 
+    Blanks and dashes in texts do not count.
+
     Args:
         alphabet: Where given, texts may have no other characters.
         folder: Where given, every file must be there.
         unreadable: Rows with ``readable`` 0 are given with an empty text, instead of left out.
 
     Raises:
-        DataError: The labels are missing or have no such columns, or a row has a character that
-            is not of the alphabet, a file that is not there, or one that another row has too.
+        DataError: The labels are missing, no CSV with commas, or have no such columns; or a row
+            is not whole, has a character that is not of the alphabet, a file that is not there, or
+            one that another row has too.
     """
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file)
-            rows = [(reader.line_num, row) for row in reader]
-    except OSError as error:
-        raise DataError(f"cannot read labels '{path}': {error.strerror}") from error
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"labels '{path}' are not a CSV in UTF-8: {error}") from error
     texts: dict[str, str] = {}
-    for line, row in rows:
-        name, text = row.get("file") or row.get("filename"), row.get("text", row.get("reading"))
+    for line, row in _rows(path):
+        name, text = row.get("file", row.get("filename")), row.get("text", row.get("reading"))
         if name is None or text is None:
-            raise DataError(f"'{path}' needs columns 'file' and 'text' (or 'filename', 'reading')")
-        text = text.strip().upper()
+            raise DataError(f"'{path}' line {line} ends too early: '{name}' has no text beside it")
+        if not name:
+            raise DataError(f"'{path}' line {line} names no file beside '{text}'")
+        text = _plain(text)
         if row.get("readable", "1") == "0":
             if not unreadable:
                 continue
@@ -181,3 +184,39 @@ def read_csv(
                 f"'{path}' line {line}: '{name}' is '{text}' here and '{texts[name]}' above"
             )
     return texts
+
+
+def _rows(path: Path) -> Iterator[tuple[int, dict[str, str | None]]]:
+    """The rows of a CSV of labels, with the lines they end on; None where a cell is not there.
+
+    Raises:
+        DataError: As ``read_csv``, of the file and its columns.
+    """
+    line = 0
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            reader = csv.DictReader(file, strict=True)  # strict: a quote that nobody closes
+            _check_columns(path, reader.fieldnames or ())
+            line = reader.line_num
+            for row in reader:
+                line = reader.line_num
+                yield line, row
+    except OSError as error:
+        raise DataError(f"cannot read labels '{path}': {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise DataError(f"labels '{path}' are not a CSV in UTF-8: {error}") from error
+    except csv.Error as error:
+        raise DataError(
+            f"'{path}' line {line + 1} is no row of a CSV ({error}): is there a quote too many?"
+        ) from error
+
+
+def _check_columns(path: Path, columns: Sequence[str]) -> None:
+    """Sees that there are names and texts; an empty file has no rows to need them for."""
+    if not columns or any(set(pair) <= set(columns) for pair in _COLUMNS):
+        return
+    wanted = f"'{path}' needs columns 'file' and 'text' (or 'filename', 'reading')"
+    separator = next((char for char in ";\t|" if char in columns[0]), None)
+    if len(columns) == 1 and separator:
+        raise DataError(f"{wanted} with commas between them; line 1 has {separator!r}")
+    raise DataError(f"{wanted}; line 1 has {', '.join(map(repr, columns))}")

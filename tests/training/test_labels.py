@@ -69,3 +69,30 @@ def test_unreadable_rows_are_left_out_or_empty(tmp_path: Path) -> None:
     assert labels.read_csv(path, alphabet=plates.alphabet()) == {"a.png": "A001AA77"}
     both = labels.read_csv(path, alphabet=plates.alphabet(), unreadable=True)
     assert both == {"a.png": "A001AA77", "b.png": ""}
+
+
+@pytest.mark.parametrize(
+    ("written", "said"),
+    [
+        ("file;text\na.png;A001AA77\n", "with commas.*line 1 has ';'"),
+        ("file\ttext\na.png\tA001AA77\n", r"with commas.*line 1 has '\\t'"),
+        ("name,label\na.png,A001AA77\n", "columns 'file' and 'text'.*line 1 has 'name', 'label'"),
+        ("file,text\na.png,A001AA77\nb.png\n", r"line 3 ends too early: 'b\.png'"),
+        ("file,text\n,A001AA77\n", "line 2 names no file beside 'A001AA77'"),
+        ('file,text\na.png,A001AA77\n"b.png,A001AA77\nc.png,A001AA77\n', "line 3.*a quote"),
+        ("file,text\na.png,-\n", "line 2: '-' of"),  # not: there is no plate
+    ],
+)
+def test_what_is_wrong_with_a_csv_is_said_with_its_line(
+    tmp_path: Path, written: str, said: str
+) -> None:
+    path = tmp_path / "l.csv"
+    path.write_text(written)
+    with pytest.raises(DataError, match=said):
+        labels.read_csv(path, alphabet=plates.alphabet())
+
+
+def test_blanks_dashes_and_a_byte_order_mark_do_not_count(tmp_path: Path) -> None:
+    path = tmp_path / "l.csv"
+    path.write_text("file,text\na.png, a 001 aa-77\n\nb.png,\n", encoding="utf-8-sig")
+    assert labels.read_csv(path, alphabet=plates.alphabet()) == {"a.png": "A001AA77", "b.png": ""}
