@@ -39,7 +39,10 @@ def _calibrate_recognizer(
     folder = plate_folder(data)
     recognizer = Recognizer.load(source, temperature=1.0)
     texts = true_texts(folder, labels, recognizer.formats)
-    found = calibrate(*judged(read_pairs(recognizer, folder, texts)))
+    pairs, unreadable = read_pairs(recognizer, folder, texts)
+    for error in unreadable:
+        say(f"  left out: {error}")
+    found = calibrate(*judged(pairs))
     write_temperature(source, output, found.temperature, threshold)
     if diagram is not None:
         draw_diagram(

@@ -74,7 +74,7 @@ def clean_labels(
 
     def fold(crops: Sequence[Crop], number: int) -> Recognizer:
         weights = logs / f"fold-{number}.safetensors"
-        pictures = load([*crops, *more], detector)
+        pictures = load([*crops, *more], detector, lambda why: say(f"  left out: {why}"))
         options = Options(
             logs=logs / f"fold-{number}", seed=seed + number, epochs=1, steps=steps,
             synthetic_epochs=0, learning_rate=1e-3, threads=threads, start=start,

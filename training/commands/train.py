@@ -120,8 +120,8 @@ def _train_recognizer(
         say(f"{len(more)} plates of photographs to train on, {len(watched)} to watch")
         train_crops, valid_crops = train_crops + more, valid_crops + watched
     score = train(
-        load(train_crops, corner_detector()),
-        load(valid_crops),
+        load(train_crops, corner_detector(), _say_left_out),
+        load(valid_crops, None, _say_left_out),
         grounds,
         output,
         Options(
@@ -148,6 +148,10 @@ def _train_recognizer(
         country,
     )
     say(f"best score {score:.4f}; weights: {output}")
+
+
+def _say_left_out(why: str) -> None:
+    say(f"  left out: {why}")
 
 
 def _gather(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +11,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from platestream.errors import DataError
+from platestream import picture_file
+from platestream.errors import DataError, SourceError
 from platestream.picture_file import KINDS, is_picture
 from platestream.plates import PlateFormats
 from training import labels, splits
@@ -19,6 +20,7 @@ from training import labels, splits
 Image = npt.NDArray[np.uint8]
 
 _KEPT_WIDTH = 320  # pixels; wider pictures are made smaller when they are read
+_NAMED = 5  # pictures that cannot be read, in one message
 _STACK_ASPECT = 2.6  # a crop less wide than this may show two lines; see platestream.vision.reader
 _CONTEXT = (0.35, 0.7)  # of a box's width and height: how much round it is kept
 
@@ -74,41 +76,55 @@ def grouped(folder: Path, files: Iterable[str], second: dict[str, str]) -> list[
     return splits.groups(keys, keys, splits.near_pairs(splits.hash_files(folder, keys)))
 
 
-def read_crop(crop: Crop) -> tuple[Image, tuple[float, float, float, float]] | None:
-    """Reads a crop with what lies round it; None if it cannot be read.
+def read_crop(crop: Crop) -> tuple[Image, tuple[float, float, float, float]]:
+    """Reads a crop with what lies round it.
 
     Returns:
         HxWx3 uint8 BGR, the plate at most 320 px wide, and the crop's box in it.
+
+    Raises:
+        SourceError: It cannot be read, or the box lies outside the picture.
     """
+    image = picture_file.read_picture(crop.path)
     if crop.box is None:
-        whole = read_picture(crop.path)
-        return None if whole is None else (whole, (0.0, 0.0, *whole.shape[1::-1]))
-    image = cv2.imread(str(crop.path))
-    if image is None:
-        return None
+        whole = _narrowed(image)
+        return whole, (0.0, 0.0, *whole.shape[1::-1])
     x1, y1, x2, y2 = crop.box
     dx, dy = _CONTEXT[0] * (x2 - x1), _CONTEXT[1] * (y2 - y1)
     left, top = max(0, int(x1 - dx)), max(0, int(y1 - dy))
     part = image[top : int(y2 + dy) + 1, left : int(x2 + dx) + 1]
     if not part.size:
-        return None
+        raise SourceError(f"'{crop.path}' ends before {crop.box}")
     scale = min(1.0, _KEPT_WIDTH / max(1.0, x2 - x1))
     if scale < 1:
-        part = cv2.resize(part, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+        part = cv2.resize(part, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA).astype(
+            np.uint8, copy=False
+        )
     box = ((x1 - left) * scale, (y1 - top) * scale, (x2 - left) * scale, (y2 - top) * scale)
-    return part.astype(np.uint8), box
+    return part, box
 
 
 def read_picture(path: Path) -> Image | None:
     """Reads a picture as HxWx3 uint8 BGR, at most 320 px wide; None if it cannot be read."""
-    data = np.fromfile(path, np.uint8) if path.stat().st_size else np.zeros(0, np.uint8)
-    image = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
-    if image is None:
+    try:
+        return _narrowed(picture_file.read_picture(path))
+    except SourceError:
         return None
+
+
+def none_readable(errors: Sequence[str]) -> str:
+    """What to say where no picture can be read, from what is said of each."""
+    more = f"; and {len(errors) - _NAMED} more" if len(errors) > _NAMED else ""
+    return f"no picture can be read: {'; '.join(errors[:_NAMED])}{more}"
+
+
+def _narrowed(image: Image) -> Image:
     if image.shape[1] > _KEPT_WIDTH:
         height = max(8, round(image.shape[0] * _KEPT_WIDTH / image.shape[1]))
-        image = cv2.resize(image, (_KEPT_WIDTH, height), interpolation=cv2.INTER_AREA)
-    return image.astype(np.uint8)
+        image = cv2.resize(image, (_KEPT_WIDTH, height), interpolation=cv2.INTER_AREA).astype(
+            np.uint8, copy=False
+        )
+    return image
 
 
 @dataclass(frozen=True)
@@ -239,7 +255,7 @@ def photo_crops(root: Path, texts: Path) -> list[Crop]:
     """
     crops = []
     try:
-        with texts.open(newline="", encoding="utf-8") as file:
+        with texts.open(newline="", encoding="utf-8-sig") as file:
             for number, row in enumerate(csv.DictReader(file), 2):
                 try:
                     if row["readable"] == "1":

@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from platestream.errors import DataError
 from platestream.grammar import State
 from platestream.vision.beam_search import search
 from platestream.vision.decoding import FORMAT_ODDS, choose, decode_batch, greedy
@@ -45,11 +46,13 @@ def evaluate(
         plate (``wrong_plates``), and ``ms`` a plate on one core.
 
     Raises:
-        DataError: See ``true_texts``.
+        DataError: See ``true_texts``; or no picture can be read.
     """
     folder = plate_folder(root)
     texts = true_texts(folder, truth, recognizer.formats)
     pairs = [(i, t) for f, t in texts.items() if (i := read_picture(folder / f)) is not None]
+    if not pairs:
+        raise DataError(f"no picture in '{folder}' that has a text can be read")
     cv2.setRNGSeed(seed)
     np.random.seed(seed)  # part of what the street does takes its chances from there
     harm = street(seed)

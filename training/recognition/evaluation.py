@@ -20,7 +20,12 @@ from platestream.vision.recognizer import Recognizer
 from training import labels
 from training.intervals import share
 from training.recognition.acceptance import cross_fitted
-from training.recognition.crops import list_pictures, photo_crops, plate_folder
+from training.recognition.crops import (
+    list_pictures,
+    none_readable,
+    photo_crops,
+    plate_folder,
+)
 from training.recognition.reliability import expected_calibration_error, risk_coverage
 
 _BATCH = 32
@@ -40,18 +45,20 @@ def evaluate(
         negatives: A CSV with the column ``file``: which of ``Negative`` to take; all without it.
 
     Returns:
-        Shares with their intervals, the character error rate, and every mistake. ``exact`` is the
-        text as it is given, with ``?`` for characters that are not shown; ``exact_guessed`` the
-        same with the best guess for every character, and so is the error rate;
-        ``exact_unconstrained`` the likeliest text, whatever plates may carry; ``cross_fitted_…``
-        what is accepted where the threshold comes from other plates.
+        Shares with their intervals, the character error rate, every file that cannot be read (it
+        does not count), and every mistake. ``exact`` is the text as it is given, with ``?`` for
+        characters that are not shown; ``exact_guessed`` the same with the best guess for every
+        character, and so is the error rate; ``exact_unconstrained`` the likeliest
+        text, whatever plates may carry; ``cross_fitted_…`` what is accepted where the threshold
+        comes from other plates.
 
     Raises:
-        DataError: See ``true_texts``; or the pictures without a plate are not there.
+        DataError: See ``true_texts`` and ``read_pairs``; or the pictures without a plate are not
+            there.
     """
     folder = plate_folder(root)
     texts = true_texts(folder, truth, recognizer.formats)
-    pairs = read_pairs(recognizer, folder, texts)
+    pairs, unreadable = read_pairs(recognizer, folder, texts)
     confidences, right = judged(pairs)
     result: dict[str, Any] = {
         **_shares(pairs),
@@ -60,14 +67,15 @@ def evaluate(
         "calibration_error": _rounded(expected_calibration_error(confidences, right)),
         "risk_coverage": risk_coverage(confidences, right, len(pairs)),
         **{f"cross_fitted_{name}": value for name, value in cross_fitted(pairs).items()},
-        "unreadable_files": len(texts) - len(pairs),
     }
     if (root / "Negative").is_dir():
         empty_folder = root / "Negative"
         wanted = _files(negatives, empty_folder) if negatives else list_pictures(empty_folder)
-        empty = list(_read(recognizer, [root / "Negative" / file for file in wanted]).values())
+        read, more = _read(recognizer, [empty_folder / file for file in wanted])
+        empty, unreadable = list(read.values()), unreadable + more
         result["negatives_empty"] = share(sum(not r.characters for r in empty), len(empty))
         result["negatives_accepted"] = share(sum(r.accepted for r in empty), len(empty))
+    result["unreadable_files"] = [{"error": error} for error in unreadable]
     result["mistakes"] = _mistakes(pairs)
     return result
 
@@ -83,18 +91,19 @@ def evaluate_photos(recognizer: Recognizer | CropReader, root: Path, texts: Path
         Shares and mistakes as ``evaluate`` gives them, their names begun with ``photos_``.
 
     Raises:
-        DataError: See ``photo_crops``; or a photograph cannot be read.
+        DataError: See ``photo_crops``; or a box lies outside its photograph.
+        SourceError: A photograph cannot be read.
     """
     pairs = []
     crops = photo_crops(root, texts)
     if not crops:
         raise DataError(f"'{texts}' has no plate that can be read")
     for crop in crops:
-        image = _picture(crop.path)
+        image = read_picture(crop.path)
         assert crop.box is not None
         x1, y1, x2, y2 = (max(0, round(v)) for v in crop.box)
-        if image is None or not image[y1:y2, x1:x2].size:
-            raise DataError(f"'{crop.path}' cannot be read, or ends before {crop.box}")
+        if not image[y1:y2, x1:x2].size:
+            raise DataError(f"'{crop.path}' ends before {crop.box}")
         (read,) = recognizer.predict([np.ascontiguousarray(image[y1:y2, x1:x2])])
         pairs.append((crop.path.name, crop.text, read))
     judgement = {**_shares(pairs), "mistakes": _mistakes(pairs)}
@@ -151,10 +160,16 @@ def true_texts(folder: Path, truth: Path | None, formats: PlateFormats) -> dict[
 
 def read_pairs(
     recognizer: Recognizer | CropReader, folder: Path, texts: dict[str, str]
-) -> list[tuple[str, str, PlateText]]:
-    """Files with their true texts and what is read; files that are no pictures are left out."""
-    read = _read(recognizer, [folder / file for file in texts])
-    return [(f, texts[f], read[folder / f]) for f in texts if folder / f in read]
+) -> tuple[list[tuple[str, str, PlateText]], list[str]]:
+    """Files with their true texts and what is read; and why the others cannot be read.
+
+    Raises:
+        DataError: None of them can be read.
+    """
+    read, unreadable = _read(recognizer, [folder / file for file in texts])
+    if not read:
+        raise DataError(none_readable(unreadable))
+    return [(f, texts[f], read[folder / f]) for f in texts if folder / f in read], unreadable
 
 
 def judged(pairs: Sequence[tuple[str, str, PlateText]]) -> tuple[list[float], list[bool]]:
@@ -167,27 +182,27 @@ def _rounded(value: float | None) -> float | None:
     return None if value is None else round(value, 4)
 
 
-def _read(recognizer: Recognizer | CropReader, paths: Sequence[Path]) -> dict[Path, PlateText]:
+def _read(
+    recognizer: Recognizer | CropReader, paths: Sequence[Path]
+) -> tuple[dict[Path, PlateText], list[str]]:
+    """What is read of crops as ``recognize`` sees them; and why the others cannot be read."""
     read: dict[Path, PlateText] = {}
+    unreadable: list[str] = []
     for start in range(0, len(paths), _BATCH):
-        loaded = [(path, _picture(path)) for path in paths[start : start + _BATCH]]
-        good = [(path, image) for path, image in loaded if image is not None]
-        texts = recognizer.predict([image for _, image in good])
-        read.update({path: text for (path, _), text in zip(good, texts, strict=True)})
-    return read
-
-
-def _picture(path: Path) -> Image | None:
-    """A crop as ``platestream recognize`` sees it, at its full size."""
-    try:
-        return read_picture(path)
-    except SourceError:
-        return None
+        good: dict[Path, Image] = {}
+        for path in paths[start : start + _BATCH]:
+            try:
+                good[path] = read_picture(path)
+            except SourceError as error:
+                unreadable.append(str(error))
+        texts = recognizer.predict(list(good.values()))
+        read.update(zip(good, texts, strict=True))
+    return read, unreadable
 
 
 def _files(path: Path, folder: Path) -> list[str]:
     try:
-        with path.open(newline="", encoding="utf-8") as file:
+        with path.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file)
             rows = [(reader.line_num, row["file"]) for row in reader]
     except (OSError, KeyError, UnicodeDecodeError, csv.Error) as error:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
+from platestream.errors import DataError, SourceError
 from platestream.vision.detector import Detector
 from platestream.vision.geometry import Corners, bounding_box, order_corners
 from platestream.vision.layout import unstack
-from training.recognition.crops import Crop, read_crop
+from training.recognition.crops import Crop, none_readable, read_crop
 
 Image = npt.NDArray[np.uint8]
 
@@ -43,24 +44,38 @@ class PlatePicture:
     lines: int = 1
 
 
-def load(crops: Sequence[Crop], detector: Detector | None = None) -> list[PlatePicture]:
+def load(
+    crops: Sequence[Crop],
+    detector: Detector | None = None,
+    left_out: Callable[[str], None] | None = None,
+) -> list[PlatePicture]:
     """Reads crops into memory; those that cannot be read are left out.
 
     Args:
         detector: Looks for the corners of each plate, so that training can also show it warped
             flat, as a reader of whole pictures does.
+        left_out: Is told of each that cannot be read, and why.
+
+    Raises:
+        DataError: There are crops, and none of them can be read.
     """
     pictures = []
+    unreadable = []
     for crop in crops:
-        found = read_crop(crop)
-        if found is None:
+        try:
+            image, box = read_crop(crop)
+        except SourceError as error:
+            unreadable.append(str(error))
+            if left_out is not None:
+                left_out(str(error))
             continue
-        image, box = found
         corners = None
         if detector is not None and crop.text:
             corners = find_corners(detector, image, box)
         grey = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY).astype(np.uint8)
         pictures.append(PlatePicture(grey, crop.text, box, corners, crop.lines))
+    if unreadable and not pictures:
+        raise DataError(none_readable(unreadable))
     return pictures
 
 

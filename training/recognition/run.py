@@ -141,7 +141,12 @@ def train(
 
     Returns:
         The best epoch's score on ``valid_pictures``; see ``TextMetrics``.
+
+    Raises:
+        DataError: ``valid_pictures`` are none, or the options do not go together.
     """
+    if not valid_pictures:
+        raise DataError("there is no crop to watch: training needs two plates or more")
     utils.set_global_seed(options.seed)
     torch.set_num_threads(options.threads)
     start = _start(options, formats)

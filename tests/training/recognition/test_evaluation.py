@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import pytest
 
-from platestream.errors import DataError
+from platestream.errors import DataError, SourceError
 from platestream.vision.recognizer import Recognizer
 from training import cli
 from training.recognition.evaluation import evaluate, evaluate_photos
@@ -50,6 +50,23 @@ def test_what_is_counted(recognizer: Recognizer, crops: Path) -> None:
     assert (half["accepted"]["hits"], half["right"]["hits"]) == (4, 3)
     assert result["calibration_error"] > 0.1  # it is sure, and one in four is wrong
     assert result["negatives_empty"]["hits"] == 1
+
+
+def test_pictures_that_cannot_be_read_are_named_and_do_not_count(
+    recognizer: Recognizer, crops: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (crops / "crops" / "1.png").write_text("no picture")
+    result = evaluate(recognizer, crops / "crops", crops / "labels.csv", None)
+    assert result["exact"]["of"] == 3
+    (unreadable,) = result["unreadable_files"]
+    assert "1.png' is not a picture" in unreadable["error"]
+    for number in range(4):
+        (crops / "crops" / f"{number}.png").write_bytes(b"")
+    arguments = ["--data", str(crops / "crops"), "--labels", str(crops / "labels.csv")]
+    assert cli.main(["evaluate", "recognizer", *arguments]) == 2
+    said = capsys.readouterr().err
+    assert "no picture can be read" in said
+    assert "3.png' is empty" in said
 
 
 @pytest.mark.parametrize(
@@ -130,7 +147,7 @@ def test_plates_of_photographs_are_judged_along_their_boxes(
 
 def test_a_photograph_that_is_not_there_is_named(recognizer: Recognizer, photos: Path) -> None:
     (photos / "images" / "a.png").unlink()
-    with pytest.raises(DataError, match=r"a\.png"):
+    with pytest.raises(SourceError, match=r"a\.png"):
         evaluate_photos(recognizer, photos, photos / "texts.csv")
 
 

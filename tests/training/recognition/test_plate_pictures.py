@@ -58,6 +58,20 @@ def test_a_photographs_plate_keeps_what_lies_round_it(tmp_path: Path) -> None:
     assert picture.image[:y1].max() == 0
 
 
+def test_crops_that_cannot_be_read_are_named_and_left_out(tmp_path: Path) -> None:
+    cv2.imwrite(str(tmp_path / "a.tiff"), np.full((20, 60), 0.5, np.float32))
+    whole = cv2.imencode(".jpg", np.random.default_rng(0).integers(0, 255, (64, 256, 3)))[1]
+    (tmp_path / "b.jpg").write_bytes(whole.tobytes()[:-20])
+    (tmp_path / "c.jpg").write_text("no picture")
+    crops = [Crop(tmp_path / name, "A001AA77") for name in ("a.tiff", "b.jpg", "c.jpg")]
+    said: list[str] = []
+    assert len(load(crops, None, said.append)) == 2  # as many as `recognize` reads
+    assert len(said) == 1
+    assert "c.jpg' is not a picture" in said[0]
+    with pytest.raises(DataError, match=r"c\.jpg' is not a picture"):
+        load(crops[2:])
+
+
 def test_a_bad_row_of_a_list_of_photographs_is_named(tmp_path: Path) -> None:
     rows = "file,x1,y1,x2,y2,text,readable,lines\na.jpg,1,2,3,4,A001AA77,1,1\n"
     good = tmp_path / "good.csv"
