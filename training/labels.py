@@ -186,6 +186,15 @@ def read_csv(
     return texts
 
 
+def holds_texts(path: Path) -> bool:
+    """Whether labels say what is written (``file,text``), not what another has read.
+
+    Raises:
+        DataError: As ``read_csv``, of the file and its columns.
+    """
+    return any("text" in row for _, row in _rows(path))
+
+
 def _rows(path: Path) -> Iterator[tuple[int, dict[str, str | None]]]:
     """The rows of a CSV of labels, with the lines they end on; None where a cell is not there.
 

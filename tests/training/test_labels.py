@@ -92,6 +92,13 @@ def test_what_is_wrong_with_a_csv_is_said_with_its_line(
         labels.read_csv(path, alphabet=plates.alphabet())
 
 
+def test_texts_are_told_from_a_second_reading(tmp_path: Path) -> None:
+    path = tmp_path / "l.csv"
+    for columns, texts in (("file,text", True), ("filename,reading", False)):
+        path.write_text(f"{columns}\na.png,A001AA77\n")
+        assert labels.holds_texts(path) is texts
+
+
 def test_blanks_dashes_and_a_byte_order_mark_do_not_count(tmp_path: Path) -> None:
     path = tmp_path / "l.csv"
     path.write_text("file,text\na.png, a 001 aa-77\n\nb.png,\n", encoding="utf-8-sig")

@@ -46,8 +46,8 @@ def _train_recognizer(
     labels: Annotated[
         Path | None,
         typer.Option(
-            help="Another reading of some files: filename,reading. With --formats: all texts, "
-            "file,text; without it the file names."
+            help="All texts: file,text; only these files are taken. Or another reading of some "
+            "files beside their names: filename,reading. Default: the file names."
         ),
     ] = None,
     formats: Annotated[
@@ -161,16 +161,20 @@ def _gather(
     start: Path | None,
     country: PlateFormats | None,
 ) -> CropData:
-    """The crops of a country, or of a folder like CropNumbers."""
+    """The crops whose texts are given, those of a country, or of a folder like CropNumbers."""
     from platestream import plates
     from training import labels as label_files
     from training.recognition.crops import gather, gather_labelled
     from training.recognition.start import known_formats
 
-    if country is not None:
+    if country is not None or (labels is not None and label_files.holds_texts(labels)):
         if corrections is not None:
-            raise DataError("--corrections does not go with --formats: --labels says what is true")
-        return gather_labelled(data, labels, known_formats(start).joined(country))
+            raise DataError(
+                "--corrections does not go with --formats, nor with texts in --labels: say there "
+                "what is true"
+            )
+        known = known_formats(start)
+        return gather_labelled(data, labels, known.joined(country) if country else known)
     return gather(
         data,
         label_files.read_csv(labels) if labels else {},
