@@ -14,12 +14,15 @@ def print_json(value: dict[str, Any]) -> None:
 
     What the encoding of stdout does not have, and bytes of file names that are no text, are
     written as JSON's ``\\u`` escapes; values that JSON does not know (dates, paths) as text.
+
+    Raises:
+        ValueError: A number is not finite: JSON has no word for it.
     """
-    text = json.dumps(value, ensure_ascii=False, default=str)
+    text = json.dumps(value, ensure_ascii=False, default=str, allow_nan=False)
     try:
         text.encode(sys.stdout.encoding or "utf-8")
     except UnicodeEncodeError:
-        text = json.dumps(value, default=str)
+        text = json.dumps(value, default=str, allow_nan=False)
     print(text, flush=True)
 
 

@@ -43,7 +43,7 @@ def load_weights(path: Path, task: str) -> Weights:
 
     Raises:
         WeightsError: The file is missing, too large, damaged, not made by this project, or for
-            another task.
+            another task; or a number in it is not finite.
     """
     model_file.check_size(path, task)
     try:
@@ -55,4 +55,9 @@ def load_weights(path: Path, task: str) -> Weights:
             f"'{path}' is not a whole safetensors file ({error}); {model_file.remedy(task)}"
         ) from error
     header = model_file.header(path, task, metadata)
+    for name, tensor in tensors.items():
+        if not tensor.isfinite().all():
+            raise WeightsError(
+                f"'{path}' is damaged: not all of '{name}' is finite; {model_file.remedy(task)}"
+            )
     return Weights(tensors, header.architecture, header.config)

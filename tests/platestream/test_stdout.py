@@ -27,6 +27,13 @@ def test_json_is_one_line_of_json_in_every_encoding(
     assert json.loads(raw.getvalue().decode(encoding)) == {"path": name, "kept": "a"}
 
 
+@pytest.mark.parametrize("number", [float("nan"), float("inf")])
+def test_what_is_no_json_is_not_printed(number: float, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        print_json({"confidence": number})
+    assert not capsys.readouterr().out
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_lines_for_people_never_fail(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     raw = io.BytesIO()

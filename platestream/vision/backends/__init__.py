@@ -142,19 +142,22 @@ def probe(network: Network, batch: npt.NDArray[Any], expected: tuple[int | None,
         expected: The shape of the outputs; None where any number will do.
 
     Raises:
-        WeightsError: It cannot take such a batch, or gives something else.
+        WeightsError: It cannot take such a batch, or gives something else, or what is not finite.
     """
     try:
-        shape = network.run(batch).shape
+        outputs = network.run(batch)
     except Exception as error:  # of runtimes whose exceptions have no common base but this
         raise WeightsError(
             f"the network of '{network.path}' does not take {batch.shape}: {error}"
         ) from error
+    shape = outputs.shape
     fits = len(shape) == len(expected) and all(
         want in (None, got) for want, got in zip(expected, shape, strict=True)
     )
     if not fits:
         raise WeightsError(f"the network of '{network.path}' gives {shape}, not {expected}")
+    if not np.isfinite(outputs).all():
+        raise WeightsError(f"the network of '{network.path}' gives numbers that are not finite")
 
 
 def choose(path: Path | None, backend: str, device: str) -> str:

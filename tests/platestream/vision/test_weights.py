@@ -43,6 +43,11 @@ def test_missing_empty_rubbish_and_truncated_ones(path: Path, tmp_path: Path) ->
         refused(path, "recognizer", "not a whole safetensors file")
 
 
+def test_numbers_that_are_not_finite(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-4] + b"\xff" * 4)
+    refused(path, "recognizer", "damaged: not all of 'a' is finite")
+
+
 def test_those_of_others_or_for_another_task(path: Path, tmp_path: Path) -> None:
     refused(path, "detector", "not detector")
     foreign = tmp_path / "foreign.safetensors"

@@ -346,6 +346,20 @@ def test_a_config_that_does_not_fit_the_network(
         Recognizer.load(path, backend=backend)
 
 
+@pytest.mark.parametrize("backend", ["openvino", "onnxruntime"])
+def test_a_graph_whose_numbers_are_not_finite_is_refused(backend: str, tmp_path: Path) -> None:
+    need(backend, "onnx")
+    import onnx
+
+    model = onnx.load(model_file.default_path("recognizer", ".onnx"))
+    (last,) = (one for one in model.graph.initializer if one.name == "model.head.bias")
+    last.raw_data = b"\xff" * len(last.raw_data)
+    path = tmp_path / "m.onnx"
+    path.write_bytes(model.SerializeToString())
+    with pytest.raises(WeightsError, match="not finite"):
+        Recognizer.load(path, backend=backend)
+
+
 def test_a_network_of_the_other_task_that_claims_to_be_a_detector(tmp_path: Path) -> None:
     need("openvino", "onnx")
     import onnx
