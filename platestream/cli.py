@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -43,7 +44,10 @@ app = typer.Typer(
 PlatesFile = Annotated[
     Path | None, typer.Option(help="What plates may carry (TOML); default: what is built in.")
 ]
-Paths = Annotated[list[Path], typer.Argument(help=f"Pictures ({KINDS}), or folders of them.")]
+Paths = Annotated[  # text: answers name pictures as the caller did
+    list[str],
+    typer.Argument(help=f"Pictures ({KINDS}), or folders of them; - is stdin, for one picture."),
+]
 Threshold = Annotated[
     float | None,
     typer.Option(min=0, max=1, help="Least confidence of a character; default: the model's own."),
@@ -124,10 +128,10 @@ def _recognize(
         weights, backend=backend, device=device, threshold=threshold, plates_file=plates_file
     )
 
-    def answer(paths: list[Path], images: list[Image]) -> list[dict[str, Any]]:
+    def answer(paths: list[str], images: list[Image]) -> list[dict[str, Any]]:
         texts = reader.predict(images)
         return [
-            {"path": str(path), **_text_fields(text, characters=True)}
+            {"path": path, **_text_fields(text, characters=True)}
             for path, text in zip(paths, texts, strict=True)
         ]
 
@@ -163,10 +167,10 @@ def _read(
         plates_file=plates_file,
     )
 
-    def answer(paths: list[Path], images: list[Image]) -> list[dict[str, Any]]:
+    def answer(paths: list[str], images: list[Image]) -> list[dict[str, Any]]:
         return [
             {
-                "path": str(path),
+                "path": path,
                 "width": image.shape[1],
                 "height": image.shape[0],
                 "plates": [_plate_fields(plate, image) for plate in plates],
@@ -251,8 +255,8 @@ def _text_fields(text: PlateText, *, characters: bool) -> dict[str, Any]:
 
 
 def _each_picture(
-    paths: list[Path],
-    answer: Callable[[list[Path], list[Image]], list[dict[str, Any]]],
+    paths: list[str],
+    answer: Callable[[list[str], list[Image]], list[dict[str, Any]]],
     line: Callable[[dict[str, Any]], str],
     as_json: bool,
     *,
@@ -273,7 +277,7 @@ def _each_picture(
             if isinstance(image, str):
                 failed = True
                 if as_json:
-                    print_json({"path": str(path), "error": image})
+                    print_json({"path": path, "error": image})
                 else:
                     print(f"error: {printable(image)}", file=sys.stderr)
             elif as_json:
@@ -284,15 +288,16 @@ def _each_picture(
         raise typer.Exit(1)
 
 
-def _batches(paths: list[Path], at_once: int) -> Iterator[list[tuple[Path, Image | str]]]:
+def _batches(paths: list[str], at_once: int) -> Iterator[list[tuple[str, Image | str]]]:
     """Pictures, or the errors in their places: so many at a time, and not too many pixels."""
-    batch: list[tuple[Path, Image | str]] = []
+    batch: list[tuple[str, Image | str]] = []
     held = 0
     for path, error in _expand(paths):
         image: Image | str = error
         if not error:
             try:
-                image = read_picture(path, most_pixels=_MOST_PIXELS, most_side=_LONGEST_SIDE)
+                file = Path("/dev/stdin" if path == "-" else path)
+                image = read_picture(file, most_pixels=_MOST_PIXELS, most_side=_LONGEST_SIDE)
                 held += image.nbytes
             except PlatestreamError as why:
                 image = str(why)
@@ -304,19 +309,19 @@ def _batches(paths: list[Path], at_once: int) -> Iterator[list[tuple[Path, Image
         yield batch
 
 
-def _expand(paths: list[Path]) -> Iterator[tuple[Path, str]]:
+def _expand(paths: list[str]) -> Iterator[tuple[str, str]]:
     """Every path, for a folder those of its pictures, with what is wrong with it already."""
     for path in paths:
-        if not path.is_dir():
-            yield path, ""
+        if not path or not Path(path).is_dir():
+            yield path, "" if path else "an empty path names no picture"
             continue
         try:
-            found = sorted(p for p in path.iterdir() if is_picture(p))
+            found = sorted(p.name for p in Path(path).iterdir() if is_picture(p))
         except OSError as error:
             yield path, f"folder '{path}' cannot be read: {error.strerror}"
             continue
-        for picture in found:
-            yield picture, ""
+        for name in found:
+            yield os.path.join(path, name), ""  # Path would tidy up what was given
         if not found:
             yield path, f"folder '{path}' holds no pictures ({', '.join(ENDINGS)})"
 

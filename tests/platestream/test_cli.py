@@ -77,6 +77,29 @@ def test_what_is_no_picture_is_said_and_the_others_are_read(
     assert lines[2]["text"] == "A301PO174"
 
 
+def test_paths_are_given_back_as_they_were_given(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a").mkdir()
+    cv2.imwrite(str(tmp_path / "a" / "c.png"), PLATE)
+    paths = ["./a//c.png", "./a/", "", "./gone//d.png"]
+    assert options.invoke_app(cli.app, "platestream", ["recognize", *paths, "--json"]) == 1
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [line["path"] for line in lines] == ["./a//c.png", "./a/c.png", "", "./gone//d.png"]
+    assert ["error" in line for line in lines] == [False, False, True, True]
+
+
+@pytest.mark.parametrize("given", [cv2.imencode(".png", PLATE)[1].tobytes(), b""])
+def test_a_dash_is_stdin(given: bytes) -> None:
+    command = [sys.executable, "-m", "platestream", "recognize", "-", "--json"]
+    done = subprocess.run(command, input=given, capture_output=True, timeout=100, check=False)
+    (line,) = map(json.loads, done.stdout.splitlines())
+    assert line["path"] == "-"
+    assert line.get("text") == ("A301PO174" if given else None)
+    assert done.returncode == (0 if given else 1)
+
+
 def test_formats_of_ones_own(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     cv2.imwrite(str(tmp_path / "c.png"), PLATE)
     own = tmp_path / "own.toml"
