@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
-from platestream.picture import Picture, bgr
+from platestream.picture import I420, Picture, bgr
 from platestream.vision.close_up import close_up
 from platestream.vision.flat_plate import flatten
 from platestream.vision.geometry import Box, Corners
@@ -20,6 +20,7 @@ from platestream.vision.tiling import Tile
 
 Image = npt.NDArray[np.uint8]
 Pictures = Sequence[Picture]  # an Image may be grey here: HxW uint8
+_P = TypeVar("_P", bound=Picture)
 
 
 class Letterboxes(NamedTuple):
@@ -169,12 +170,25 @@ class CpuCanvas(Canvas):
         return list(self._images)
 
 
+def several(pictures: Sequence[_P]) -> list[_P]:
+    """The pictures of a sequence; an array NxHxWx3 is one.
+
+    Raises:
+        ValueError: It is a single picture, whose rows would be taken for pictures.
+    """
+    if isinstance(pictures, I420) or (isinstance(pictures, np.ndarray) and pictures.ndim < 4):
+        raise ValueError("a sequence of pictures is wanted; put a single one into a list")
+    return list(pictures)
+
+
 def check(image: Image) -> Image:
     """Refuses what is not a picture.
 
     Raises:
-        ValueError: It is empty, or not HxW or HxWx3 uint8.
+        ValueError: It is no array, empty, or not HxW or HxWx3 uint8.
     """
+    if not isinstance(image, np.ndarray):
+        raise ValueError(f"a picture is wanted, as an array of numpy, not {type(image).__name__}")
     shape_fits = image.ndim == 2 or (image.ndim == 3 and image.shape[2] == 3)
     if image.dtype != np.uint8 or not shape_fits or image.size == 0:
         raise ValueError(

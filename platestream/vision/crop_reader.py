@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from platestream.plates import PlateFormats
 from platestream.vision.backends import Network
+from platestream.vision.canvas import several
 from platestream.vision.decoding import PlateText
 from platestream.vision.detector import Detector
 from platestream.vision.flat_plate import flatten
@@ -117,8 +118,9 @@ class CropReader:
             images: Each of its own size: HxWx3 uint8 BGR, or HxW uint8 grey.
 
         Raises:
-            ValueError: A picture is empty, or of another shape or type.
+            ValueError: It is not a sequence; or a picture is empty, or of another shape or type.
         """
+        images = several(images)
         texts = self._recognizer.predict(images)
         unsure = [
             place

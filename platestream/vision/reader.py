@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from platestream.vision.canvas import Canvas, CpuCanvas, Pictures
+from platestream.vision.canvas import Canvas, CpuCanvas, Pictures, several
 from platestream.vision.decoding import PlateText
 from platestream.vision.detector import Detection, Detector
 from platestream.vision.geometry import Box, may_be_cut
@@ -148,8 +148,9 @@ class PlateReader:
                 (``Detector.detect_near``). None for one, or for all: everywhere.
 
         Raises:
-            ValueError: A picture is empty, or of another shape or type.
+            ValueError: It is not a sequence; or a picture is empty, or of another shape or type.
         """
+        images = several(images)
         near = near or [None] * len(images)
         canvas = self._detector.network.canvas(images)
         found = self._find(canvas, near)

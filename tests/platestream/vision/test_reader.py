@@ -11,6 +11,7 @@ import pytest
 from platestream import plates
 from platestream.demo import built_in_clip
 from platestream.video import VideoSource
+from platestream.vision.crop_reader import CropReader
 from platestream.vision.decoding import PlateText
 from platestream.vision.detector import Detection, Detector
 from platestream.vision.geometry import box_iou
@@ -92,6 +93,28 @@ def test_what_is_no_picture_is_refused(
     for predict in (recognizer.predict, detector.detect):
         with pytest.raises(ValueError, match="picture of shape"):
             predict(bad)
+
+
+@pytest.mark.parametrize("bad", [None, "a.png", [[1, 2], [3, 4]]])
+def test_what_is_no_array_is_refused(
+    recognizer: Recognizer, detector: Detector, bad: object
+) -> None:
+    reader, crops = PlateReader(detector, recognizer), CropReader(recognizer, lambda: detector)
+    for predict in (recognizer.predict, detector.detect, reader.read, crops.predict):
+        with pytest.raises(ValueError, match="a picture is wanted"):
+            predict([bad])  # type: ignore[operator]
+
+
+def test_a_single_picture_is_not_taken_for_as_many_as_it_has_rows(
+    recognizer: Recognizer, detector: Detector
+) -> None:
+    reader, crops = PlateReader(detector, recognizer), CropReader(recognizer, lambda: detector)
+    picture = np.zeros((40, 100, 3), np.uint8)
+    for predict in (reader.read, crops.predict):
+        for single in (picture, picture[..., 0]):
+            with pytest.raises(ValueError, match="a sequence of pictures is wanted"):
+                predict(single)  # type: ignore[operator]
+        assert len(predict(np.stack([picture] * 2))) == 2  # type: ignore[operator]
 
 
 def test_plates_of_the_built_in_clip_are_found_and_read(
