@@ -20,6 +20,8 @@ from training.recognition.crops import Crop, photo_crops
 Image = npt.NDArray[np.uint8]
 
 _OVERLAP = 0.5
+_FRAME = (1920, 1080)  # in which plates are small
+_LEAST = 70.0  # pixels of a plate in a photograph that is made smaller
 
 
 def evaluate(reader: PlateReader, root: Path, truth: Path) -> dict[str, Any]:
@@ -88,6 +90,56 @@ def evaluate_cut(reader: PlateReader, root: Path, truth: Path, cut: float) -> di
         result[f"accepted_cut_{side}"] = share(len(accepted), count)
         result[f"accepted_cut_{side}_right"] = share(sum(accepted), len(accepted))
     return result
+
+
+def evaluate_small(reader: PlateReader, root: Path, truth: Path, width: int) -> dict[str, Any]:
+    """Looks for plates that are small in a frame of 1920x1080.
+
+    Each photograph is made so small that its plate has the width, and lies somewhere in a frame of
+    its own blurred colours. Photographs with more than one readable plate, or whose plate has less
+    than 70 px, or that do not fit into a frame, are passed over.
+
+    Args:
+        root, truth: As ``evaluate`` takes them.
+        width: Of the plates, in pixels.
+
+    Returns:
+        How many are found, and how many read exactly; with intervals.
+
+    Raises:
+        DataError: As ``evaluate``; or no photograph will do.
+    """
+    rng = np.random.default_rng(0)
+    found: list[ReadPlate | None] = []
+    exact = 0
+    for path, (crop, *others) in sorted(_by_photo(root, truth).items()):
+        assert crop.box is not None
+        if others or crop.box[2] - crop.box[0] < _LEAST:
+            continue
+        scale = width / (crop.box[2] - crop.box[0])
+        photo = _picture(path)
+        small = cv2.resize(photo, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+        height, across = small.shape[:2]
+        if across > _FRAME[0] or height > _FRAME[1]:
+            continue
+        ground = cv2.resize(cv2.GaussianBlur(photo, (0, 0), 6), _FRAME)
+        frame = cv2.GaussianBlur(ground, (0, 0), 25).astype(np.uint8)
+        x = int(rng.integers(0, _FRAME[0] - across + 1))
+        y = int(rng.integers(0, _FRAME[1] - height + 1))
+        frame[y : y + height, x : x + across] = small
+        x1, y1, x2, y2 = (value * scale for value in crop.box)
+        box = (x1 + x, y1 + y, x2 + x, y2 + y)
+        (plates,) = reader.read([frame])
+        hit = _hit(replace(crop, box=box), plates, frame)
+        found.append(hit)
+        exact += hit is not None and hit.text.guess == crop.text
+    if not found:
+        raise DataError(f"'{truth}' has no photograph with a single plate of {_LEAST:g} px or more")
+    return {
+        "width": width,
+        "found": share(sum(hit is not None for hit in found), len(found)),
+        "found_and_exact": share(exact, len(found)),
+    }
 
 
 def _by_photo(root: Path, truth: Path) -> dict[Path, list[Crop]]:

@@ -10,7 +10,7 @@ import pytest
 
 from platestream.errors import DataError
 from platestream.vision.reader import PlateReader
-from training.reader_evaluation import evaluate, evaluate_cut
+from training.reader_evaluation import evaluate, evaluate_cut, evaluate_small
 from training.synthesis.paste import composite
 from training.synthesis.plate import render_plate
 
@@ -57,6 +57,18 @@ def test_plates_at_the_edge_of_the_picture_are_judged_apart(photo: Path) -> None
     truth.write_text(HEAD + "a.png,170,150,450,197,A123BC77,1,1\n")  # grounds beside it
     result = evaluate_cut(reader, photo, truth, 0.02)
     assert [result[f"accepted_cut_{side}_right"]["hits"] for side in ("right", "left")] == [1, 1]
+
+
+def test_plates_are_made_small_in_a_large_frame(photo: Path) -> None:
+    truth = photo / "t.csv"
+    truth.write_text(HEAD + "a.png,200,150,420,197,A123BC77,1,1\n")
+    reader = PlateReader.load(threads=1)
+    for width, hits in ((60, 1), (8, 0)):
+        result = evaluate_small(reader, photo, truth, width)
+        assert (result["found"]["hits"], result["found"]["of"]) == (hits, 1)
+    truth.write_text(HEAD + "a.png,200,150,260,197,A123BC77,1,1\n")
+    with pytest.raises(DataError, match="single plate of 70 px"):
+        evaluate_small(reader, photo, truth, 24)
 
 
 def test_nothing_to_judge_and_a_missing_photograph_are_said(photo: Path) -> None:

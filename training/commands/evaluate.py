@@ -168,6 +168,15 @@ def _evaluate_reader(
             min=0, max=0.9, metavar="SHARE", help="Photographs end where so much of a plate is off."
         ),
     ] = None,
+    width: Annotated[
+        int | None,
+        typer.Option(
+            min=8, max=70, metavar="PX", help="Plates made so small lie in frames of 1920x1080."
+        ),
+    ] = None,
+    video: Annotated[
+        bool, typer.Option("--video", help="As frames of videos are read, with no parts.")
+    ] = False,
     detector_weights: options.OtherWeights = None,
     recognizer_weights: options.OtherWeights = None,
     backend: Backend = "auto",
@@ -175,20 +184,26 @@ def _evaluate_reader(
     as_json: Json = False,
 ) -> None:
     """Judges detector and recognizer together on whole photographs."""
-    from platestream.vision.reader import PlateReader
-    from training.reader_evaluation import evaluate, evaluate_cut
+    from platestream.vision.reader import PICTURE_TILE, PlateReader
+    from training.reader_evaluation import evaluate, evaluate_cut, evaluate_small
 
+    if cut is not None and width is not None:
+        raise DataError("--cut and --width do not go together")
     reader = PlateReader.load(
         detector_weights=detector_weights,
         recognizer_weights=recognizer_weights,
         backend=backend,
         device=device,
         threshold=threshold,
+        tile=0 if video else PICTURE_TILE,
+        video=video,
     )
-    if cut is None:
-        report(evaluate(reader, data, labels), as_json)
-    else:
+    if cut is not None:
         report(evaluate_cut(reader, data, labels, cut), as_json)
+    elif width is not None:
+        report(evaluate_small(reader, data, labels, width), as_json)
+    else:
+        report(evaluate(reader, data, labels), as_json)
 
 
 @app.command("painted")
