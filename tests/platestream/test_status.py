@@ -45,7 +45,9 @@ def behind(client: redis.Redis) -> redis.Redis:
 def test_everything_is_there(behind: redis.Redis) -> None:
     behind.set(f"alive:{{{CAMERA}}}:writer:host:12", "1", ex=60)
     behind.set("alive:ocr:host:13", "1", ex=60)
-    streams.count(behind, CAMERA, skipped_by_ocr=4)
+    tally = streams.Tally(behind, CAMERA)
+    tally.add(skipped_by_ocr=4)
+    tally.send()
     (camera,) = status.collect(behind)
     assert camera["camera"] == CAMERA
     assert camera["facts"]["source"] == "rtsp://admin:***@gate/1"
