@@ -36,6 +36,7 @@ def _let_open(pid: int, files: int) -> int:
     return before
 
 
+@pytest.mark.soak  # `run`, below, meets the same limit
 def test_a_camera_whose_process_cannot_be_started_is_tried_again_and_the_others_go_on(
     tmp_path: Path, any_server: EmbeddedRedis
 ) -> None:

@@ -71,6 +71,7 @@ def _track(folder: Path, url: str, port: int) -> Iterator[subprocess.Popen[bytes
         print(log.read_text())
 
 
+@pytest.mark.soak  # in short: tests/platestream/test_process_limit.py
 def test_no_thread_to_be_had_is_said_and_the_fleet_is_not_ready(
     limited: tuple[subprocess.Popen[bytes], int, Path],
 ) -> None:
