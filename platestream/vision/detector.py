@@ -143,16 +143,23 @@ class Detector:
         return cls(network, chosen, long_side, refine, tile)
 
     def warm_up(self, height: int, width: int) -> None:
-        """Has the network run on what pictures of this size give, with up to four plates.
+        """Has the network run on all that frames of this size give: up to four, eight plates.
 
         A backend's first run of a shape takes much longer than the others.
         """
-        blank = self.network.canvas([np.zeros((height, width, 3), np.uint8)])
-        looks = [(0, look.part, look.long_side) for look in self._looks(height, width)]
-        for _, _, batch in blank.letterboxes(looks):
-            self.network.run(batch)
+        blank = np.zeros((height, width, 3), np.uint8)
         for count in (1, 2, 4):
-            views = blank.close_ups([(0, (0.0, 0.0, width, height))] * count, SHARE)
+            frames = self.network.canvas([blank] * count)
+            looks = [
+                (number, look.part, look.long_side)
+                for number in range(count)
+                for look in self._looks(height, width)
+            ]
+            for _, _, batch in frames.letterboxes(looks):
+                self.network.run(batch)
+        frame = self.network.canvas([blank])
+        for count in (1, 2, 4, 8):
+            views = frame.close_ups([(0, (0.0, 0.0, width, height))] * count, SHARE)
             self.network.run(views.batch)
 
     @overload

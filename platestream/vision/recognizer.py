@@ -119,9 +119,9 @@ class Recognizer:
         )
 
     def warm_up(self) -> None:
-        """Has the network run on up to four plates: see ``Detector.warm_up``."""
+        """Has the network run on up to eight plates: see ``Detector.warm_up``."""
         width, height = self._size
-        for count in (1, 2, 4):
+        for count in (1, 2, 4, 8):
             self.network.run(np.zeros((count, 1, height, width), np.float32))
 
     @overload
