@@ -1,7 +1,8 @@
 """``python -m benchmarks.starting``: how long OCR takes until it can read its first frame.
 
 Each row is a process of its own, as a replica is: networks loaded, and run once on what frames of
-1280x720 give (``PlateReader.load``). First with nothing compiled on disk, then with what that process left there.
+1280x720 give (``PlateReader.load``). First with nothing compiled on disk, then with what that
+process left there.
 """
 
 from __future__ import annotations
