@@ -134,6 +134,7 @@ class _Pool:
         cameras = self._consumer.cameras
         keys = [key(c) for c in cameras for key in (streams.frames_key, streams.retry_key)]
         streams.remove_gone(self._session.client, keys, GONE_AFTER_MS, self._presence.living)
-        pixels.remove_left(self._session.client, self._session.settings, cameras)
+        served = {*cameras, *streams.registered_cameras(self._session.client)}
+        pixels.remove_left(self._session.client, self._session.settings, served)
         replica.let_go()
         self._next_removal = time.monotonic() + _REMOVE_S
