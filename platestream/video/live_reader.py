@@ -15,9 +15,10 @@ from platestream.errors import SourceError
 from platestream.masking import mask
 from platestream.picture import Picture
 from platestream.process_limit import ProcessLimitError, is_reached
+from platestream.video.container import StalledError
 from platestream.video.pacer import Pacer
 from platestream.video.packet_queue import PacketQueue
-from platestream.video.source import StalledError, Through, VideoSource, to_picture
+from platestream.video.source import Through, VideoSource, to_picture
 from platestream.video.timestamps import Timestamps
 
 _GRACE_S = 1.0  # FFmpeg's own limit comes first, so that the thread lets go of the source itself

@@ -1,21 +1,15 @@
-"""Video in: a file, a URL or a device opened, its frames one after the other."""
+"""Video in: the frames of a file, a URL or a device, one after the other."""
 
 from __future__ import annotations
 
-import contextlib
-import socket
-import time
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
-from fractions import Fraction
 from pathlib import Path
 from typing import Any, TypeAlias, cast
-from urllib.parse import urlsplit
 
 import av
 import av.error
 import numpy as np
-from av.container import InputContainer
 from av.packet import Packet
 from av.video.frame import VideoFrame
 from av.video.plane import VideoPlane
@@ -25,8 +19,18 @@ from platestream import cores
 from platestream.colour import Colour, Matrix
 from platestream.errors import SourceError
 from platestream.masking import mask
-from platestream.messages import MAX_PIXELS, MAX_SIDE
+from platestream.messages import MAX_PIXELS
 from platestream.picture import I420, Image, Picture, bgr
+from platestream.video.container import (
+    has_end,
+    is_live,
+    open_container,
+    open_source,
+    promised_s,
+    rate_of,
+    too_large,
+    video_stream,
+)
 from platestream.video.damage import Damage
 from platestream.video.orientation import Orientation
 from platestream.video.reason import reason
@@ -36,22 +40,13 @@ from platestream.video.transport_stream import TransportStream
 VideoPacket: TypeAlias = "Packet[VideoStream]"
 Through = Callable[["Iterator[VideoPacket]"], "Iterator[VideoPacket | None]"]
 
-_MAX_RATE = 240
-_FALLBACK_RATE = Fraction(25)
 _NO_TIMESTAMPS = 0x80  # FFmpeg's AVFMT_NOTIMESTAMPS: stamps are made up from a guessed rate
 _DURATION_SLACK_S = 2.0  # headers round, and a last frame may stand for long
 _IN_BURSTS = ("hls", "dash")
 _CODEC_CHANGED = 25  # packets in a row, of a live source, that cannot be decoded
-_PORTS = {"http": 80, "https": 443, "rtsp": 554, "rtsps": 322, "rtmp": 1935}  # those of TCP
-_CONNECTED_S = 2.0  # a connection that takes longer is none
-_UDP_BUFFER = 4 * 2**20  # bytes in the kernel: a large picture comes as one burst
 # FFmpeg's AVColorSpace (ITU-T H.273, table 4); what does not say, it takes for BT.601
 _MATRICES: dict[int, Matrix] = {1: "bt709", 2: "bt601", 5: "bt601", 6: "bt601"}
 _FULL_RANGE = 2  # AVColorRange
-
-
-class StalledError(SourceError):
-    """A live source is connected and gives no frame."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,11 +60,6 @@ class SourceFrame:
     def image(self) -> Image:
         """HxWx3 uint8 BGR."""
         return bgr(self.picture)
-
-
-def is_live(source: str) -> bool:
-    """Whether a source delivers at its own pace: a URL or a device, not a file or a folder."""
-    return "://" in source or source.startswith("/dev/")
 
 
 class VideoSource:
@@ -111,9 +101,9 @@ class VideoSource:
         self.cut_short: str | None = None
         self.timed_out = False
         self._parts: TransportStream | None = None
-        self._container = _open(source, rtsp_transport, timeout_s)
+        self._container = open_source(source, rtsp_transport, timeout_s)
         try:
-            self._stream = _video_stream(self._container, source)
+            self._stream = video_stream(self._container, source)
         except SourceError:
             self._container.close()
             raise
@@ -123,14 +113,14 @@ class VideoSource:
         _share_decoding(self._stream, is_live(source))
         self.width = int(self._stream.codec_context.width)
         self.height = int(self._stream.codec_context.height)
-        self.rate = _rate(self._stream)
+        self.rate = rate_of(self._stream)
         self.promised = int(self._stream.frames or 0)
-        self.has_end = _has_end(self._container, source)
+        self.has_end = has_end(self._container, source)
         self.in_bursts = self._container.format.name in _IN_BURSTS
         # a rate that FFmpeg guessed would play a camera's pictures at a wrong speed
         self._stamped = not (is_live(source) and self._container.format.flags & _NO_TIMESTAMPS)
         self._orientation = Orientation()
-        self._promised_s = _promised_s(self._container, self._stream)
+        self._promised_s = promised_s(self._container, self._stream)
         self._reached_s = 0.0
 
     def frames(self, skip: int = 0) -> Iterator[SourceFrame]:
@@ -186,7 +176,7 @@ class VideoSource:
                 try:
                     for frame in self._frames_of(packet):
                         if frame.width * frame.height > MAX_PIXELS:
-                            raise SourceError(_too_large(self.name, frame.width, frame.height))
+                            raise SourceError(too_large(self.name, frame.width, frame.height))
                         undecodable = 0
                         decoded += 1
                         self.damage.gave(frame, interlaced=bool(frame.interlaced_frame))
@@ -241,8 +231,8 @@ class VideoSource:
         """Opens the next part of an MPEG-TS file, whatever its codec."""
         assert self._parts is not None
         self._container.close()
-        self._container = _open_container(self._parts, self.source, format="mpegts")
-        self._stream = _video_stream(self._container, self.source)
+        self._container = open_container(self._parts, self.source, format="mpegts")
+        self._stream = video_stream(self._container, self.source)
         _share_decoding(self._stream, live=False)
 
     def stamp_s(self, frame: VideoFrame) -> float | None:
@@ -313,110 +303,3 @@ def _rows(plane: VideoPlane) -> Image:
     rows = np.frombuffer(cast("Any", plane), np.uint8).reshape(plane.height, -1)
     rows.flags.writeable = False
     return rows[:, : plane.width]
-
-
-def _open(source: str, rtsp_transport: str = "tcp", timeout_s: float = 10.0) -> InputContainer:
-    options: dict[str, str] = {}
-    kind = None
-    if not is_live(source):
-        path = Path(source)
-        if not path.exists():
-            raise SourceError(f"no such file: '{source}'")
-        if path.is_dir():
-            raise SourceError(f"'{source}' is a folder; name a video file, a URL or a device")
-        if path.stat().st_size == 0:
-            raise SourceError(f"'{source}' is empty (0 bytes)")
-        options["protocol_whitelist"] = "file"  # a playlist in disguise must not fetch anything
-    elif source.startswith("rtsp"):
-        options["rtsp_transport"] = rtsp_transport
-        options["buffer_size"] = str(_UDP_BUFFER)
-    elif source.startswith("udp:"):
-        options["buffer_size"] = str(_UDP_BUFFER)
-        options["overrun_nonfatal"] = "1"  # lost packets are seen by the decoder; go on
-    elif source.startswith("/dev/"):
-        kind = "v4l2"
-    timeout = (timeout_s, timeout_s) if is_live(source) else None
-    return _open_container(source, source, format=kind, options=options, timeout=timeout)
-
-
-def _open_container(opened: str | TransportStream, source: str, **how: Any) -> InputContainer:
-    name = mask(source)
-    began = time.monotonic()
-    try:
-        container: Any = av.open(opened, metadata_errors="replace", **how)
-    except PermissionError as error:
-        raise SourceError(f"'{name}' may not be read: permission denied") from error
-    except (av.error.FFmpegError, OSError, ValueError) as error:
-        why = reason(error)
-        if is_live(source):
-            # FFmpeg reports its own interruption as whatever it was doing then
-            if (waited := how["timeout"][0]) <= time.monotonic() - began:
-                if _takes_connections(source):
-                    raise StalledError(
-                        f"{name} is connected, but silent for {waited:g} s"
-                    ) from error
-                why = f"no answer within {waited:g} s"
-            raise SourceError(f"cannot open {name}: {why}") from error
-        raise SourceError(
-            f"'{name}' is not a video that can be read ({why}); is it whole, and a video?"
-        ) from error
-    return container  # type: ignore[no-any-return]
-
-
-def _takes_connections(source: str) -> bool:
-    """Whether somebody listens at a URL's address: FFmpeg does not say how far it had come."""
-    url = urlsplit(source)
-    try:
-        port = url.port or _PORTS.get(url.scheme)
-        if not url.hostname or port is None:
-            return False
-        socket.create_connection((url.hostname, port), _CONNECTED_S).close()
-    except (OSError, ValueError):
-        return False
-    return True
-
-
-def _video_stream(container: InputContainer, source: str) -> VideoStream:
-    name = mask(source)
-    if not container.streams.video:
-        raise SourceError(f"'{name}' holds no video")
-    stream = container.streams.video[0]
-    width, height = stream.codec_context.width, stream.codec_context.height
-    unknown = not width or not height  # a live stream may say so with its next key frame only
-    if container.format.name == "tty" or (unknown and not is_live(source)):
-        raise SourceError(f"'{name}' is not a video that can be read; is it whole, and a video?")
-    if max(width, height) > MAX_SIDE or width * height > MAX_PIXELS:
-        raise SourceError(_too_large(name, width, height))
-    return stream
-
-
-def _too_large(name: str, width: int, height: int) -> str:
-    return f"'{name}' is {width}x{height}; the limit is {MAX_PIXELS} pixels"
-
-
-def _has_end(container: InputContainer, source: str) -> bool:
-    """Whether a source is a file: on disk, or behind a URL with a length; a camera has none."""
-    if not source.startswith("http"):
-        return not is_live(source)
-    return bool(container.duration) or (container.format.name != "hls" and container.size > 0)
-
-
-def _promised_s(container: InputContainer, stream: VideoStream) -> float:
-    """How long a Matroska's header says that its video is, in seconds; 0 where it does not.
-
-    It has no number of frames. Others' times are measured by FFmpeg, and jump where they jump.
-    """
-    if not container.format.name.startswith("matroska"):
-        return 0.0
-    with contextlib.suppress(ValueError):  # by the clock, as writers note it for every stream
-        hours, minutes, seconds = map(float, stream.metadata.get("DURATION", "").split(":"))
-        return 3600 * hours + 60 * minutes + seconds
-    alone = len(container.streams) == 1 and container.duration is not None
-    return float(container.duration or 0) / av.time_base if alone else 0.0
-
-
-def _rate(stream: VideoStream) -> Fraction:
-    for rate in (stream.average_rate, stream.guessed_rate, stream.base_rate):
-        if rate and 0 < rate <= _MAX_RATE:
-            return Fraction(rate).limit_denominator(100_000)
-    return _FALLBACK_RATE

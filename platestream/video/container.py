@@ -1,0 +1,170 @@
+"""Containers: a file, a URL or a device opened, and what it says of the video in it."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import time
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import av
+import av.error
+from av.container import InputContainer
+from av.video.stream import VideoStream
+
+from platestream.errors import SourceError
+from platestream.masking import mask
+from platestream.messages import MAX_PIXELS, MAX_SIDE
+from platestream.video.reason import reason
+from platestream.video.transport_stream import TransportStream
+
+_MAX_RATE = 240
+_FALLBACK_RATE = Fraction(25)
+_PORTS = {"http": 80, "https": 443, "rtsp": 554, "rtsps": 322, "rtmp": 1935}  # those of TCP
+_CONNECTED_S = 2.0  # a connection that takes longer is none
+_UDP_BUFFER = 4 * 2**20  # bytes in the kernel: a large picture comes as one burst
+
+
+class StalledError(SourceError):
+    """A live source is connected and gives no frame."""
+
+
+def is_live(source: str) -> bool:
+    """Whether a source delivers at its own pace: a URL or a device, not a file or a folder."""
+    return "://" in source or source.startswith("/dev/")
+
+
+def open_source(
+    source: str, rtsp_transport: str = "tcp", timeout_s: float = 10.0
+) -> InputContainer:
+    """Opens a file, a URL or a device.
+
+    Args:
+        rtsp_transport: ``tcp`` or ``udp``.
+        timeout_s: Live: how long opening, and then each read, may take.
+
+    Raises:
+        StalledError: Live: it takes a connection, and gave nothing within ``timeout_s``.
+        SourceError: It is not there, or cannot be read.
+    """
+    options: dict[str, str] = {}
+    kind = None
+    if not is_live(source):
+        path = Path(source)
+        if not path.exists():
+            raise SourceError(f"no such file: '{source}'")
+        if path.is_dir():
+            raise SourceError(f"'{source}' is a folder; name a video file, a URL or a device")
+        if path.stat().st_size == 0:
+            raise SourceError(f"'{source}' is empty (0 bytes)")
+        options["protocol_whitelist"] = "file"  # a playlist in disguise must not fetch anything
+    elif source.startswith("rtsp"):
+        options["rtsp_transport"] = rtsp_transport
+        options["buffer_size"] = str(_UDP_BUFFER)
+    elif source.startswith("udp:"):
+        options["buffer_size"] = str(_UDP_BUFFER)
+        options["overrun_nonfatal"] = "1"  # lost packets are seen by the decoder; go on
+    elif source.startswith("/dev/"):
+        kind = "v4l2"
+    timeout = (timeout_s, timeout_s) if is_live(source) else None
+    return open_container(source, source, format=kind, options=options, timeout=timeout)
+
+
+def open_container(opened: str | TransportStream, source: str, **how: Any) -> InputContainer:
+    """Opens it with FFmpeg, and says why where that fails; raises as ``open_source`` does.
+
+    Args:
+        opened: What FFmpeg reads.
+        source: As it is named to people.
+        how: For ``av.open``.
+    """
+    name = mask(source)
+    began = time.monotonic()
+    try:
+        container: Any = av.open(opened, metadata_errors="replace", **how)
+    except PermissionError as error:
+        raise SourceError(f"'{name}' may not be read: permission denied") from error
+    except (av.error.FFmpegError, OSError, ValueError) as error:
+        why = reason(error)
+        if is_live(source):
+            # FFmpeg reports its own interruption as whatever it was doing then
+            if (waited := how["timeout"][0]) <= time.monotonic() - began:
+                if _takes_connections(source):
+                    raise StalledError(
+                        f"{name} is connected, but silent for {waited:g} s"
+                    ) from error
+                why = f"no answer within {waited:g} s"
+            raise SourceError(f"cannot open {name}: {why}") from error
+        raise SourceError(
+            f"'{name}' is not a video that can be read ({why}); is it whole, and a video?"
+        ) from error
+    return container  # type: ignore[no-any-return]
+
+
+def _takes_connections(source: str) -> bool:
+    """Whether somebody listens at a URL's address: FFmpeg does not say how far it had come."""
+    url = urlsplit(source)
+    try:
+        port = url.port or _PORTS.get(url.scheme)
+        if not url.hostname or port is None:
+            return False
+        socket.create_connection((url.hostname, port), _CONNECTED_S).close()
+    except (OSError, ValueError):
+        return False
+    return True
+
+
+def video_stream(container: InputContainer, source: str) -> VideoStream:
+    """The first video in a container.
+
+    Raises:
+        SourceError: There is none, or its pictures are too large.
+    """
+    name = mask(source)
+    if not container.streams.video:
+        raise SourceError(f"'{name}' holds no video")
+    stream = container.streams.video[0]
+    width, height = stream.codec_context.width, stream.codec_context.height
+    unknown = not width or not height  # a live stream may say so with its next key frame only
+    if container.format.name == "tty" or (unknown and not is_live(source)):
+        raise SourceError(f"'{name}' is not a video that can be read; is it whole, and a video?")
+    if max(width, height) > MAX_SIDE or width * height > MAX_PIXELS:
+        raise SourceError(too_large(name, width, height))
+    return stream
+
+
+def too_large(name: str, width: int, height: int) -> str:
+    """A sentence for pictures of more than ``MAX_PIXELS``."""
+    return f"'{name}' is {width}x{height}; the limit is {MAX_PIXELS} pixels"
+
+
+def has_end(container: InputContainer, source: str) -> bool:
+    """Whether a source is a file: on disk, or behind a URL with a length; a camera has none."""
+    if not source.startswith("http"):
+        return not is_live(source)
+    return bool(container.duration) or (container.format.name != "hls" and container.size > 0)
+
+
+def promised_s(container: InputContainer, stream: VideoStream) -> float:
+    """How long a Matroska's header says that its video is, in seconds; 0 where it does not.
+
+    It has no number of frames. Others' times are measured by FFmpeg, and jump where they jump.
+    """
+    if not container.format.name.startswith("matroska"):
+        return 0.0
+    with contextlib.suppress(ValueError):  # by the clock, as writers note it for every stream
+        hours, minutes, seconds = map(float, stream.metadata.get("DURATION", "").split(":"))
+        return 3600 * hours + 60 * minutes + seconds
+    alone = len(container.streams) == 1 and container.duration is not None
+    return float(container.duration or 0) / av.time_base if alone else 0.0
+
+
+def rate_of(stream: VideoStream) -> Fraction:
+    """Frames a second, as far as the header can be believed; else 25."""
+    for rate in (stream.average_rate, stream.guessed_rate, stream.base_rate):
+        if rate and 0 < rate <= _MAX_RATE:
+            return Fraction(rate).limit_denominator(100_000)
+    return _FALLBACK_RATE
