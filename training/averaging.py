@@ -15,25 +15,28 @@ from torch.optim.swa_utils import AveragedModel
 from platestream.errors import DataError
 from platestream.vision import weights
 
-_DECAY = 0.998
+DECAY = 0.998
 
 
-def moving_average(net: nn.Module) -> AveragedModel:
+def moving_average(net: nn.Module, decay: float = DECAY) -> AveragedModel:
     """A copy of a net that follows its weights slowly, batch normalisation's included.
 
     It begins by following fast: an average that still holds the untrained weights is worthless.
+
+    Args:
+        decay: What a step leaves of the average, from 0 (the net's own weights) to below 1.
     """
-    return AveragedModel(net, multi_avg_fn=_follow, use_buffers=True)
 
+    def follow(averages: Sequence[Tensor], currents: Sequence[Tensor], steps: Tensor | int) -> None:
+        # of all tensors together: on CUDA each look at the number of steps waits for the GPU
+        share = 1 - min(decay, (1 + int(steps)) / (10 + int(steps)))
+        for average, current in zip(averages, currents, strict=True):
+            if average.is_floating_point():
+                average.lerp_(current, share)
+            else:  # batch normalisation's count of batches
+                average.copy_(current)
 
-def _follow(averages: Sequence[Tensor], currents: Sequence[Tensor], steps: Tensor | int) -> None:
-    # of all tensors together: on CUDA each look at the number of steps waits for the GPU
-    share = 1 - min(_DECAY, (1 + int(steps)) / (10 + int(steps)))
-    for average, current in zip(averages, currents, strict=True):
-        if average.is_floating_point():
-            average.lerp_(current, share)
-        else:  # batch normalisation's count of batches
-            average.copy_(current)
+    return AveragedModel(net, multi_avg_fn=follow, use_buffers=True)
 
 
 class MovingAverage(dl.Callback):  # type: ignore[misc]

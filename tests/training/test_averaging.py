@@ -11,7 +11,7 @@ import torch
 
 from platestream.errors import DataError
 from platestream.vision import weights
-from training.averaging import average_weights
+from training.averaging import average_weights, moving_average
 
 
 def save(path: Path, value: float, batches: int, alphabet: str = "AB") -> Path:
@@ -35,3 +35,14 @@ def test_runs_of_different_networks_have_no_mean(tmp_path: Path) -> None:
     one, other = save(tmp_path / "a", 1.0, 1), save(tmp_path / "b", 1.0, 1, alphabet="ABC")
     with pytest.raises(DataError, match=r"b' has another alphabet than .*a'"):
         average_weights("recognizer", [one, other], tmp_path / "mean.safetensors")
+
+
+@pytest.mark.parametrize(("decay", "expected"), [(0.0, 8.0), (0.5, 6.0)])
+def test_a_moving_average_follows_as_fast_as_it_is_told(decay: float, expected: float) -> None:
+    net = torch.nn.Linear(1, 1, bias=False)
+    average = moving_average(net, decay)
+    with torch.no_grad():
+        for steps in range(60):  # it begins by following faster than that
+            net.weight.fill_(4.0 if steps < 59 else 8.0)
+            average.update_parameters(net)
+    assert float(average.module.weight) == pytest.approx(expected, abs=0.01)

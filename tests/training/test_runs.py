@@ -128,9 +128,31 @@ def test_a_smaller_recognizer_learns_from_the_shipped_one(tmp_path: Path) -> Non
         go((64, 64, 96, 160))
     with pytest.raises(DataError, match="mixer attention, not lstm"):
         go((8, 16, 24, 32), mixer="lstm")
-    for how in ({"teacher": None}, {"start": shipped}):
-        with pytest.raises(DataError, match="name a teacher"):
-            go((8, 16, 24, 32), **how)
+    with pytest.raises(DataError, match="name no weights to begin from"):
+        go((8, 16, 24, 32), start=shipped)
+
+
+@pytest.mark.parametrize("mixer", ["lstm", "none"])
+def test_a_recognizer_of_another_make_begins_from_nothing(tmp_path: Path, mixer: str) -> None:
+    made = plate_crop(np.random.default_rng(0), lines=1)
+    cv2.imwrite(str(tmp_path / "a.png"), made.image)
+    pictures = load([Crop(tmp_path / "a.png", made.text)])
+    output = tmp_path / "new.safetensors"
+
+    def go(last: int) -> None:
+        options = recognition.Options(
+            logs=tmp_path / "logs", epochs=1, steps=1, batch=4, synthetic_epochs=0, workers=0,
+            threads=1, channels=(8, 8, 8, last), layers=1, mixer=mixer,  # type: ignore[arg-type]
+        )  # fmt: skip
+        recognition.train(pictures, pictures, [], output, options)
+
+    go(16)
+    network = load_weights(output, "recognizer").config["network"]
+    assert (network["channels"], network["mixer"]) == ([8, 8, 8, 16], mixer)
+    assert Recognizer.load(output).predict([made.image])
+    if mixer == "lstm":
+        with pytest.raises(DataError, match="has 15 channels, which lstm divides by 2"):
+            go(15)
 
 
 def test_metrics_tell_plates_from_negatives() -> None:

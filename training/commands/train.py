@@ -71,13 +71,16 @@ def _train_recognizer(
     teacher: Teacher = None,
     channels: Annotated[
         str | None,
-        typer.Option(help="With --teacher: fewer than its own, four numbers as 16,32,64,96."),
+        typer.Option(
+            help="Four numbers: 32,64,96,160 by default; with --teacher as many as it has, or "
+            "fewer, as 16,32,64,96."
+        ),
     ] = None,
     blocks: Annotated[
-        str | None, typer.Option(help="With --teacher: fewer than its own, as 1,1,1.")
+        str | None, typer.Option(help="1,1,1 by default; with --teacher as it has, or fewer.")
     ] = None,
     layers: Annotated[
-        int | None, typer.Option(min=1, help="With --teacher: fewer than its own.")
+        int | None, typer.Option(min=1, help="2 by default; with --teacher as it has, or fewer.")
     ] = None,
     logs: Logs = Path("runs/recognizer"),
     epochs: Annotated[int, typer.Option(min=1)] = 36,
@@ -87,6 +90,10 @@ def _train_recognizer(
         float, typer.Option(min=0, max=1, help="Of synthetic plates beside real crops.")
     ] = 0.3,
     learning_rate: Annotated[float, typer.Option()] = 1.5e-3,
+    average_decay: Annotated[
+        float,
+        typer.Option(min=0, max=0.9999, help="Of the moving average of weights that is kept."),
+    ] = 0.998,
     patience: Annotated[int, typer.Option(help="Epochs without a better score.")] = 12,
     workers: Workers = 1,
     threads: Threads = 2,
@@ -137,6 +144,7 @@ def _train_recognizer(
             blocks=_numbers("--blocks", blocks, 3),
             layers=layers,
             learning_rate=learning_rate,
+            average_decay=average_decay,
             patience=patience,
             workers=workers,
             threads=threads,

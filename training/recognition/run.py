@@ -20,7 +20,7 @@ from platestream.plates import PlateFormats
 from platestream.vision import weights
 from platestream.vision.recognition_model import ARCHITECTURE, Mixer, PlateLine
 from training import engine
-from training.averaging import MovingAverage, best_average, moving_average
+from training.averaging import DECAY, MovingAverage, best_average, moving_average
 from training.optimization import ClippedBackward, warm_up_and_cosine
 from training.recognition.dataset import (
     SYNTHETIC_ONLY,
@@ -51,10 +51,11 @@ class Options:
     synthetic_epochs: int = 8
     synthetic_share: float = SYNTHETIC_SHARE  # of the batches that have real crops too
     learning_rate: float = 1.5e-3
+    average_decay: float = DECAY  # of the moving average that is judged and kept
     patience: int = 12  # epochs without a better score
     mixer: Mixer | None = None  # attention, or what the weights to begin from have
     teacher: Path | None = None  # weights of a larger network to learn from, too
-    channels: tuple[int, ...] | None = None  # of a network that begins from its teacher
+    channels: tuple[int, ...] | None = None  # of a network that begins from nothing, or a teacher
     blocks: tuple[int, ...] | None = None
     layers: int | None = None
     workers: int = 1  # processes that make crops
@@ -152,7 +153,7 @@ def train(
     start = _start(options, formats)
     net, config, alphabet = start.net, start.net.config, start.alphabet
     net.to(memory_format=torch.channels_last)
-    average = moving_average(net)
+    average = moving_average(net, options.average_decay)
     optimizer = torch.optim.AdamW(net.parameters(), lr=options.learning_rate, weight_decay=1e-3)
     total = options.epochs * options.steps
     scheduler = torch.optim.lr_scheduler.LambdaLR(
@@ -244,10 +245,10 @@ def train(
 
 def _start(options: Options, formats: PlateFormats | None) -> Start:
     shaped = any((options.channels, options.blocks, options.layers))
-    if shaped and (options.teacher is None or options.start is not None):
+    if shaped and options.start is not None:
         raise DataError(
-            "channels, blocks and layers are chosen where a network begins from its teacher: name "
-            "a teacher, and no weights to begin from"
+            "channels, blocks and layers are chosen where a network begins from nothing or from "
+            "its teacher: name no weights to begin from"
         )
     if options.start is not None:
         return from_weights(options.start, formats, options.mixer)
@@ -257,7 +258,9 @@ def _start(options: Options, formats: PlateFormats | None) -> Start:
         return from_teacher(
             options.teacher, options.channels, options.blocks, options.layers, options.mixer
         )
-    return from_nothing(options.mixer or "attention", formats)
+    return from_nothing(
+        options.mixer or "attention", formats, options.channels, options.blocks, options.layers
+    )
 
 
 def _teacher(path: Path, start: Start) -> PlateLine:

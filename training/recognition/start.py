@@ -57,13 +57,27 @@ def known_formats(path: Path | None) -> PlateFormats:
     return plate_formats.of_weights(weights.load_weights(path, "recognizer").config, path)
 
 
-def from_nothing(mixer: Mixer = "attention", formats: PlateFormats | None = None) -> Start:
-    """An untrained network for Russian plates, and for those of ``formats`` beside them."""
+def from_nothing(
+    mixer: Mixer = "attention",
+    formats: PlateFormats | None = None,
+    channels: tuple[int, ...] | None = None,
+    blocks: tuple[int, ...] | None = None,
+    layers: int | None = None,
+) -> Start:
+    """An untrained network for Russian plates, and for those of ``formats`` beside them.
+
+    Args:
+        channels, blocks, layers: As in ``LineConfig``; None: as many as the shipped network has.
+
+    Raises:
+        DataError: The mixer cannot divide the last stage's channels.
+    """
     known = known_formats(None)
     if formats is not None:
         known = known.joined(formats)
     alphabet = known.alphabet + OTHER
-    return Start(PlateLine(LineConfig(len(alphabet) + 1, mixer=mixer)), alphabet, known)
+    config = _shaped(LineConfig(len(alphabet) + 1, mixer=mixer), channels, blocks, layers)
+    return Start(PlateLine(config), alphabet, known)
 
 
 def from_teacher(
@@ -82,17 +96,33 @@ def from_teacher(
 
     Raises:
         WeightsError: The weights are missing, damaged, or not a recognizer's.
-        DataError: It is to be wider or deeper somewhere, or has another mixer.
+        DataError: It is to be wider or deeper somewhere, has another mixer, or one that cannot
+            divide the last stage's channels.
     """
     whole = from_weights(path, mixer=mixer)
-    config = whole.net.config
-    config = replace(
+    config = _shaped(whole.net.config, channels, blocks, layers)
+    return Start(slim(whole.net, config), whole.alphabet, whole.formats)
+
+
+def _shaped(
+    config: LineConfig,
+    channels: tuple[int, ...] | None,
+    blocks: tuple[int, ...] | None,
+    layers: int | None,
+) -> LineConfig:
+    shaped = replace(
         config,
         channels=channels or config.channels,
         blocks=blocks or config.blocks,
         layers=layers or config.layers,
     )
-    return Start(slim(whole.net, config), whole.alphabet, whole.formats)
+    parts = {"attention": shaped.heads, "lstm": 2, "none": 1}[shaped.mixer]
+    if shaped.channels[-1] % parts:
+        raise DataError(
+            f"the last stage has {shaped.channels[-1]} channels, which {shaped.mixer} divides by "
+            f"{parts}"
+        )
+    return shaped
 
 
 def from_weights(
