@@ -34,7 +34,7 @@ from training.export import export, write
 Image = npt.NDArray[np.uint8]
 Batch = npt.NDArray[Any]
 
-# the layers whose outputs stay in int8 from one convolution to the next; attention is in floats
+# the layers whose outputs stay in int8 from one convolution to the next
 _LAYERS = ["Conv", "Relu", "Add", "Resize"]
 
 
@@ -56,25 +56,69 @@ def quantize(weights: Path, task: str, pictures: Sequence[Image], output: Path) 
         export(weights, task, plain)
         model = onnx.load(plain)
         (name,) = (entry.name for entry in model.graph.input)
-        (result,) = (entry.name for entry in model.graph.output)
+        in_floats = _in_floats(model.graph)
         quantize_static(
             plain,
             quantized,
             _Calibration(name, _given(plain, task, pictures)),
             quant_format=QuantFormat.QDQ,
             op_types_to_quantize=_LAYERS,
-            # what gives the result stays in floats: one step of int8 there is a pixel of a corner
-            nodes_to_exclude=[node.name for node in model.graph.node if result in node.output],
+            nodes_to_exclude=sorted(in_floats),
             per_channel=True,
             reduce_range=True,
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,
         )
         made = onnx.load(quantized)
+        _leave_rounding_out(made.graph, model.graph, in_floats)
     del made.metadata_props[:]
     made.metadata_props.extend(model.metadata_props)
     made.metadata_props.add(key=PRECISION, value="int8")
     write(made, output)
+
+
+def _in_floats(graph: onnx.GraphProto) -> set[str]:
+    """The names of the layers that stay in floats: those that no other convolution comes after.
+
+    One step of int8 in what gives the result is a pixel of a corner, or a tenth of a confidence;
+    attention, which comes last, loses as much time in being quantized as it gains.
+    """
+    leads_to_one: set[str] = set()  # tensors that go into a convolution, by whatever way
+    names = set()
+    for node in reversed(graph.node):  # ONNX demands that nodes are sorted by what they need
+        if leads_to_one.isdisjoint(node.output) and node.op_type != "Relu":  # part of what it ends
+            names.add(node.name)
+        if node.op_type == "Conv" or node.name not in names:
+            leads_to_one.update(node.input)
+    return names
+
+
+def _leave_rounding_out(made: onnx.GraphProto, plain: onnx.GraphProto, in_floats: set[str]) -> None:
+    """Removes the rounding of what only layers in floats take: it costs time and exactness.
+
+    Where the rounding had taken the place of a ReLU, as numbers without a sign cut off what is
+    negative, the ReLU comes back.
+    """
+    made_by = {tensor: node for node in plain.node for tensor in node.output}
+    for rounding in [node for node in made.node if node.op_type == "QuantizeLinear"]:
+        (back,) = _takers(made, rounding.output[0]) or (None,)
+        last = _takers(made, back.output[0]) if back else []
+        if back is None or not last or not in_floats.issuperset(node.name for node in last):
+            continue
+        tensor = rounding.input[0]
+        relu = made_by.get(tensor)
+        at = list(made.node).index(rounding)
+        made.node.remove(rounding)
+        made.node.remove(back)
+        if relu is not None and relu.op_type == "Relu":
+            tensor = back.output[0]
+            made.node.insert(at, onnx.helper.make_node("Relu", [rounding.input[0]], [tensor]))
+        for node in last:
+            node.input[list(node.input).index(back.output[0])] = tensor
+
+
+def _takers(graph: onnx.GraphProto, tensor: str) -> list[onnx.NodeProto]:
+    return [node for node in graph.node if tensor in node.input]
 
 
 class _Recorder:

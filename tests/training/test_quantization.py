@@ -13,6 +13,8 @@ pytest.importorskip("torch", reason="the train extra is not installed")
 pytest.importorskip("onnx", reason="the train extra is not installed")
 pytest.importorskip("onnxruntime", reason="the train extra is not installed")
 
+import onnx
+
 from platestream.vision import model_file
 from platestream.vision.onnx_file import load_onnx
 from platestream.vision.recognizer import Recognizer
@@ -33,6 +35,14 @@ def test_a_quantized_recognizer_reads_the_same(tmp_path: Path) -> None:
     assert [p.name for p in output.parent.iterdir()] == ["r.int8.onnx"]
     file = load_onnx(output, "recognizer")
     assert file.is_quantized
+    model = onnx.load_from_string(file.content)
+    rounded = [node for node in model.graph.node if node.op_type == "QuantizeLinear"]
+    assert len(rounded) > 10
+    of_the_trunk = [node for node in rounded if "trunk" in node.name or "plates" in node.name]
+    assert of_the_trunk == rounded  # attention and what comes after it are in floats
+    makers = {tensor: node for node in model.graph.node for tensor in node.output}
+    squeezed = next(node for node in model.graph.node if node.op_type == "Squeeze")
+    assert makers[squeezed.input[0]].op_type == "Relu"  # not rounded on its way there
     assert file.source_sha256 == hashlib.sha256(weights.read_bytes()).hexdigest()
     assert output.stat().st_size < 0.6 * weights.stat().st_size  # attention stays as it was
     own = Recognizer.load(output, backend="onnxruntime")
@@ -49,7 +59,12 @@ def test_a_detector_is_quantized_from_whole_pictures(tmp_path: Path) -> None:
     output = tmp_path / "d.int8.onnx"
     given = ["--data", str(tmp_path), "--weights", str(weights), "--output", str(output)]
     assert cli.main(["quantize", "detector", *given]) == 0
-    assert load_onnx(output, "detector").is_quantized
+    file = load_onnx(output, "detector")
+    assert file.is_quantized
+    model = onnx.load_from_string(file.content)
+    makers = {tensor: node for node in model.graph.node for tensor in node.output}
+    last = makers[model.graph.output[0].name]
+    assert [last.op_type, makers[last.input[0]].op_type] == ["Conv", "Relu"]
     assert output.stat().st_size < 0.35 * weights.stat().st_size
 
 
