@@ -126,8 +126,10 @@ def test_a_smaller_recognizer_learns_from_the_shipped_one(tmp_path: Path) -> Non
     assert Recognizer.load(output).predict([made.image])
     with pytest.raises(DataError, match="cannot be made from"):
         go((64, 64, 96, 160))
-    with pytest.raises(DataError, match="mixer attention, not lstm"):
-        go((8, 16, 24, 32), mixer="lstm")
+    go((8, 16, 24, 30), mixer="lstm")
+    after = load_weights(output, "recognizer")
+    assert after.config["network"]["mixer"] == "lstm"
+    assert after.config["alphabet"] == load_weights(shipped, "recognizer").config["alphabet"]
     with pytest.raises(DataError, match="name no weights to begin from"):
         go((8, 16, 24, 32), start=shipped)
 

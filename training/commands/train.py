@@ -64,9 +64,13 @@ def _train_recognizer(
     mixer: Annotated[
         str | None,
         typer.Option(
-            help="What looks along the line: attention, lstm or none. Default: what --start has."
+            help="What looks along the line: attention, lstm or none. Default: what --start or "
+            "--teacher has, else attention."
         ),
     ] = None,
+    new_mixer: Annotated[
+        bool, typer.Option("--new-mixer", help="It begins by chance, as another than --teacher's.")
+    ] = False,
     start: Annotated[Path | None, typer.Option(help="Weights to begin from.")] = None,
     teacher: Teacher = None,
     channels: Annotated[
@@ -139,6 +143,7 @@ def _train_recognizer(
             synthetic_epochs=synthetic_epochs,
             synthetic_share=synthetic_share,
             mixer=_mixer(mixer),
+            new_mixer=new_mixer,
             teacher=teacher,
             channels=_numbers("--channels", channels, 4),
             blocks=_numbers("--blocks", blocks, 3),

@@ -55,6 +55,7 @@ class Options:
     patience: int = 12  # epochs without a better score
     mixer: Mixer | None = None  # attention, or what the weights to begin from have
     teacher: Path | None = None  # weights of a larger network to learn from, too
+    new_mixer: bool = False  # of a network that begins from its teacher: only its mixer does not
     channels: tuple[int, ...] | None = None  # of a network that begins from nothing, or a teacher
     blocks: tuple[int, ...] | None = None
     layers: int | None = None
@@ -256,7 +257,12 @@ def _start(options: Options, formats: PlateFormats | None) -> Start:
         if formats is not None:
             raise DataError("a teacher does not know what other plates carry: teach one first")
         return from_teacher(
-            options.teacher, options.channels, options.blocks, options.layers, options.mixer
+            options.teacher,
+            options.channels,
+            options.blocks,
+            options.layers,
+            options.mixer,
+            options.new_mixer,
         )
     return from_nothing(
         options.mixer or "attention", formats, options.channels, options.blocks, options.layers

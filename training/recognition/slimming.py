@@ -10,34 +10,36 @@ from platestream.vision.recognition_model import LineConfig, PlateLine
 from training.slimming import best, take, width
 
 
-def slim(wide: PlateLine, config: LineConfig) -> PlateLine:
+def slim(wide: PlateLine, config: LineConfig, new_mixer: bool = False) -> PlateLine:
     """A network of this shape that begins with the wide one's most important channels.
 
     Blocks and layers that are too many are left out from the end. What comes out has to be
-    trained; it only begins better than by chance.
+    trained; it only begins better than by chance. A mixer that is another than the wide one's,
+    or an LSTM, whose memory cells do not come apart, begins by chance all the same.
 
     Args:
-        config: The wide network's, but for fewer channels, blocks or layers.
+        config: The wide network's, but for fewer channels, blocks or layers, or another mixer.
+        new_mixer: The mixer begins by chance in any case.
 
     Raises:
-        DataError: It is another; or the network is a CRNN, whose memory cells do not come apart.
+        DataError: It is another.
     """
     of = wide.config
     sizes = zip((*config.channels, *config.blocks, config.layers),
                 (*of.channels, *of.blocks, of.layers), strict=True)  # fmt: skip
-    alike = ("classes", "height", "width", "mixer", "heads")
+    alike = ("classes", "height", "width", "heads")
     if any(getattr(config, name) != getattr(of, name) for name in alike) or any(
         mine > theirs for mine, theirs in sizes
     ):
         raise DataError(f"a recognizer of {config} cannot be made from another, {of}")
-    if of.mixer == "lstm":
-        raise DataError("a recognizer with an lstm cannot be made narrower")
-    if config.channels[-1] % config.heads:
-        raise DataError(f"{config.channels[-1]} channels cannot be shared by {config.heads} heads")
     thin = PlateLine(config)
     with torch.no_grad():
         line = _fill_trunk(thin, wide)
-        _fill_along(thin, wide, line)
+        if config.mixer == of.mixer == "attention" and not new_mixer:
+            _fill_attention(thin, wide, line)
+        _fill_norm(thin.along.norm, wide.along.norm, line)
+        thin.head.weight.copy_(wide.head.weight[:, line])
+        thin.head.bias.copy_(wide.head.bias)
     return thin
 
 
@@ -84,14 +86,10 @@ def _best_of_line(wide: PlateLine, last: nn.Module, count: int) -> Tensor:
     return (norm.weight.abs() * used.sqrt()).topk(count).indices.sort().values
 
 
-def _fill_along(thin: PlateLine, wide: PlateLine, line: Tensor) -> None:
-    if wide.config.mixer == "attention":
-        thin.along.places.copy_(wide.along.places[..., line])
-        for layer, of in zip(thin.along.layers, wide.along.layers, strict=False):
-            _fill_layer(layer, of, line, wide.config.heads)
-    _fill_norm(thin.along.norm, wide.along.norm, line)
-    thin.head.weight.copy_(wide.head.weight[:, line])
-    thin.head.bias.copy_(wide.head.bias)
+def _fill_attention(thin: PlateLine, wide: PlateLine, line: Tensor) -> None:
+    thin.along.places.copy_(wide.along.places[..., line])
+    for layer, of in zip(thin.along.layers, wide.along.layers, strict=False):
+        _fill_layer(layer, of, line, wide.config.heads)
 
 
 def _fill_layer(layer: nn.Module, of: nn.Module, line: Tensor, heads: int) -> None:

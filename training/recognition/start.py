@@ -86,22 +86,25 @@ def from_teacher(
     blocks: tuple[int, ...] | None = None,
     layers: int | None = None,
     mixer: Mixer | None = None,
+    new_mixer: bool = False,
 ) -> Start:
     """A narrower network than a trained one, with its most important channels (``slim``).
 
     Args:
         path: The trained one's weights.
         channels, blocks, layers: As in ``LineConfig``; None: as many as the trained one has.
-        mixer: What the trained one must have, if it matters.
+        mixer: None: what the trained one has.
+        new_mixer: It begins by chance, even if it is the trained one's.
 
     Raises:
         WeightsError: The weights are missing, damaged, or not a recognizer's.
-        DataError: It is to be wider or deeper somewhere, has another mixer, or one that cannot
-            divide the last stage's channels.
+        DataError: It is to be wider or deeper somewhere, or the mixer cannot divide the last
+            stage's channels.
     """
-    whole = from_weights(path, mixer=mixer)
-    config = _shaped(whole.net.config, channels, blocks, layers)
-    return Start(slim(whole.net, config), whole.alphabet, whole.formats)
+    whole = from_weights(path)
+    config = replace(whole.net.config, mixer=mixer or whole.net.config.mixer)
+    config = _shaped(config, channels, blocks, layers)
+    return Start(slim(whole.net, config, new_mixer), whole.alphabet, whole.formats)
 
 
 def _shaped(

@@ -76,11 +76,13 @@ def test_nothing_grows() -> None:
         slim(made(), replace(WIDE, width=128))
 
 
-def test_memory_cells_do_not_come_apart() -> None:
-    with pytest.raises(DataError, match="lstm"):
-        slim(made("lstm"), replace(WIDE, mixer="lstm", channels=(4, 6, 8, 16)))
-
-
-def test_heads_share_channels_evenly() -> None:
-    with pytest.raises(DataError, match="4 heads"):
-        slim(made(), replace(WIDE, channels=(4, 6, 8, 18)))
+@pytest.mark.parametrize(
+    ("before", "after"), [("attention", "lstm"), ("lstm", "lstm"), ("attention", "attention")]
+)
+def test_a_new_mixer_begins_by_chance_and_the_rest_does_not(before: Mixer, after: Mixer) -> None:
+    wide, pictures = made(before), torch.randn(2, 1, 48, 192)
+    torch.manual_seed(1)
+    thin = slim(wide, replace(WIDE, mixer=after), new_mixer=True).eval()
+    torch.testing.assert_close(thin.trunk(pictures), wide.trunk(pictures))
+    torch.testing.assert_close(thin.head.weight, wide.head.weight)
+    assert not torch.allclose(thin(pictures), wide(pictures))
