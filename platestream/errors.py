@@ -42,6 +42,10 @@ class SharedMemoryError(PlatestreamError):
     """There is not enough shared memory, or it cannot be used."""
 
 
+class ReplicaError(PlatestreamError):
+    """A replica cannot read any more, through no fault of a frame; started again it may."""
+
+
 class WeightsError(PlatestreamError):
     """Model weights are missing, damaged or not made by this project."""
 

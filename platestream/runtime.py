@@ -16,7 +16,7 @@ import redis
 import structlog
 
 from platestream import fleet_reports, logs, streams
-from platestream.errors import PlatestreamError, RedisError
+from platestream.errors import PlatestreamError, RedisError, ReplicaError
 from platestream.health import Health
 from platestream.masking import mask
 from platestream.metrics import Metrics
@@ -273,6 +273,9 @@ def serve(
             _live(session, body)
         session.stopping.set()
         beat.join(HEARTBEAT_S)
+    except ReplicaError as error:
+        log.error(str(error), fatal=True)
+        return EXIT_FAILED
     except PlatestreamError as error:
         log.error(str(error), fatal=True)
         return EXIT_REFUSED

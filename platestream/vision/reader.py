@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from platestream.vision.canvas import Canvas, CpuCanvas, Pictures, several
+from platestream.vision.close_up import CLOSE_UP
 from platestream.vision.decoding import PlateText
 from platestream.vision.detector import Detection, Detector
 from platestream.vision.geometry import Box, may_be_cut
@@ -163,6 +164,17 @@ class PlateReader:
             )
             for detections, places, shape in zip(found, near, canvas.shapes, strict=True)
         ]
+
+    def probe(self) -> None:
+        """Has both networks run on nothing, in a few milliseconds; raises what they raise.
+
+        Tells a picture that cannot be read from networks that cannot read any more, as when
+        their GPU is gone.
+        """
+        width, height = CLOSE_UP
+        blank = np.zeros((height, width, 3), np.uint8)
+        self._detector.detect_near([blank], [[(0.0, 0.0, float(width), float(height))]])
+        self._recognizer.predict(blank)
 
     def _warm_up(self, height: int = 720, width: int = 1280) -> None:
         """Has the networks do once what frames of this shape will take.

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from platestream import messages, pixels, streams
-from platestream.errors import MessageError, OverwrittenError
+from platestream.errors import MessageError, OverwrittenError, ReplicaError
 from platestream.messages import End, Frame, Plate, Reading
 from platestream.picture import Picture
 from platestream.plate_messages import to_message
@@ -20,6 +20,7 @@ from services.ocr.expectations import Expectations
 
 _LOOK_S = 0.1  # how often it is looked whether `track` has caught up
 _SAY_S = 60.0
+_MOST_IN_A_ROW = 10  # frames that cannot be read, with none between them that can
 
 
 class Reader(Protocol):
@@ -41,6 +42,9 @@ class Reader(Protocol):
         Args:
             images: HxWx3 uint8 BGR; planes too where it takes them.
         """
+
+    def probe(self) -> None:
+        """Reads what can be read in any case; raises whatever keeps it from that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +80,7 @@ class Replica:
         self._trimmers: dict[str, streams.Trimmer] = {}
         self._next_look = 0.0
         self._said_at = -_SAY_S
+        self._failed_in_a_row = 0
 
     def forget(self, cameras: Iterable[str]) -> None:
         """Drops what is known of cameras that are gone."""
@@ -111,6 +116,9 @@ class Replica:
 
         Readings and acknowledgements of one camera go together; an entry that is bad, or cannot
         be read, is put aside without the others.
+
+        Raises:
+            ReplicaError: Nothing can be read any more. What was not read is left to others.
         """
         self._unplanned = {}
         batch = [work for work in map(self._prepare, deliveries) if work is not None]
@@ -131,6 +139,7 @@ class Replica:
                 return
             self._fail(batch[0], error)
             return
+        self._failed_in_a_row = 0
         of: dict[tuple[str, str], list[tuple[_Work, Reading]]] = {}
         for work, reading in zip(batch, readings, strict=True):
             of.setdefault((work.delivery.camera, work.delivery.key), []).append((work, reading))
@@ -184,7 +193,7 @@ class Replica:
             self._bury(delivery, str(error))
             return None
         except Exception as error:  # decoders raise all kinds of errors on damaged bytes
-            self._bury(delivery, f"{type(error).__name__}: {error}")
+            self._bury(delivery, _said(error))
             return None
         # what is tried again was published long ago: that says nothing of the way here
         sent_at_ms = frame.published_at_ms if delivery.key == streams.frames_key(camera) else None
@@ -234,12 +243,30 @@ class Replica:
         return plate.model_copy(update={"crop": crop})
 
     def _fail(self, work: _Work, error: Exception) -> None:
-        """Tries a frame again, here and now, until it has been tried often enough."""
+        """Tries a frame again, here and now, until it has been tried often enough.
+
+        Raises:
+            ReplicaError: It is not the frame's fault.
+        """
+        try:
+            self._reader.probe()
+        except Exception as found:
+            raise ReplicaError(
+                f"this replica cannot read any more ({_said(found)}): its frames are left to the "
+                "others, and to it when it has been started again"
+            ) from error
         tries = work.delivery.deliveries + 1
-        if tries > self._session.settings.ocr.max_deliveries:
-            self._bury(work.delivery, f"{type(error).__name__}: {error}")
-        else:
+        if tries <= self._session.settings.ocr.max_deliveries:
             self._finish([replace(work, delivery=replace(work.delivery, deliveries=tries))])
+            return
+        is_retried = work.delivery.key != streams.frames_key(work.delivery.camera)
+        self._failed_in_a_row += not is_retried  # those have failed elsewhere, too
+        if self._failed_in_a_row > _MOST_IN_A_ROW:
+            raise ReplicaError(
+                f"this replica has put {_MOST_IN_A_ROW} frames aside and read none between them "
+                f"({_said(error)}): it had better be started again"
+            ) from error
+        self._bury(work.delivery, _said(error))
 
     def _bury(self, delivery: PoolDelivery, error: str) -> None:
         buried = streams.publish_dead(
@@ -270,3 +297,7 @@ class Replica:
             return messages.frame_fields(self._receiver.detach(frame, quality))
         except Exception:  # as in _prepare
             return None
+
+
+def _said(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"

@@ -8,6 +8,7 @@ import pytest
 import redis
 
 from platestream import messages, pixels, streams
+from platestream.errors import ReplicaError
 from platestream.messages import Frame
 from platestream.runtime import Session
 from platestream.settings import OcrSettings, Settings
@@ -194,6 +195,32 @@ def test_a_frame_that_always_fails_is_put_aside_after_its_tries(client: redis.Re
     assert reader.batches.count([2]) == Settings().ocr.max_deliveries
     (dead,) = streams.list_dead(client, "a")
     assert dead.deliveries == Settings().ocr.max_deliveries
+
+
+def test_a_replica_that_cannot_read_any_more_buries_nothing(client: redis.Redis) -> None:
+    capture(client, "a", *range(1, 9))
+    broken = replica(client, NumberReader(breaks=[3]))
+    pool = consumer(client, "a")
+    with pytest.raises(ReplicaError, match=r"cannot read any more \(RuntimeError: CUDA error"):
+        broken.handle(pool.take(4, 1))
+    assert frames_read(client, "a") == []
+    assert errors(client, "a") == {}
+    assert held(client, "a", "a") == [1, 2, 3, 4]
+
+
+def test_a_replica_that_can_read_no_frame_at_all_stops_burying_them(client: redis.Redis) -> None:
+    """As when its GPU's memory suffices for nothing but a probe."""
+    frames = range(1, 31)
+    capture(client, "a", *frames)
+    given = replica(client, NumberReader(fails=[n for n in frames if n != 6]))
+    pool = consumer(client, "a")
+    for _ in range(16):
+        given.handle(pool.take(1, 1))
+    with pytest.raises(ReplicaError, match="has put 10 frames aside and read none between them"):
+        given.handle(pool.take(1, 1))
+    assert frames_read(client, "a") == [6]
+    assert list(errors(client, "a")) == [n for n in range(1, 17) if n != 6]
+    assert held(client, "a", "a") == [17]
 
 
 def test_a_dead_frame_has_its_pixels_with_it_as_jpeg(client: redis.Redis) -> None:

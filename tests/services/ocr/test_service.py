@@ -126,6 +126,21 @@ def test_a_killed_replicas_frames_are_claimed_in_the_adapted_time(
     assert took_s < max(ready_s, claim_s) + len(taken_over) * (delay_s + 0.25) + slack_s
 
 
+def test_a_broken_replica_ends_and_leaves_its_frames_to_the_others(
+    real: redis.Redis, replica: Start
+) -> None:
+    """It fails at once, and would be handed most frames."""
+    frames = range(1, 21)
+    capture(real, "a", *frames)
+    settings = ("ocr.batch=2", "ocr.claim_after_ms=500", "log.level=critical")
+    broken = replica("broken", {"breaks": [1]}, *settings)
+    assert broken.wait(60) == 1  # it is worth starting again
+    assert frames_read(real, "a") == []
+    replica("whole", {}, *settings)
+    wait_until(lambda: sorted(frames_read(real, "a")) == [*frames], 60, "readings of all")
+    assert list(streams.list_dead(real, "a")) == []
+
+
 def test_a_stopped_replica_that_goes_on_does_no_harm(real: redis.Redis, replica: Start) -> None:
     settings = ("ocr.batch=2", "ocr.claim_after_ms=500")
     sleeper = replica("sleeper", {"delay_s": 0.4}, *settings)
