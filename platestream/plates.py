@@ -292,11 +292,6 @@ def region_codes() -> frozenset[str]:
     return shipped().regions["ru"]["road"]
 
 
-def formats() -> dict[str, str]:
-    """Patterns by format name, as the data file has them."""
-    return {one.name: one.pattern for one in shipped().formats}
-
-
 def format_of(text: str, lines: int = 1) -> str | None:
     """The first format that a text fits, its region code included, as ``ru-1``; None if none."""
     return shipped().format_of(text, lines)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -53,8 +52,14 @@ def run(
     sequential: Annotated[
         bool, typer.Option("--sequential", help="One process, frame by frame: the slow way.")
     ] = False,
-    camera: options.Camera = None,
-    redis: options.Redis = None,
+    camera: Annotated[
+        str | None,
+        typer.Option(help="The camera's name; keys in Redis carry it. Default: the file's name."),
+    ] = None,
+    redis: Annotated[
+        str | None,
+        typer.Option(help="Redis URL; default: redis.url of the settings, else one of its own."),
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Overwrite what is there.")] = False,
     config: options.Config = None,
     assignments: options.Set = None,
@@ -63,26 +68,26 @@ def run(
     """Reads plates on a video, start to end: Redis, the services, the files."""
     console = Console(stderr=True, highlight=False)
     flags = {"visualize.sync": sync, "ocr.read_every": read_every}
-    settings = options.load({"camera": camera, **flags}, config, assignments)
+    named = {"camera": camera, "redis.url": redis}
+    settings = options.load(named | flags, config, assignments)
     waits_for_nothing = is_live(source) or bool(settings.capture.live if live is None else live)
     if read_every and waits_for_nothing:  # a settings file may serve files and cameras
         raise SettingsError(
             f"--read-every is for files: '{source}' is live, and OCR reads its newest frame; "
             "leave it out"
         )
-    if settings.ocr.read_every > 1 and sequential:
-        raise SettingsError("--sequential reads every frame: leave --read-every out")
+    if sequential:
+        _check_sequential(settings, waits_for_nothing, ocr_replicas)
     if settings.visualize.sync == "exact":
         _check_exact(settings, source, waits_for_nothing, ocr_replicas)
-    url = redis or os.environ.get("PLATESTREAM_REDIS__URL") or os.environ.get("REDIS_URL")
     job = default_job(
         source,
         output=output,
         readings=readings,
-        camera=camera,
+        camera=settings.camera if "camera" in settings.model_fields_set else None,
         replicas=ocr_replicas,
         live=live,
-        redis_url=url,
+        redis_url=settings.redis.url if "url" in settings.redis.model_fields_set else None,
         force=force,
         assignments=(
             *(assignments or ()),
@@ -100,6 +105,20 @@ def run(
         print_json(result.as_dict())
     else:
         show_result(console, job, result)
+
+
+def _check_sequential(settings: Settings, live: bool, replicas: int) -> None:
+    """Refuses what ``--sequential`` cannot do.
+
+    Raises:
+        SettingsError: It reads every frame of a file, in this process.
+    """
+    if settings.ocr.read_every > 1:
+        raise SettingsError("--sequential reads every frame: leave --read-every out")
+    if live:
+        raise SettingsError("--sequential is for files, and waits for each frame: leave --live out")
+    if replicas != 1:
+        raise SettingsError("--sequential reads in this one process: leave --ocr-replicas out")
 
 
 def _check_exact(settings: Settings, source: str, live: bool, replicas: int) -> None:

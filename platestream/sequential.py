@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 
 from platestream import cores, overlay
 from platestream.colour import BT601
@@ -45,10 +46,7 @@ def run(job: Job, settings: Settings, on_progress: Callable[[Progress], None]) -
     )
     gone: list[Track] = []
     folder_fps = settings.capture.folder_fps
-    with (
-        open_file(job.source, folder_fps) as video,
-        job.readings.open("w", encoding="utf-8") as lines,
-    ):
+    with open_file(job.source, folder_fps) as video, ExitStack() as opened:
         progress.promised = video.promised
         reader = PlateReader.load(
             detector_weights=settings.ocr.detector_weights,
@@ -66,7 +64,8 @@ def run(job: Job, settings: Settings, on_progress: Callable[[Progress], None]) -
         began = time.monotonic()
         started_at_ms = time.time_ns() // 1_000_000
         for frame_id, source in enumerate(video.frames(), 1):
-            if encoder is None:
+            if encoder is None:  # nothing is overwritten before there is something to write
+                lines = opened.enter_context(job.readings.open("w", encoding="utf-8"))
                 width, height, colour = form_of(source.picture)
                 encoder = VideoEncoder(
                     job.output,

@@ -116,5 +116,8 @@ def test_what_cannot_be_exact_is_refused(
     command = ("run", source, "--output", "o.mp4", "--read-every", "2")
     assert "is live" in refused(capsys, monkeypatch, tmp_path, *command, "--live")
     assert "every frame" in refused(capsys, monkeypatch, tmp_path, *command, "--sequential")
+    for more in (["--live"], ["--ocr-replicas", "2"]):
+        sequential = ("run", source, "--output", "o.mp4", "--sequential", *more)
+        assert f"leave {more[0]} out" in refused(capsys, monkeypatch, tmp_path, *sequential)
     unknown = refused(capsys, monkeypatch, tmp_path, "run", source, "--sync", "never")
     assert "visualize.sync" in unknown

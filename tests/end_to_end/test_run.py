@@ -15,8 +15,10 @@ import av
 import cv2
 import pytest
 
+from platestream import cli, options, run_command
 from platestream.demo import built_in_clip
 from platestream.embedded_redis import EmbeddedRedis
+from platestream.job import Job, Result
 from platestream.video import VideoSource
 from tests.end_to_end.running import refused
 from tests.numbered import number_of, numbered_picture
@@ -332,6 +334,41 @@ def test_an_unreachable_redis_is_one_clear_sentence(
     assert url in json.loads(done.stdout)["error"]
     assert "Traceback" not in done.stderr
     assert "cannot reach Redis" in refused(capsys, monkeypatch, tmp_path, "status", "--redis", url)
+
+
+def test_a_run_takes_redis_and_camera_from_the_settings_file(
+    make_video: Callable[..., Path],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    given: list[Job] = []
+    nothing = Result(0, 0, 1.0, [], [], [], [])
+    monkeypatch.setattr(run_command, "run_job", lambda job, _: given.append(job) or nothing)
+    monkeypatch.delenv("REDIS_URL", raising=False)
+    source = make_video(tmp_path / "in.mp4", frames=5)
+    url = "redis://127.0.0.1:1/7"
+    command = ["run", str(source), "--output", "o.mp4", "--json"]
+    monkeypatch.chdir(tmp_path)
+    assert options.invoke_app(cli.app, "platestream", command) == 0
+    (tmp_path / "platestream.toml").write_text(f'camera = "gate"\n[redis]\nurl = "{url}"\n')
+    assert options.invoke_app(cli.app, "platestream", command) == 0
+    more = ["--camera", "x", "--set", "redis.url=redis://other"]
+    assert options.invoke_app(cli.app, "platestream", [*command, *more]) == 0
+    capsys.readouterr()
+    assert [(job.redis_url, job.camera) for job in given] == [
+        (None, "in"), (url, "gate"), ("redis://other", "x")
+    ]  # fmt: skip
+
+
+def test_a_sequential_run_of_no_video_overwrites_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "broken.mp4").write_bytes(built_in_clip()[0].read_bytes()[:3000])
+    (tmp_path / "o.readings.jsonl").write_text("precious")
+    command = ("run", tmp_path / "broken.mp4", "--output", "o.mp4", "--sequential", "--force")
+    assert "broken.mp4" in refused(capsys, monkeypatch, tmp_path, *command)
+    assert (tmp_path / "o.readings.jsonl").read_text() == "precious"
 
 
 def test_weights_that_are_not_ours_end_a_run(
