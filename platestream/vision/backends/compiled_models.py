@@ -15,8 +15,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import openvino as ov
 import platformdirs
+
+from platestream.vision.backends.openvino_runtime import ov
 
 _DIGEST = hashlib.sha256().digest_size
 _LARGEST = 128 * 2**20  # bytes of one file; ours are of 1 to 8 MiB

@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import openvino as ov
 
 from platestream.errors import SettingsError, WeightsError
 from platestream.vision.backends.compiled_models import CompiledModels, default_folder
+from platestream.vision.backends.openvino_runtime import ov
 from platestream.vision.onnx_file import load_onnx
 
 _SIZES = (1, 2, 4, 8, 16)  # of batches; each is a compiled model of its own
