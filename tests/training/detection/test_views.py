@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-pytest.importorskip("albumentations", reason="the train extra is not installed")
+pytest.importorskip("catalyst", reason="the train extra is not installed")
 
 from training.detection.dataset import Crop, Material, Mixture, TrainingViews
 from training.detection.light import glare, night
