@@ -16,6 +16,7 @@ from pathlib import Path
 # another there spin for longer than they work.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+import av
 import fakeredis
 import pytest
 import redis
@@ -151,6 +152,33 @@ def blind_networks(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 
     The shipped networks take one or two seconds of a core to load in each process, and more for
     each size of pictures.
+@pytest.fixture(scope="session")
+def make_long_video(make_video: Callable[..., Path]) -> Callable[[Path, int], Path]:
+    """Writes a video that plays for so many seconds: the same two again and again.
+
+    For tests that end something while it plays. To encode it all would take longer than they do.
+    """
+
+    def make(path: Path, seconds: int) -> Path:
+        short = make_video(path.with_suffix(f".short{path.suffix}"), frames=50)
+        with av.open(str(short)) as file, av.open(str(path), "w") as long:
+            (of_short,) = file.streams.video
+            stream = long.add_stream_from_template(of_short)
+            assert of_short.time_base is not None
+            turn = round(2 / of_short.time_base)
+            packets = [packet for packet in file.demux(of_short) if packet.pts is not None]
+            for packet in packets * (seconds // 2):
+                packet.stream = stream
+                long.mux(packet)
+                assert packet.pts is not None
+                assert packet.dts is not None
+                packet.pts, packet.dts = packet.pts + turn, packet.dts + turn
+        short.unlink()
+        return path
+
+    return make
+
+
     """
     if importlib.util.find_spec("onnx") is None:
         return {}

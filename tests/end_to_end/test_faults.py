@@ -272,9 +272,9 @@ def test_services_and_redis_end_with_their_run(
 
 @pytest.mark.soak
 def test_a_camera_in_use_is_not_taken_over(
-    make_video: Callable[..., Path], tmp_path: Path, any_server: EmbeddedRedis
+    make_long_video: Callable[[Path, int], Path], tmp_path: Path, any_server: EmbeddedRedis
 ) -> None:
-    source = make_video(tmp_path / "long.mp4", frames=1500)
+    source = make_long_video(tmp_path / "long.mp4", 60)
     client = streams.connect(any_server.url)
     with running(source, tmp_path / "out.mp4", any_server.url, "--live") as first:
         wait_until(lambda: written(client) >= 5, what="frames written")

@@ -35,9 +35,9 @@ def _value(port: int, camera: str, name: str) -> float:
 
 
 def test_metrics_of_each_camera_go_on_over_its_processes_and_end_with_it(
-    tmp_path: Path, any_server: EmbeddedRedis, make_video: Callable[..., Path]
+    tmp_path: Path, any_server: EmbeddedRedis, make_long_video: Callable[[Path, int], Path]
 ) -> None:
-    clip = make_video(tmp_path / "clip.mp4", frames=5000)
+    clip = make_long_video(tmp_path / "clip.mp4", 200)
     path = tmp_path / "cameras.toml"
     write_cameras(path, {"north": clip, "south": clip})
     capturing, drawing = free_port(), free_port()

@@ -69,9 +69,9 @@ def test_a_camera_whose_process_cannot_be_started_is_tried_again_and_the_others_
 
 @pytest.mark.usefixtures("blind_ocr")
 def test_a_run_that_cannot_start_a_service_again_ends_with_a_sentence(
-    tmp_path: Path, any_server: EmbeddedRedis, make_video: Callable[..., Path]
+    tmp_path: Path, any_server: EmbeddedRedis, make_long_video: Callable[[Path, int], Path]
 ) -> None:
-    clip = make_video(tmp_path / "clip.mp4", frames=5000)
+    clip = make_long_video(tmp_path / "clip.mp4", 200)
     with running(clip, tmp_path / "out.mp4", any_server.url, "--live") as run:
         wait_until(lambda: processes(run, "visualize"), PATIENCE_S, "its processes")
         (killed,) = processes(run, "visualize")

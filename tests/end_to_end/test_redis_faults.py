@@ -210,12 +210,12 @@ def test_live_mode_loses_only_what_an_outage_covers_and_counts_it(
 
 
 def test_a_redis_whose_disk_is_full_is_waited_for(
-    make_video: Callable[..., Path],
+    make_long_video: Callable[[Path, int], Path],
     mount_disk: Callable[[int], Path],
     redis_program: str,
     tmp_path: Path,
 ) -> None:
-    source = make_video(tmp_path / "in.mp4", frames=2000)
+    source = make_long_video(tmp_path / "in.mp4", 80)
     disk = mount_disk(32)
     server = DurableRedis(redis_program, disk)
     arguments = {"capture": [str(source), "--live"]}

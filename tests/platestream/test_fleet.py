@@ -47,10 +47,13 @@ def start(server: EmbeddedRedis) -> Iterator[Callable[..., Fleet]]:
 
 @pytest.mark.soak
 def test_states_say_how_each_camera_does(
-    start: Callable[..., Fleet], make_video: Callable[..., Path], tmp_path: Path
+    start: Callable[..., Fleet],
+    make_video: Callable[..., Path],
+    make_long_video: Callable[[Path, int], Path],
+    tmp_path: Path,
 ) -> None:
     clip = make_video(tmp_path / "clip.mp4", frames=5)
-    long = make_video(tmp_path / "long.mp4", frames=2000)
+    long = make_long_video(tmp_path / "long.mp4", 80)
     path = tmp_path / "cameras.toml"
     sources = {"ends": clip, "plays": long, "fails": tmp_path / "none.mp4"}
     path.write_text(

@@ -129,10 +129,10 @@ def test_capture_of_the_demo_clip_is_counted(server: EmbeddedRedis, port: int) -
 
 @pytest.mark.usefixtures("blind_ocr")
 def test_a_runs_services_are_seen_on_consecutive_ports(
-    server: EmbeddedRedis, tmp_path: Path, make_video: Callable[..., Path]
+    server: EmbeddedRedis, tmp_path: Path, make_long_video: Callable[[Path, int], Path]
 ) -> None:
     """In the order of deploy/prometheus.yml; delays are measured from capture to file."""
-    video = make_video(tmp_path / "in.mp4", frames=1500)
+    video = make_long_video(tmp_path / "in.mp4", 60)
     port = free_port()
     code = "from platestream.cli import main; main()"
     command = ["run", str(video), "--output", str(tmp_path / "out.mp4"), "--camera", CAMERA]
