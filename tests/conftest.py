@@ -147,12 +147,6 @@ def make_video() -> Callable[..., Path]:
 
 
 @pytest.fixture(scope="session")
-def blind_networks(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """Environment in which OCR finds nothing, in no time; empty where onnx is not installed.
-
-    The shipped networks take one or two seconds of a core to load in each process, and more for
-    each size of pictures.
-@pytest.fixture(scope="session")
 def make_long_video(make_video: Callable[..., Path]) -> Callable[[Path, int], Path]:
     """Writes a video that plays for so many seconds: the same two again and again.
 
@@ -179,6 +173,12 @@ def make_long_video(make_video: Callable[..., Path]) -> Callable[[Path, int], Pa
     return make
 
 
+@pytest.fixture(scope="session")
+def blind_networks(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Environment in which OCR finds nothing, in no time; empty where onnx is not installed.
+
+    The shipped networks take one or two seconds of a core to load in each process, and more for
+    each size of pictures.
     """
     if importlib.util.find_spec("onnx") is None:
         return {}

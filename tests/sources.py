@@ -19,6 +19,7 @@ import pytest
 
 from platestream.demo import built_in_clip
 from platestream.video import VideoEncoder, VideoSource
+from tests import preloaded
 from tests.numbered import numbered_picture
 
 SYSTEM_PYTHON = "/usr/bin/python3"
@@ -178,9 +179,8 @@ def capture(
     command = [sys.executable, *module, source, "--camera", camera, "--redis", url]
     for setting in settings:
         command += ["--set", setting]
-    process = subprocess.Popen(
-        command, stderr=subprocess.PIPE, text=True, env=_environment(), cwd=cwd
-    )
+    start = preloaded.Popen if module[0] == "-m" else subprocess.Popen
+    process = start(command, stderr=subprocess.PIPE, text=True, env=_environment(), cwd=cwd)
     try:
         yield process
     finally:

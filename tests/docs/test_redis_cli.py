@@ -15,7 +15,8 @@ from pathlib import Path
 import pytest
 
 from platestream import streams
-from platestream.embedded_redis import EmbeddedRedis, die_with_parent
+from platestream.embedded_redis import EmbeddedRedis
+from tests import preloaded
 from tests.conftest import wait_until
 from tests.sources import part_of_clip
 
@@ -104,10 +105,10 @@ def ran(
     common = ["--set", "log.format=json", "--redis"]
     with EmbeddedRedis(find_redis("system")) as server:
         client = streams.connect(server.url)
-        command = [sys.executable, "-c", "from platestream.cli import main; main()", "run"]
+        command = [sys.executable, "-m", "platestream", "run"]
         clip = part_of_clip(folder / "clip.mp4", CLIP_FRAMES - FRAMES, FRAMES)
         command += [str(clip), "--camera", CAMERA, "--output", "out.mp4"]
-        done = subprocess.run(
+        done = preloaded.run(
             [*command, "--redis", server.url, "--set", "streams.pixels=jpeg"],
             cwd=folder,
             capture_output=True,
@@ -118,10 +119,9 @@ def ran(
         last = streams.last_frame_id(client, CAMERA)
         broken = {"frame_id": str(last + 1), "body": b"no picture"}
         started = [
-            subprocess.Popen(
+            preloaded.Popen(
                 [sys.executable, "-m", f"services.{name}", *words, *common, server.url],
                 stderr=subprocess.DEVNULL,
-                preexec_fn=die_with_parent,
             )
             for name, words in (("ocr", ["--name", "ocr-2"]), ("track", ["--camera", CAMERA]))
         ]

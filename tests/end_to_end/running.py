@@ -22,6 +22,7 @@ from platestream import cli, messages, options, streams
 from platestream.embedded_redis import die_with_parent
 from platestream.outputs import readings_path
 from platestream.video import VideoSource
+from tests import preloaded
 from tests.conftest import wait_until
 from tests.numbered import number_of
 
@@ -34,10 +35,10 @@ Run = subprocess.Popen[str]
 @contextmanager
 def running(source: Path, out: Path, url: str | None, *extra: str) -> Iterator[Run]:
     """``platestream run`` under way; without a URL on a Redis of its own."""
-    command = [sys.executable, "-c", "from platestream.cli import main; main()", "run", str(source)]
+    command = [sys.executable, "-m", "platestream", "run", str(source)]
     command += ["--output", str(out), "--camera", CAMERA, "--json", *extra]
     command += ["--redis", url] if url else []
-    process = subprocess.Popen(
+    process = preloaded.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=out.parent
     )
     try:

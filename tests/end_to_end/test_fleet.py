@@ -21,7 +21,7 @@ from platestream.embedded_redis import EmbeddedRedis
 from platestream.probe import probe
 from platestream.streams import GroupConsumer
 from platestream.video import VideoSource
-from tests import conftest
+from tests import conftest, preloaded
 from tests.conftest import fill
 from tests.numbered import number_of
 from tests.services.writer.writing import CAMERA, publish
@@ -82,7 +82,7 @@ def fleet(service: str, path: Path, url: str, *extra: str) -> Iterator[Fleet]:
     command = [sys.executable, "-m", f"services.{service}", *extra]
     command += ["--cameras", str(path), "--redis", url]
     with log.open("w") as file:
-        process = subprocess.Popen(command, stderr=file, stdout=file, cwd=path.parent)
+        process = preloaded.Popen(command, stderr=file, stdout=file, cwd=path.parent)
     children: dict[str, int] = {}
     try:
         yield Fleet(process, log)
@@ -292,7 +292,7 @@ def test_a_wrong_file_is_refused_at_the_start(tmp_path: Path, text: str, said: s
     path = tmp_path / "cameras.toml"
     path.write_text(text)
     command = [sys.executable, "-m", "services.track", "--cameras", str(path)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    done = preloaded.run(command, capture_output=True, text=True, timeout=60)
     assert done.returncode == 2
     assert said in done.stderr
     assert "Traceback" not in done.stderr

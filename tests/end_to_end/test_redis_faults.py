@@ -16,6 +16,7 @@ import pytest
 from platestream import streams
 from platestream.embedded_redis import EmbeddedRedis
 from platestream.video import VideoSource
+from tests import preloaded
 from tests.conftest import fill, wait_until
 from tests.end_to_end.running import (
     CAMERA,
@@ -224,7 +225,7 @@ def test_a_redis_whose_disk_is_full_is_waited_for(
     try:
         for name, log in logs.items():
             with log.open("w") as file:
-                children[name] = subprocess.Popen(
+                children[name] = preloaded.Popen(
                     [sys.executable, "-m", f"services.{name}", *arguments.get(name, []),
                      "--camera", CAMERA, "--redis", server.url],
                     stderr=file,
@@ -275,7 +276,7 @@ def test_services_without_a_redis_wait_for_it_and_end_well_when_asked(
     durable.end("shutdown")
     arguments = {"capture": [str(source)], "writer": [str(tmp_path / "o.mp4")]}
     children = [
-        subprocess.Popen(
+        preloaded.Popen(
             [sys.executable, "-m", f"services.{name}", *arguments.get(name, []),
              "--camera", CAMERA, "--redis", durable.url],
             stderr=subprocess.PIPE, text=True,

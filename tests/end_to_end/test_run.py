@@ -20,6 +20,7 @@ from platestream.demo import built_in_clip
 from platestream.embedded_redis import EmbeddedRedis
 from platestream.job import Job, Result
 from platestream.video import VideoSource
+from tests import preloaded
 from tests.end_to_end.running import refused
 from tests.numbered import number_of, numbered_picture
 from tests.sources import part_of_clip
@@ -31,19 +32,14 @@ def platestream(
     """Runs the command line as a user does; ``largest_file``: bytes that files may grow to."""
 
     def limit() -> None:
-        if largest_file is not None:
-            resource.setrlimit(resource.RLIMIT_FSIZE, (largest_file, resource.RLIM_INFINITY))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (largest_file, resource.RLIM_INFINITY))
 
     env = {k: v for k, v in os.environ.items() if not k.startswith(("PLATESTREAM", "REDIS"))}
-    return subprocess.run(
-        [sys.executable, "-c", "from platestream.cli import main; main()", *map(str, arguments)],
-        cwd=cwd,
-        env={**env, **environment},
-        capture_output=True,
-        text=True,
-        timeout=110,
-        preexec_fn=limit,
-    )
+    command = [sys.executable, "-m", "platestream", *map(str, arguments)]
+    more = {"cwd": cwd, "env": {**env, **environment}, "capture_output": True, "text": True}
+    if largest_file is None:
+        return preloaded.run(command, timeout=110, **more)
+    return subprocess.run(command, timeout=110, preexec_fn=limit, **more)
 
 
 def said(done: subprocess.CompletedProcess[str]) -> dict[str, object]:

@@ -13,16 +13,17 @@ from pathlib import Path
 
 from platestream import streams
 from platestream.embedded_redis import EmbeddedRedis
+from tests import preloaded
 from tests.conftest import wait_until
 
 CAMERA = "gate-1"
 
 
 def run(source: Path, out: Path, url: str, shm: Path, *extra: str) -> subprocess.Popen[str]:
-    command = [sys.executable, "-c", "from platestream.cli import main; main()", "run", str(source)]
+    command = [sys.executable, "-m", "platestream", "run", str(source)]
     command += ["--output", str(out), "--camera", CAMERA, "--redis", url, "--json"]
     command += ["--ocr-replicas", "0", "--set", f"streams.shm_dir={shm}", *extra]
-    return subprocess.Popen(
+    return preloaded.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=out.parent
     )
 

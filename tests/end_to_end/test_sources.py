@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 from fractions import Fraction
 from pathlib import Path
@@ -17,6 +16,7 @@ from platestream.colour import BT601, Colour
 from platestream.embedded_redis import EmbeddedRedis
 from platestream.picture import form_of
 from platestream.video import VideoEncoder, VideoSource
+from tests import preloaded
 from tests.numbered import number_of, numbered_picture
 from tests.planes import some_planes
 from tests.sources import write_video
@@ -24,9 +24,9 @@ from tests.sources import write_video
 
 def run(source: Path, out: Path, *more: str) -> tuple[dict[str, object], str]:
     """``platestream run --json``: what it prints, and its log."""
-    command = [sys.executable, "-c", "from platestream.cli import main; main()", "run", str(source)]
+    command = [sys.executable, "-m", "platestream", "run", str(source)]
     command += ["--output", str(out), "--json", *more]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=110, cwd=out.parent)
+    done = preloaded.run(command, capture_output=True, text=True, timeout=110, cwd=out.parent)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout), done.stderr
 

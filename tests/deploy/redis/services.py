@@ -10,7 +10,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from platestream import streams
-from platestream.embedded_redis import die_with_parent
+from tests import preloaded
 from tests.conftest import wait_until
 from tests.deploy.redis.conftest import SecuredRedis, free_port
 
@@ -29,12 +29,8 @@ def service(
     """A service's process, under a user of its own."""
     command = [sys.executable, "-m", f"services.{name}", *words, "--camera", camera]
     command += ["--set", "log.format=json", "--set", f"http.port={port}"]
-    process = subprocess.Popen(
-        command,
-        env=server.environment(user or name),
-        stderr=subprocess.PIPE,
-        text=True,
-        preexec_fn=die_with_parent,
+    process = preloaded.Popen(
+        command, env=server.environment(user or name), stderr=subprocess.PIPE, text=True
     )
     try:
         yield process

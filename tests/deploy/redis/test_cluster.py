@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +13,7 @@ import redis
 
 from platestream import messages, streams
 from platestream.video import VideoSource
+from tests import preloaded
 from tests.deploy.redis.conftest import CLIP_FRAMES, SecuredRedis
 from tests.deploy.redis.services import run_services
 from tests.numbered import number_of
@@ -69,8 +69,8 @@ def test_two_cameras_run_on_it(
             for _, fields in client.xrange(streams.readings_key(camera))
         ]
         assert sorted(read) == list(range(1, frames + 1))
-    seen = subprocess.run(
-        [sys.executable, "-c", "from platestream.cli import main; main()", "status", "--json"],
+    seen = preloaded.run(
+        [sys.executable, "-m", "platestream", "status", "--json"],
         env=cluster.environment("monitor"),
         capture_output=True,
         text=True,
@@ -85,9 +85,9 @@ def test_two_cameras_run_on_it(
 @pytest.mark.soak
 def test_run_on_it(cluster: SecuredRedis, short_clip: Path, tmp_path: Path) -> None:
     for turn in range(2):
-        command = [sys.executable, "-c", "from platestream.cli import main; main()", "run"]
+        command = [sys.executable, "-m", "platestream", "run"]
         command += [str(short_clip), "--output", f"{turn}.mp4", "--camera", "gate-1", "--json"]
-        done = subprocess.run(
+        done = preloaded.run(
             command,
             env=cluster.environment("run"),
             cwd=tmp_path,

@@ -13,6 +13,7 @@ import pytest
 from platestream import streams
 from platestream.errors import RedisError
 from platestream.settings import RedisSettings
+from tests import preloaded
 from tests.deploy.redis.conftest import DEPLOY, SecuredRedis, need
 
 CAMERA = "gate-1"
@@ -34,7 +35,7 @@ def certificates(tmp_path: Path) -> Path:
 
 def track(environment: dict[str, str]) -> tuple[int, str]:
     """Exit code and last error of a service that is to be refused."""
-    done = subprocess.run(
+    done = preloaded.run(
         [sys.executable, "-m", "services.track", "--camera", CAMERA, "--set", "log.format=json"],
         env=environment,
         capture_output=True,
@@ -85,9 +86,9 @@ def test_run_over_tls(
     server = start("system", certificates)
     assert server.url.startswith("rediss://")
     source = make_video(tmp_path / "in.mp4", frames=25)
-    command = [sys.executable, "-c", "from platestream.cli import main; main()", "run"]
+    command = [sys.executable, "-m", "platestream", "run"]
     command += [str(source), "--output", str(tmp_path / "out.mp4"), "--camera", CAMERA, "--json"]
-    done = subprocess.run(
+    done = preloaded.run(
         command, env=server.environment("run"), capture_output=True, text=True, timeout=100
     )
     assert done.returncode == 0, done.stderr

@@ -13,6 +13,7 @@ import pytest
 from platestream import status, streams
 from platestream.streams.dead import DEAD
 from platestream.video import VideoSource
+from tests import preloaded
 from tests.conftest import wait_until
 from tests.deploy.redis.conftest import (
     CLIP_FRAMES,
@@ -24,8 +25,8 @@ from tests.deploy.redis.services import CAMERA, run_services, service
 
 
 def show_status(server: SecuredRedis, user: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-c", "from platestream.cli import main; main()", "status", "--json"],
+    return preloaded.run(
+        [sys.executable, "-m", "platestream", "status", "--json"],
         env=server.environment(user),
         capture_output=True,
         text=True,
@@ -73,9 +74,9 @@ def test_run_has_a_user_of_its_own(
 ) -> None:
     source = make_video(tmp_path / "in.mp4", frames=30)
     for turn in range(2):  # the second clears away what the first left
-        command = [sys.executable, "-c", "from platestream.cli import main; main()", "run"]
+        command = [sys.executable, "-m", "platestream", "run"]
         command += [str(source), "--output", f"{turn}.mp4", "--camera", CAMERA, "--json"]
-        done = subprocess.run(
+        done = preloaded.run(
             command,
             env=secured.environment("run"),
             cwd=tmp_path,
@@ -208,7 +209,7 @@ def test_without_a_password_it_says_what_to_set(start: Callable[..., SecuredRedi
         "PLATESTREAM_REDIS__USERNAME": "",
         "PLATESTREAM_REDIS__PASSWORD_FILE": "",
     }
-    done = subprocess.run(
+    done = preloaded.run(
         [sys.executable, "-m", "services.track", "--camera", CAMERA, "--set", "log.format=json"],
         env=environment,
         capture_output=True,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,6 +12,7 @@ from platestream import streams
 from platestream.errors import RedisError
 from platestream.settings import RedisSettings, load
 from platestream.streams.address import Address
+from tests import preloaded
 from tests.old_redis import OldRedis
 
 
@@ -109,7 +109,7 @@ def old_redis(request: pytest.FixtureRequest) -> Iterator[tuple[str, OldRedis]]:
 def test_an_old_redis_is_refused_with_both_versions(old_redis: tuple[str, OldRedis]) -> None:
     version, server = old_redis
     url = f"redis://127.0.0.1:{server.port}/0"
-    done = subprocess.run(
+    done = preloaded.run(
         [sys.executable, "-m", "services.track", "--redis", url, "--set", "log.format=json"],
         capture_output=True,
         text=True,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -16,6 +15,7 @@ import redis
 from platestream import messages, pixels, streams
 from platestream.embedded_redis import EmbeddedRedis
 from platestream.messages import Frame
+from tests import preloaded
 from tests.numbered import numbered_picture
 
 ROOT = Path(__file__).parents[3]
@@ -72,8 +72,7 @@ def replica(server: EmbeddedRedis) -> Iterator[Callable[..., subprocess.Popen[by
     ) -> subprocess.Popen[bytes]:
         command = [sys.executable, "-m", "tests.services.ocr.replica_process", server.url]
         command += [json.dumps(reader or {}), f"ocr.name={name}", *assignments]
-        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-        process = subprocess.Popen(command, cwd=ROOT, env=environment)
+        process = preloaded.Popen(command, cwd=ROOT)
         processes.append(process)
         return process
 

@@ -22,6 +22,7 @@ from platestream.runtime import Session
 from platestream.settings import Settings
 from platestream.vision.probabilities import pack
 from services.track import service
+from tests import preloaded
 from tests.conftest import wait_until
 from tests.platestream.vision.test_fusion import ALPHABET, noisy, read
 
@@ -321,7 +322,7 @@ def test_a_tracker_that_is_killed_loses_no_passage_and_doubles_none(
     command = [sys.executable, "-m", "services.track", "--camera", CAMERA, "--redis", server.url]
     killed = 0
     frame_id = 0
-    process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+    process = preloaded.Popen(command, stderr=subprocess.DEVNULL)
     try:
         for until in (15, 33, 58, 77, 100):
             while frame_id < until:
@@ -332,7 +333,7 @@ def test_a_tracker_that_is_killed_loses_no_passage_and_doubles_none(
                 os.kill(process.pid, signal.SIGKILL)
                 process.wait()
                 killed += 1
-                process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+                process = preloaded.Popen(command, stderr=subprocess.DEVNULL)
         end(client, 100)
         wait_until(lambda: ends(client) == [100], what="the end")
     finally:
