@@ -18,6 +18,7 @@ import io
 import json
 import os
 import runpy
+import signal
 import socket
 import subprocess
 import sys
@@ -34,13 +35,15 @@ _ROOT = Path(__file__).parents[1]
 _SERVICES = tuple(f"services.{name}" for name in ("capture", "ocr", "track", "visualize", "writer"))
 _OTHERS = ("platestream.vision.backends.openvino", "tests.numbered")  # what they import later
 _SUBREAPER = 36  # PR_SET_CHILD_SUBREAPER, linux/prctl.h
+_on_interrupt = signal.getsignal(signal.SIGINT)  # what Python does, in every fork
 
 
 class Popen(subprocess.Popen[Any]):
     """``subprocess.Popen`` for ``[sys.executable, "-m", MODULE, …]``, without waiting for imports.
 
-    The module is ``platestream``, one of the services, or one of the tests' own that runs one. The
-    process ends with this one. Linux only, as all that these tests kill and look into.
+    The module is ``platestream``, one of the services, or one of the tests' own that runs one; a
+    script that does (``"-c", SCRIPT``) may stand in its place. The process ends with this one.
+    Linux only, as all that these tests kill and look into.
     """
 
     def _execute_child(
@@ -58,8 +61,9 @@ class Popen(subprocess.Popen[Any]):
         *more: Any,
     ) -> None:
         """What ``subprocess.Popen`` calls to start its process; sets ``pid``."""
-        python, flag, *words = map(str, args)
-        assert (python, flag) == (sys.executable, "-m"), args
+        python, *words = map(str, args)
+        assert python == sys.executable, args
+        assert words[0] in ("-m", "-c"), args
         assert (preexec_fn, tuple(pass_fds), shell) == (None, (), False)
         pipes = more[:6]  # the child's end and this one's of stdin; then of stdout, stderr
         theirs = (pipes[0], pipes[3], pipes[5])
@@ -130,7 +134,7 @@ def _preloaded() -> _Preloaded:
 
 
 def _serve(asked: socket.socket) -> tuple[list[str], int]:
-    """Forks whenever it is asked; in the fork, returns the words after ``python -m``, the parent.
+    """Forks whenever it is asked; in the fork, returns the words after ``python``, the parent.
 
     A fork of a fork is the worker's child as soon as the one between has ended.
     """
@@ -170,7 +174,8 @@ def _become(
     os.chdir(cwd)
     os.environ.clear()
     os.environ.update(environment)
-    setproctitle(" ".join((sys.executable, "-m", *words)))
+    setproctitle(" ".join((sys.executable, *words)))
+    signal.signal(signal.SIGINT, _on_interrupt)
     sys.stdin, sys.stdout = _text(0, "r"), _text(1, "w")
     sys.stderr = _text(2, "w", errors="backslashreplace", line_buffering=True)
 
@@ -181,12 +186,16 @@ def _text(file: int, mode: str, **more: Any) -> io.TextIOWrapper:
 
 
 def _run(words: Sequence[str], parent: int) -> object:
-    """Runs a module as ``python -m`` does; returns its exit code."""
+    """Runs a module or a script as Python does; returns the exit code."""
     while os.getppid() != parent:  # the one between is about to end
         time.sleep(0.0002)
     die_with_parent()
-    module = words[0]
-    sys.argv = [module, *words[1:]]
+    flag, module, *more = words
+    if flag == "-c":
+        sys.argv = [flag, *more]
+        exec(compile(module, "<string>", "exec"), {"__name__": "__main__"})
+        return 0
+    sys.argv = [module, *more]
     if module in (*_SERVICES, "platestream"):
         main = importlib.import_module(f"{module}.__main__")
         sys.argv[0] = str(main.__file__)
@@ -204,6 +213,7 @@ def main() -> None:
         with contextlib.suppress(ImportError):
             importlib.import_module(module)
     setproctitle("platestream, preloaded")  # looks where titles stand, which a fork has moved
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the worker; this ends after it
     assert len(os.listdir("/proc/self/task")) == 1  # a lock that another thread holds stays held
     gc.collect()
     gc.freeze()  # a fork that looks through it would have to copy it

@@ -23,7 +23,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from platestream import cli, options, streams
 from platestream.demo import built_in_clip
 from platestream.embedded_redis import EmbeddedRedis
-from tests import conftest
+from tests import conftest, preloaded
 
 CAMERA = "gate-1"
 wait_until = partial(conftest.wait_until, pause_s=0.05)  # services are asked over HTTP
@@ -85,7 +85,7 @@ def values(port: int) -> dict[str, float]:
 
 @contextmanager
 def process(*arguments: str) -> Iterator[subprocess.Popen[str]]:
-    one = subprocess.Popen(
+    one = preloaded.Popen(
         [sys.executable, *arguments], stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
     try:

@@ -22,6 +22,7 @@ from platestream import health, runtime, settings, streams
 from platestream.embedded_redis import EmbeddedRedis
 from platestream.errors import RedisError
 from platestream.runtime import Session
+from tests import preloaded
 from tests.conftest import wait_until
 
 _SERVICE = """
@@ -39,7 +40,7 @@ sys.exit(runtime.serve("capture", loaded, body))
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_many_signals_at_once_end_it_once_and_well(any_server: EmbeddedRedis, number: int) -> None:
     for _ in range(3):
-        process = subprocess.Popen(
+        process = preloaded.Popen(
             [sys.executable, "-c", _SERVICE, any_server.url], stdout=subprocess.PIPE, text=True
         )
         assert process.stdout is not None

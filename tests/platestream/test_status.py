@@ -21,6 +21,7 @@ from platestream.errors import RedisError
 from platestream.messages import Frame, Pixels, RenderedFrame, frame_fields
 from platestream.settings import RedisSettings
 from platestream.status import Rates
+from tests import preloaded
 from tests.conftest import wait_until
 
 CAMERA = "gate-1"
@@ -117,9 +118,9 @@ class Watching:
     """``status --watch`` as a process, and what it has printed."""
 
     def __init__(self, url: str, *more: str) -> None:
-        code = "from platestream.cli import main; main()"
-        command = [sys.executable, "-c", code, "status", "--watch", "0.1", "--redis", url, *more]
-        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        command = [sys.executable, "-m", "platestream", "status", "--watch", "0.1"]
+        command += ["--redis", url, *more]
+        self.process = preloaded.Popen(command, stdout=subprocess.PIPE, text=True)
         self.lines: Queue[str] = Queue()
         assert self.process.stdout is not None
         out = self.process.stdout
