@@ -31,8 +31,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from benchmarks.pipeline import lengthen
 from platestream.demo import built_in_clip
-from platestream.streams.publishing import READINGS
-from platestream.streams.tracks import PASSAGES, TRACKS
+from platestream.settings import StreamSettings
 from platestream.video import VideoSource
 
 _PAGE_MIB = os.sysconf("SC_PAGE_SIZE") / 2**20
@@ -118,7 +117,8 @@ class Soak:
 
         A run's pictures are in shared memory, and none of its frames is dead.
         """
-        kept = sum(limit.bytes for limit in (READINGS, TRACKS, PASSAGES)) / 2**20
+        shares = StreamSettings().shares
+        kept = (shares.readings + shares.tracks + shares.passages) / 2**20
         return self.memory["redis"][0] + 1.25 * (kept + _SLOTS_MIB)
 
     def growth(self, process: str, skip_s: int) -> float:

@@ -33,6 +33,7 @@ def check(
     try:
         cameras = cameras_file.read(path)
         cameras_file.check_outputs(cameras, settings.writer, path)
+        cameras_file.check_budgets(cameras, settings.streams, path)
     except CamerasFileError as error:
         for problem in map(mask, error.problems):
             if as_json:

@@ -23,7 +23,7 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from platestream.errors import SettingsError
 from platestream.messages import CameraName
 from platestream.setting_faults import NAME_RULE, sentence, unknown
-from platestream.settings import Settings, WriterSettings
+from platestream.settings import Settings, StreamSettings, WriterSettings
 
 MAX_BYTES = 2**20
 MAX_CAMERAS = 1000
@@ -174,6 +174,30 @@ def check_outputs(cameras: Mapping[str, CameraEntry], settings: WriterSettings, 
                     [f"'{path}': cameras '{other}' and '{name}' would both write '{template}'; "
                      f"put {{camera}} into {key}"]
                 )  # fmt: skip
+
+
+def check_budgets(cameras: Mapping[str, CameraEntry], settings: StreamSettings, path: Path) -> None:
+    """Makes sure that what cameras set of their own goes with what all have.
+
+    Args:
+        settings: Of all cameras.
+
+    Raises:
+        CamerasFileError: A camera's streams are to have more than the camera.
+    """
+    problems = []
+    for name, entry in cameras.items():
+        own = {
+            key.removeprefix("streams."): value
+            for key, value in entry.settings.items()
+            if key.startswith("streams.")
+        }
+        try:
+            _ = StreamSettings.model_validate(settings.model_dump() | own).shares
+        except ValueError as error:
+            problems.append(f"'{path}': camera '{name}': {error}")
+    if problems:
+        raise CamerasFileError(problems)
 
 
 def _entry(name: str, body: Any) -> tuple[CameraEntry | None, list[str]]:

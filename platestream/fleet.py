@@ -220,6 +220,7 @@ class Fleet:
 
     def _parse(self, data: bytes) -> dict[str, CameraEntry]:
         cameras = cameras_file.parse(data, self._path)
+        cameras_file.check_budgets(cameras, self._settings.streams, self._path)
         if self._service == "writer":
             cameras_file.check_outputs(cameras, self._settings.writer, self._path)
         return cameras

@@ -45,7 +45,7 @@ class Producer:
         self._refused = {"frames": "refused_by_redis", "rendered": "refused_before_writer"}[stream]
         self._groups = list(groups)
         self._least_frames = least_frames
-        self._budget_bytes = session.settings.streams.budget_mib * 2**20
+        self._budget_bytes: int = getattr(session.settings.streams.shares, stream)
         self._sender = pixels.open_sender(session.client, session.settings, self._camera, stream)
         self._window: streams.Window | None = None
         self._waiting: Waiting
@@ -96,6 +96,7 @@ class Producer:
         packed: Pixels,
         send: Callable[[str | None], object],
         *,
+        size: int,
         waits: bool,
         drops: bool,
     ) -> bool:
@@ -103,19 +104,23 @@ class Producer:
 
         Args:
             send: Does it, given the entry id from which on the stream is to be kept.
+            size: The bytes of all the entry's fields, of which the picture may be the least.
             waits: As for ``pack``.
             drops: What to do where Redis is full: leave the frame out, or wait.
 
         Returns:
             What ``send`` returned; None if it was left out, or the service was asked to stop.
         """
-        oldest = None
-        if not waits:
+        oldest, weight = None, max(self._sender.weight(packed), streams.held_bytes(size))
+        if waits:
+            if self._window is not None:
+                self._window.note(frame_id, weight)
+        else:
             if self._budget is None:
                 self._budget = streams.ByteBudget(
                     self._session.client, self.key, self._budget_bytes
                 )
-            oldest = self._budget.oldest_kept(frame_id, self._sender.weight(packed))
+            oldest = self._budget.oldest_kept(frame_id, weight)
         return self._session.publish(
             self._camera, lambda: send(oldest), waits=not drops, refused=self._refused
         )

@@ -30,9 +30,12 @@ def sentence(name: str, fault: Any, known: Iterable[str]) -> str:
     """
     if fault["type"] == "extra_forbidden":
         return unknown(name, (other for other in known if other.count(".") == name.count(".")))
+    said = str(fault["msg"]).removeprefix("Value error, ")
+    if not name:  # several that do not go together
+        return said
     given = f"not {fault['input']!r:.100}"
     if fault["type"] in ("model_type", "model_attributes_type", "dict_type"):
         return f"'{name}' is a section, {given}; set what is in it, as {name}.NAME"
     if fault.get("ctx", {}).get("pattern") == CAMERA_NAME:
         return f"'{name}': {NAME_RULE}; {given}"
-    return f"'{name}': {str(fault['msg']).removeprefix('Value error, ')}, {given}"
+    return f"'{name}': {said}, {given}"

@@ -11,7 +11,14 @@ import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
 from pydantic_settings import (
     BaseSettings,
     NoDecode,
@@ -24,6 +31,7 @@ from pydantic_settings.exceptions import SettingsError as UnreadableError
 from platestream import setting_faults
 from platestream.errors import SettingsError
 from platestream.messages import CameraName
+from platestream.shares import LEAST_MIB, Shares, share_out
 
 _PREFIX = "PLATESTREAM_"
 CONFIG_VARIABLE = f"{_PREFIX}CONFIG"
@@ -79,12 +87,55 @@ class StreamSettings(_Section):
         None, description="shm: the folder of rings, in memory; none: /dev/shm/platestream"
     )
     jpeg_quality: int = Field(92, ge=1, le=100)
-    budget_mib: int = Field(
-        128, ge=4, description="most that the pictures of one stream of frames may take"
+    camera_mib: int = Field(
+        448,
+        ge=LEAST_MIB,
+        description="most that one camera may take in Redis, all of its keys together; with shm "
+        "its pictures are in shared memory instead, and take four sevenths of it there",
+    )
+    budget_mib: int | None = Field(
+        None,
+        ge=4,
+        description="most that the pictures of one stream of frames may take, of which a camera "
+        "has two; none: two sevenths of camera_mib, 128 MiB",
+    )
+    readings_mib: int | None = Field(
+        None, ge=1, description="most that readings may take; none: a 56th of camera_mib, 8 MiB"
+    )
+    tracks_mib: int | None = Field(
+        None, ge=1, description="most that tracks may take; none: a 56th of camera_mib, 8 MiB"
+    )
+    passages_mib: int | None = Field(
+        None, ge=1, description="most that passages may take; none: a 14th of camera_mib, 32 MiB"
+    )
+    dead_mib: int | None = Field(
+        None,
+        ge=1,
+        description="most that dead frames may take, those to be tried again included; none: two "
+        "sevenths of camera_mib, 128 MiB",
     )
     window_frames: int = Field(
         8, ge=2, description="file mode: frames a producer may be ahead of its slowest group"
     )
+
+    @property
+    def shares(self) -> Shares:
+        """What of ``camera_mib`` is whose.
+
+        Raises:
+            ValueError: Sizes that are set leave too little for the others.
+        """
+        return share_out(
+            self.camera_mib,
+            {
+                "frames": self.budget_mib,
+                "rendered": self.budget_mib,
+                "dead": self.dead_mib,
+                "passages": self.passages_mib,
+                "readings": self.readings_mib,
+                "tracks": self.tracks_mib,
+            },
+        )
 
 
 class CaptureSettings(_Section):
@@ -312,6 +363,12 @@ class Settings(BaseSettings):
     http: HttpSettings = HttpSettings()
     fleet: FleetSettings = FleetSettings()
 
+    @model_validator(mode="after")
+    def _check_shares(self) -> Settings:
+        """Here and not in its section, of which a camera of ``cameras.toml`` says a part only."""
+        _ = self.streams.shares
+        return self
+
     @classmethod
     def settings_customise_sources(
         cls,
@@ -359,7 +416,8 @@ def load(flags: dict[str, Any] | None = None, assignments: tuple[str, ...] = ())
         first = error.errors(include_url=False)[0]
         where = tuple(str(part) for part in first["loc"])
         said = setting_faults.sentence(".".join(where), first, _names())
-        raise SettingsError(f"setting {said}{_origin(where, tree, file)}") from error
+        what = f"setting {said}" if where else f"settings: {said}"
+        raise SettingsError(f"{what}{_origin(where, tree, file)}") from error
     except UnreadableError as error:
         name = str(error).split('"')[1]
         raise SettingsError(

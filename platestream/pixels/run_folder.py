@@ -54,7 +54,8 @@ class RunFolder:
             if settings.pixels == "shm":
                 raise
             return None, str(error)
-        needed, free = 2 * settings.budget_mib * 2**20, free_bytes(folder.path)
+        needed = settings.shares.frames + settings.shares.rendered
+        free = free_bytes(folder.path)
         if settings.pixels == "auto" and free < needed:
             folder.remove()
             return None, (

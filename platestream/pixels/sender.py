@@ -173,6 +173,7 @@ class RingSender:
             SharedMemoryError: The folder cannot be used.
         """
         self._settings = settings
+        self._budget_bytes: int = getattr(settings.shares, stream)
         self._camera = camera
         self._stream: StreamName = stream
         self._home = home
@@ -199,7 +200,7 @@ class RingSender:
         width, height, _ = form
         if width * height > MAX_PIXELS:
             raise SharedMemoryError(f"{width}x{height}: the limit is {MAX_PIXELS} pixels")
-        affordable = self._settings.budget_mib * 2**20 // slot_bytes
+        affordable = self._budget_bytes // slot_bytes
         if waits:
             slots = max(1 + _SPARE, min(self._settings.window_frames + _SPARE, affordable))
         else:
@@ -251,7 +252,7 @@ class RingSender:
         The stream keeps twice as many entries as the ring has slots: what is a little late is
         then counted as overwritten by who wanted it, and does not just vanish.
         """
-        return self._settings.budget_mib * 2**20 // (2 * self._written().slots)
+        return self._budget_bytes // (2 * self._written().slots)
 
     def release(self, before: int) -> None:
         """See ``Sender``."""

@@ -96,6 +96,7 @@ from platestream.streams.keys import (
 )
 from platestream.streams.limit import (
     Trimmer,
+    own_limit,
     size_of,
 )
 from platestream.streams.pool import (
@@ -213,6 +214,7 @@ __all__ = [
     "newest_tracks",
     "noted_frame_id",
     "oldest_id",
+    "own_limit",
     "passages_key",
     "publish",
     "publish_captured",

@@ -12,13 +12,16 @@ _ENTRY_BYTES = 512  # field names, scalars, the stream's own tree: some 400 byte
 _CHUNKS = (4, 256)  # entries read at once: few of large ones
 
 
-def held_bytes(size: int) -> int:
+def held_bytes(size: int, beside: int = _ENTRY_BYTES) -> int:
     """What an entry of so many bytes takes of Redis's memory.
 
     jemalloc, Redis's allocator, has four sizes for every doubling (its size classes); a larger
     one is rounded up to the next of them.
+
+    Args:
+        beside: What Redis needs besides to keep it.
     """
-    size += _ENTRY_BYTES
+    size += beside
     step = max(16, 1 << max(0, (size - 1).bit_length() - 3))
     return -(-size // step) * step
 

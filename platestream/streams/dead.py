@@ -14,10 +14,10 @@ from typing import Any, cast
 from platestream.streams.connection import Client
 from platestream.streams.group import Delivery, ensure_group
 from platestream.streams.keys import OCR, counts_key, dead_key, frames_key, retry_key
-from platestream.streams.limit import Limit, trim
+from platestream.streams.limit import Limit, own_limit, trim
 from platestream.streams.publishing import finish
 
-DEAD = Limit(bytes=128 * 2**20, entries=1_000)
+MOST_DEAD = 1_000
 _PAGE = 16
 
 _RETRY = """
@@ -63,12 +63,15 @@ def publish_dead(
     delivery: Delivery,
     error: str,
     *,
+    most_bytes: int,
     fields: Mapping[Any, Any] | None = None,
     source: str | None = None,
 ) -> bool:
     """Puts a frame that cannot be read aside, with its error, and acknowledges it.
 
     Args:
+        most_bytes: Of Redis's memory, that dead frames and those to be tried again may take, where
+            capture has said nothing else for the camera; then the oldest dead ones go.
         fields: What to keep of it instead of the delivery's fields, which may name pixels that
             lie elsewhere and will be gone.
         source: The stream that it was delivered from; without it, the camera's frames.
@@ -82,7 +85,15 @@ def publish_dead(
     kept |= {b"error": error[:2000], b"deliveries": str(delivery.deliveries)}
     keys = (source or frames_key(camera), dead_key(camera), counts_key(camera))
     buried = finish(client, keys, "dead", [(delivery.id, kept)]) == 1
-    trim(client, camera, dead_key(camera), DEAD)
+    trim(
+        client,
+        camera,
+        dead_key(camera),
+        Limit(most_bytes, MOST_DEAD),
+        own=own_limit("dead"),
+        kept=1 - 1 / 64,  # a retry packs them in another way
+        beside=retry_key(camera),
+    )
     return buried
 
 

@@ -16,7 +16,7 @@ _LOOKS = 64  # it is looked after every so manieth part of a limit that has been
 # it holds.
 _TRIM = """
 local key, most, entries_most = KEYS[1], tonumber(ARGV[1]), tonumber(ARGV[2])
-local group, counter = ARGV[3], ARGV[4]
+local group, counter, own, kept = ARGV[3], ARGV[4], ARGV[5], tonumber(ARGV[6])
 local delivered, unfinished = '0-0', nil
 
 local function after(a, b)
@@ -24,6 +24,17 @@ local function after(a, b)
   local b_high, b_low = string.match(b, '^(%d+)-(%d+)$')
   if a_high ~= b_high then return tonumber(a_high) > tonumber(b_high) end
   return tonumber(a_low) > tonumber(b_low)
+end
+
+local own_most = own ~= '' and tonumber(redis.call('HGET', KEYS[3], own) or '')
+if own_most and own_most > 0 then most = own_most end
+local room, least = most * kept, 1
+if KEYS[4] then
+  local beside = redis.pcall('MEMORY', 'USAGE', KEYS[4], 'SAMPLES', '0')
+  if type(beside) == 'number' then
+    room = room - beside
+    if room <= 0 then least = 0 end
+  end
 end
 
 local waits = false
@@ -48,11 +59,11 @@ for _ = 1, 24 do
   local entries = redis.call('XLEN', key)
   local held = redis.pcall('MEMORY', 'USAGE', key, 'SAMPLES', '0')
   local excess = entries - entries_most
-  if type(held) == 'number' and held > most then
+  if type(held) == 'number' and held > room then
     -- a little more than the mean, or entries larger than most would take many turns
-    excess = math.max(excess, entries - math.floor(0.95 * entries * most / held))
+    excess = math.max(excess, entries - math.floor(0.95 * entries * math.max(room, 0) / held))
   end
-  excess = math.min(excess, entries - 1)
+  excess = math.min(excess, entries - least)
   if excess <= 0 then break end
   if group == '' then
     redis.call('XTRIM', key, 'MAXLEN', entries - excess)
@@ -75,7 +86,7 @@ for _ = 1, 24 do
   end
 end
 if lost > 0 then redis.call('HINCRBY', KEYS[2], counter, lost) end
-return {full, lost}
+return {full, lost, most}
 """
 
 
@@ -94,25 +105,51 @@ class Trimmed(NamedTuple):
         full: Whether it is larger than its limit and stays so: a group that must lose nothing is
             not done with the oldest entry.
         lost: How many entries went that the group had not been handed.
+        bytes: The limit that counted.
     """
 
     full: bool
     lost: int
+    bytes: int
 
 
-def trim(client: Client, camera: str, key: str, limit: Limit, group: str = "") -> Trimmed:
-    """Lets a stream's oldest entries go, as many as are too many; always leaves one.
+def own_limit(stream: str) -> str:
+    """The field of ``camera:{camera}`` in which a camera's own limit of a stream stands."""
+    return f"{stream}_bytes"
+
+
+def trim(
+    client: Client,
+    camera: str,
+    key: str,
+    limit: Limit,
+    group: str = "",
+    *,
+    own: str = "",
+    kept: float = 1.0,
+    beside: str = "",
+) -> Trimmed:
+    """Lets a stream's oldest entries go, as many as are too many; leaves one.
 
     Args:
         camera: Whose it is.
+        limit: Where the camera has no limit of its own.
         group: Of a file, what this group is not done with stays; live it goes, and what had not
             been handed out is counted as ``trimmed_before_<group>``. A group that is not there
             holds nothing back, and all that goes is counted. Empty: nobody counts.
+        own: The field in which the camera's own limit, in bytes, may stand; empty: none.
+        kept: The part of the bytes that it is brought down to.
+        beside: With ``own``: a stream that takes of the same bytes, and is left alone. Where it
+            takes all of them, no entry is left.
     """
-    keys = (key, counts_key(camera), camera_key(camera)) if group else (key,)
-    words = (limit.bytes, limit.entries, group, f"trimmed_before_{group}")
-    full, lost = cast("Any", client.eval)(_TRIM, len(keys), *keys, *words)
-    return Trimmed(bool(full), int(lost))
+    keys = [key]
+    if group or own:  # a user may have no right to a key that is named, though it is not touched
+        keys += [counts_key(camera), camera_key(camera)]
+    if beside:
+        keys.append(beside)
+    words = (limit.bytes, limit.entries, group, f"trimmed_before_{group}", own, kept)
+    full, lost, most = cast("Any", client.eval)(_TRIM, len(keys), *keys, *words)
+    return Trimmed(bool(full), int(lost), int(most))
 
 
 class Trimmer:
@@ -126,12 +163,12 @@ class Trimmer:
     """
 
     def __init__(
-        self, client: Client, camera: str, key: str, limit: Limit, group: str = ""
+        self, client: Client, camera: str, key: str, limit: Limit, group: str = "", own: str = ""
     ) -> None:
+        """Args: as of ``trim``."""
         self._client = client
-        # between two looks it must not grow over its limit either
-        room = Limit(limit.bytes - 2 * limit.bytes // _LOOKS, limit.entries)
-        self._where = (camera, key, room, group)
+        self._where = (camera, key, limit, group)
+        self._own = own
         self._limit = limit
         self._bytes = limit.bytes  # due at once: others may have filled it
         self._entries = 0
@@ -158,7 +195,10 @@ class Trimmer:
     def look(self) -> int:
         """Trims now, whatever was added; returns as ``added`` does."""
         self._bytes = self._entries = 0
-        self.full, lost = trim(self._client, *self._where)
+        # between two looks it must not grow over its limit either
+        kept = 1 - 2 / _LOOKS
+        self.full, lost, most = trim(self._client, *self._where, own=self._own, kept=kept)
+        self._limit = Limit(most, self._limit.entries)
         return lost
 
 

@@ -18,11 +18,9 @@ from platestream.streams.keys import (
     frames_key,
     readings_key,
 )
-from platestream.streams.limit import Limit, Trimmer
+from platestream.streams.limit import Limit, Trimmer, own_limit
 
-# About two minutes of a live camera of which every frame is read. Only a tracker that is behind, or
-# away, reads old ones; a larger limit would let Redis grow for the first quarter of an hour.
-READINGS = Limit(bytes=8 * 2**20, entries=20_000)
+MOST_READINGS = 20_000
 
 _REPEATED = "equal or smaller"  # of Redis's words for an id that is not above the last
 
@@ -168,13 +166,20 @@ def publish_readings(
     return finish(client, keys, "readings", list(zip(ids, readings, strict=True)))
 
 
-def readings_trimmer(client: Client, camera: str) -> Trimmer:
+def readings_trimmer(client: Client, camera: str, most_bytes: int) -> Trimmer:
     """What keeps a camera's readings under their limit, for one who publishes some.
+
+    Only a tracker that is behind, or away, reads old ones.
 
     Of a file it leaves what ``track`` is not done with, and is ``full``: no frames are then to be
     read until there is room. Live the oldest go, counted as ``trimmed_before_track``.
+
+    Args:
+        most_bytes: Of Redis's memory, where capture has said nothing else for the camera.
     """
-    return Trimmer(client, camera, readings_key(camera), READINGS, TRACK)
+    limit = Limit(most_bytes, MOST_READINGS)
+    own = own_limit("readings")
+    return Trimmer(client, camera, readings_key(camera), limit, TRACK, own)
 
 
 def finish(

@@ -18,8 +18,8 @@ from platestream.streams.keys import (
 )
 from platestream.streams.limit import Limit, Trimmer, size_of
 
-TRACKS = Limit(bytes=8 * 2**20, entries=2_000)
-PASSAGES = Limit(bytes=48 * 2**20, entries=5_000)
+MOST_STATES = 2_000
+MOST_PASSAGES = 5_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,9 +73,14 @@ def publish_tracks(client: Client, camera: str, step: TrackerStep) -> None:
 class TracksTrimmer:
     """Keeps a camera's tracks and passages under their limits, for the tracker."""
 
-    def __init__(self, client: Client, camera: str) -> None:
-        self._tracks = Trimmer(client, camera, tracks_key(camera), TRACKS)
-        self._passages = Trimmer(client, camera, passages_key(camera), PASSAGES)
+    def __init__(
+        self, client: Client, camera: str, *, tracks_bytes: int, passages_bytes: int
+    ) -> None:
+        """Args: what they may take of Redis's memory."""
+        tracks = Limit(tracks_bytes, MOST_STATES)
+        passages = Limit(passages_bytes, MOST_PASSAGES)
+        self._tracks = Trimmer(client, camera, tracks_key(camera), tracks)
+        self._passages = Trimmer(client, camera, passages_key(camera), passages)
 
     def published(self, step: TrackerStep) -> None:
         """Trims, when it is time, after a step is published."""

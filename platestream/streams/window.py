@@ -88,9 +88,13 @@ class Window:
             else:
                 self._pause(frame_id - self.lowest - (self.frames - spare) + 1)
         if weight:
-            self._sizes.forget_from(frame_id)
-            self._sizes.add(frame_id, weight)
+            self.note(frame_id, weight)
         return True
+
+    def note(self, frame_id: int, weight: int) -> None:
+        """Notes what the frame that there is room for takes of the budget."""
+        self._sizes.forget_from(frame_id)
+        self._sizes.add(frame_id, weight)
 
     def slowest(self) -> dict[str, float]:
         """The groups that are not done with ``lowest``, and for how long nobody asked for more.

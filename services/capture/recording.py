@@ -98,7 +98,10 @@ def resume(session: Session, mode: Mode) -> Recording | None:
     except (KeyError, ValueError, ZeroDivisionError):
         return None
     streams.register_camera(
-        session.client, session.settings.camera, captured_by=recording.captured_by
+        session.client,
+        session.settings.camera,
+        captured_by=recording.captured_by,
+        **_shares_of_ocr(session),
     )
     session.log.info(f"going on after frame {last} of {mask(settings.source)}")
     return recording
@@ -192,6 +195,7 @@ def register(session: Session, recording: Recording) -> None:
     streams.register_camera(
         session.client,
         session.settings.camera,
+        **_shares_of_ocr(session),
         source=mask(settings.source),
         run_id=settings.run_id,
         mode=recording.mode,
@@ -234,6 +238,15 @@ def _owner(session: Session) -> str:
     """Who was the last to begin or take up a recording of the camera; empty if nobody is known."""
     known = streams.read_hash(session.client, streams.camera_key(session.settings.camera))
     return known.get("captured_by", "")
+
+
+def _shares_of_ocr(session: Session) -> dict[str, str]:
+    """What replicas may fill of the camera's budget: they serve many, and know none's settings."""
+    shares = session.settings.streams.shares
+    return {
+        streams.own_limit("readings"): str(shares.readings),
+        streams.own_limit("dead"): str(shares.dead),
+    }
 
 
 def _same(session: Session, known: dict[str, str]) -> bool:

@@ -226,7 +226,12 @@ class _Publisher:
             )
 
         if not self._producer.publish(
-            frame_id, packed, send, waits=self._waits, drops=self._mode == "live"
+            frame_id,
+            packed,
+            send,
+            size=streams.size_of(fields),
+            waits=self._waits,
+            drops=self._mode == "live",
         ):
             return self._mode == "live"
         if not captured.new and self._mode == "live":

@@ -158,7 +158,8 @@ class Replica:
     def _trim(self, camera: str, published: Sequence[Mapping[str, str | bytes]]) -> None:
         trimmer = self._trimmers.get(camera)
         if trimmer is None:
-            trimmer = streams.readings_trimmer(self._session.client, camera)
+            most_bytes = self._session.settings.streams.shares.readings
+            trimmer = streams.readings_trimmer(self._session.client, camera, most_bytes)
             self._trimmers[camera] = trimmer
         lost = trimmer.added(len(published), sum(map(streams.size_of, published)))
         self._session.metrics.count(camera, trimmed_before_track=lost)
@@ -274,6 +275,7 @@ class Replica:
             delivery.camera,
             delivery,
             error,
+            most_bytes=self._session.settings.streams.shares.dead,
             fields=self._with_own_pixels(delivery),
             source=delivery.key,
         )

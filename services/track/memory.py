@@ -6,13 +6,15 @@ record and the tracker's are written again with every step.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any
 
 import msgpack
 import numpy as np
 
+from platestream import streams
 from platestream.errors import MessageError
 from platestream.messages import MAX_CANDIDATES, MAX_CHARACTERS, MAX_CROP_BYTES
 from platestream.vision.fusion import MOST_READINGS, TextFusion, TextReading
@@ -23,6 +25,7 @@ from platestream.vision.tracking import MOST_TRACKS, Track, Tracker
 _TRACKER = "tracker"
 _LAYOUT = 1
 _MAX_FIELD_BYTES = 2**18
+_FIELD_BYTES = 96  # of a field, besides its name and value: the table's, two strings' own
 _PLAIN = (
     "track_id", "score", "first_frame_id", "last_frame_id", "first_ms", "last_ms", "last_pts_s",
     "frames_seen", "crop_quality", "crop_frame_id",
@@ -43,14 +46,22 @@ class Position:
 
 
 class Memory:
-    """Knows which fields are written already, so that only what is new is written again."""
+    """Knows which fields are written already, so that only what is new is written again.
 
-    def __init__(self, written: Mapping[str, bytes] | None = None) -> None:
-        """Args: written: The hash as it is."""
-        self._written = set(written or ())
+    More plates in sight than there is room for are remembered all the same, but not all of their
+    readings and pictures: those of the plates seen last come first.
+    """
+
+    def __init__(self, most_bytes: int, written: Mapping[str, bytes] | None = None) -> None:
+        """Args:
+        most_bytes: What the hash may take of Redis's memory.
+        written: The hash as it is.
+        """
+        self._most_bytes = most_bytes
+        self._written = {name: _weight(name, value) for name, value in (written or {}).items()}
 
     def changes(self, tracker: Tracker, position: Position) -> tuple[dict[str, bytes], list[str]]:
-        """The fields to write, and those to delete; ``written`` says that it was done."""
+        """The fields to write, and those to delete; ``wrote`` says that it was done."""
         fields = {
             _TRACKER: _pack(
                 {
@@ -66,22 +77,35 @@ class Memory:
         for track in tracker.tracks:
             fields[f"track:{track.track_id}"] = _pack(_record(track))
             kept.add(f"track:{track.track_id}")
-            for reading in track.fusion.readings:
-                name = f"reading:{track.track_id}:{reading.frame_id}"
-                kept.add(name)
-                if name not in self._written:
-                    fields[name] = _pack(_reading_record(reading))
-            if track.crop:
-                name = f"crop:{track.track_id}:{track.crop_frame_id}"
-                kept.add(name)
-                if name not in self._written:
-                    fields[name] = track.crop
-        return fields, sorted(self._written - kept)
+        room = self._most_bytes - sum(_weight(name, value) for name, value in fields.items())
+        for name, make in self._parts(tracker):
+            weight, value = self._written.get(name), b""
+            if weight is None:
+                value = make()
+                weight = _weight(name, value)
+            room -= weight
+            if room < 0:
+                break
+            kept.add(name)
+            if name not in self._written:
+                fields[name] = value
+        return fields, sorted(self._written.keys() - kept)
 
     def wrote(self, fields: Mapping[str, bytes], deleted: list[str]) -> None:
         """Notes that changes have reached Redis."""
-        self._written |= set(fields)
-        self._written -= set(deleted)
+        self._written |= {name: _weight(name, value) for name, value in fields.items()}
+        for name in deleted:
+            self._written.pop(name, None)
+
+    def _parts(self, tracker: Tracker) -> Iterator[tuple[str, Callable[[], bytes]]]:
+        """Fields that do not change, and how each is made: of plates seen last first."""
+        for track in sorted(tracker.tracks, key=lambda t: t.last_frame_id, reverse=True):
+            if track.crop:
+                name = f"crop:{track.track_id}:{track.crop_frame_id}"
+                yield name, partial(bytes, track.crop)
+            for reading in track.fusion.readings:
+                name = f"reading:{track.track_id}:{reading.frame_id}"
+                yield name, partial(_pack_reading, reading)
 
 
 def restore(written: Mapping[str, bytes], tracker: Tracker) -> Position:
@@ -137,14 +161,21 @@ def _track(record: dict[str, Any], written: Mapping[str, bytes], tracker: Tracke
     )
 
 
-def _reading_record(reading: TextReading) -> dict[str, Any]:
-    return {
-        "probabilities": pack(reading.probabilities),
-        "alphabet": reading.alphabet,
-        "candidates": list(reading.candidates[:MAX_CANDIDATES]),
-        "width": reading.width,
-        "lines": reading.lines,
-    }
+def _weight(name: str, value: bytes) -> int:
+    """What a field takes of Redis's memory, at most."""
+    return streams.held_bytes(len(name) + len(value), _FIELD_BYTES)
+
+
+def _pack_reading(reading: TextReading) -> bytes:
+    return _pack(
+        {
+            "probabilities": pack(reading.probabilities),
+            "alphabet": reading.alphabet,
+            "candidates": list(reading.candidates[:MAX_CANDIDATES]),
+            "width": reading.width,
+            "lines": reading.lines,
+        }
+    )
 
 
 def _reading(frame_id: int, data: bytes) -> TextReading:

@@ -78,8 +78,14 @@ class _Service:
             session.log.error(f"{error}; beginning anew")
             self._tracker = Tracker(self._settings)
             self._position = Position(streams.last_passage_id(self._client, self._camera))
-        self._memory = Memory(written)
-        self._trimmer = streams.TracksTrimmer(self._client, self._camera)
+        shares = session.settings.streams.shares
+        self._memory = Memory(shares.tracker, written)
+        self._trimmer = streams.TracksTrimmer(
+            self._client,
+            self._camera,
+            tracks_bytes=shares.tracks,
+            passages_bytes=shares.passages,
+        )
         limit = max(settings.reorder_frames, session.settings.streams.window_frames)
         self._order = FrameOrder(limit, self._tracker.last_frame_id)
         self._useless: list[str] = []

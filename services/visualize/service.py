@@ -159,7 +159,12 @@ class _Renderer:
                 streams.publish(client, self._key, stream_id, fields, oldest_kept=oldest_kept)
 
         published = self._producer.publish(
-            frame.frame_id, packed, send, waits=waits, drops=self.live
+            frame.frame_id,
+            packed,
+            send,
+            size=streams.size_of(fields),
+            waits=waits,
+            drops=self.live,
         )
         if published:
             self._previous = frame.frame_id

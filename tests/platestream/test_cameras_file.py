@@ -9,7 +9,7 @@ import pytest
 
 from platestream import cameras_file, cli, options, settings
 from platestream.cameras_file import CamerasFileError
-from platestream.settings import WriterSettings
+from platestream.settings import StreamSettings, WriterSettings
 
 PATH = Path("cameras.toml")
 ROOT = Path(__file__).parent.parent.parent
@@ -133,6 +133,13 @@ def test_no_two_cameras_write_one_file() -> None:
         cameras_file.check_outputs(cameras, WriterSettings(output="out.mp4"), PATH)
     own = parse("[cameras.a]\nsource='x'\n[cameras.b]\nsource='x'\nwriter.output='b.mp4'")
     cameras_file.check_outputs(own, WriterSettings(output="out.mp4"), PATH)
+
+
+def test_what_a_camera_sets_goes_with_what_all_have() -> None:
+    cameras = parse("[cameras.a]\nsource='x'\nstreams.budget_mib=300\n[cameras.b]\nsource='x'")
+    cameras_file.check_budgets(cameras, StreamSettings(camera_mib=1000), PATH)
+    with pytest.raises(CamerasFileError, match=r"'a': .* 448 MiB .*frames 300, rendered 300"):
+        cameras_file.check_budgets(cameras, StreamSettings(), PATH)
 
 
 def test_check_prints_cameras_or_problems(

@@ -24,7 +24,9 @@ def dead(server: EmbeddedRedis) -> EmbeddedRedis:
             fields: dict[str, str | bytes] = {"frame_id": str(frame_id)}
             streams.publish(client, key, streams.entry_id(frame_id), fields)
             (delivery,) = consumer.read(1, None)
-            streams.publish_dead(client, camera, delivery, f"no [picture] {frame_id}")
+            streams.publish_dead(
+                client, camera, delivery, f"no [picture] {frame_id}", most_bytes=2**20
+            )
         at = client.time()
         wait_until(lambda at=at: client.time() >= _later(at), 5, "another millisecond")  # type: ignore[misc]
     return server

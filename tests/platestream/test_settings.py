@@ -57,6 +57,8 @@ def test_a_file_of_another_name(monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
         ({}, ("writer.crf",), "section.name=value"),
         ({}, ("writer.crf=x",), "writer.crf"),
         ({}, ("capture.wait_for=nobody",), "capture.wait_for"),
+        ({"streams.camera_mib": 13}, (), "streams.camera_mib"),
+        ({"streams.budget_mib": 222}, (), r"448 MiB .*frames 222, rendered 222.*6 more, and 4 are"),
     ],
 )
 def test_what_is_wrong_is_named(

@@ -236,7 +236,7 @@ def test_dead_frames_keep_their_error(client: redis.Redis) -> None:
     put(client, 1)
     reader = consumer(client)
     (delivery,) = reader.read(1, None)
-    streams.publish_dead(client, CAMERA, delivery, "no such thing")
+    streams.publish_dead(client, CAMERA, delivery, "no such thing", most_bytes=2**20)
     ((_, fields),) = client.xrange(streams.dead_key(CAMERA))
     assert (fields[b"frame_id"], fields[b"error"]) == (b"1", b"no such thing")
     assert streams.read_hash(client, streams.counts_key(CAMERA))["dead"] == "1"

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from platestream import status, streams
-from platestream.streams.dead import DEAD
+from platestream.streams.limit import Limit
 from platestream.video import VideoSource
 from tests import preloaded
 from tests.conftest import wait_until
@@ -22,6 +22,8 @@ from tests.deploy.redis.conftest import (
     write_secrets,
 )
 from tests.deploy.redis.services import CAMERA, run_services, service
+
+MIB = 2**20
 
 
 def show_status(server: SecuredRedis, user: str) -> subprocess.CompletedProcess[str]:
@@ -104,11 +106,11 @@ def test_what_they_do_now_and_then(secured: SecuredRedis) -> None:
     pool.serve(streams.registered_cameras(ocr))
     assert streams.announce_replica(ocr, "me", 5) == {"me": 5}
     first = pool.take(1, 0)[0]
-    assert streams.publish_dead(ocr, CAMERA, first, "no picture")
+    assert streams.publish_dead(ocr, CAMERA, first, "no picture", most_bytes=MIB)
     (dead,) = streams.list_dead(run, CAMERA)
     assert streams.retry_dead(run, CAMERA, [dead.id]) == 1
     (again,) = pool.retried()
-    assert streams.publish_dead(ocr, CAMERA, again, "still none", source=again.key)
+    assert streams.publish_dead(ocr, CAMERA, again, "still none", most_bytes=MIB, source=again.key)
     pool.take(1, 0)
     other = streams.PoolConsumer(ocr, "other", "every")
     other.serve([CAMERA])
@@ -149,9 +151,9 @@ def test_what_they_do_now_and_then(secured: SecuredRedis) -> None:
     assert streams.last_handed_out(visualize, key, streams.VISUALIZE) == 0
     assert streams.last_handed_out(secured.client("writer"), rendered, streams.WRITER) == 0
     streams.ack_as_it_was(ocr, key, streams.OCR, claimed[0])
-    streams.readings_trimmer(ocr, CAMERA).look()
+    streams.readings_trimmer(ocr, CAMERA, MIB).look()
     for stream in (streams.tracks_key(CAMERA), streams.passages_key(CAMERA)):
-        streams.Trimmer(secured.client("track"), CAMERA, stream, DEAD).look()
+        streams.Trimmer(secured.client("track"), CAMERA, stream, Limit(MIB, 10)).look()
     assert streams.last_published(capture, key) == 3
     streams.Window(visualize, rendered, [streams.WRITER], 8, 1).slowest()
     streams.Window(capture, key, [streams.OCR], 8, 1).slowest()

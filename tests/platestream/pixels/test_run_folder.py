@@ -80,7 +80,7 @@ def test_who_wants_something_else_gets_none(tmp_path: Path, how: str) -> None:
 
 
 def test_without_room_auto_takes_another_way_and_says_why(tmp_path: Path) -> None:
-    folder, why = RunFolder.wanted(settings(tmp_path, budget_mib=2**40))
+    folder, why = RunFolder.wanted(settings(tmp_path, camera_mib=2**44, budget_mib=2**40))
     assert folder is None
     assert str(2 * 2**60) in why
     assert list(tmp_path.iterdir()) == []

@@ -15,7 +15,6 @@ from platestream.producer import Producer
 from platestream.runtime import Session
 from platestream.settings import load
 from platestream.streams import ByteBudget, Delivery, GroupConsumer, Window
-from platestream.streams.dead import DEAD
 from tests.conftest import wait_until
 
 CAMERA = "gate-1"
@@ -144,8 +143,10 @@ def test_dead_frames_have_a_budget(real: redis.Redis) -> None:
     for number in range(1, 40):
         streams.publish(real, KEY, f"{number}-0", {"frame_id": str(number)})
         real.xreadgroup(streams.OCR, "a", {KEY: ">"})
-        streams.publish_dead(real, CAMERA, Delivery(f"{number}-0", large), "unreadable")
-        assert (real.memory_usage(key, samples=0) or 0) <= DEAD.bytes
+        streams.publish_dead(
+            real, CAMERA, Delivery(f"{number}-0", large), "unreadable", most_bytes=128 * MIB
+        )
+        assert (real.memory_usage(key, samples=0) or 0) <= 128 * MIB
     assert real.xlen(key) >= 5
     newest = real.xrevrange(key, count=1)[0][1]
     assert newest[b"error"] == b"unreadable"
@@ -188,6 +189,7 @@ def send(producing: Producer, client: redis.Redis, frame_id: int, *, live: bool)
         lambda oldest: streams.publish_captured(
             client, CAMERA, frame_id, messages.frame_fields(frame), oldest_kept=oldest
         ),
+        size=200,
         waits=not live,
         drops=live,
     )
@@ -295,6 +297,7 @@ def test_a_producer_keeps_to_its_budget_whichever_way(
             lambda oldest, i=frame_id, f=fields: streams.publish_captured(  # type: ignore[misc]
                 real, CAMERA, i, f, oldest_kept=oldest
             ),
+            size=streams.size_of(fields),
             waits=False,
             drops=True,
         )

@@ -9,12 +9,14 @@ import redis
 
 from platestream import messages, streams
 from platestream.messages import Passage, Plate, Reading, Tracks, TrackState
-from platestream.streams import Delivery, GroupConsumer, TrackerStep, dead, publishing, tracks
+from platestream.settings import StreamSettings
+from platestream.streams import Delivery, GroupConsumer, TrackerStep
 from platestream.streams.limit import Limit, Trimmer, trim
 
 CAMERA = "gate-1"
 KEY = streams.readings_key(CAMERA)
 MIB = 2**20
+SHARES = StreamSettings().shares
 CORNERS = ((0.0, 0.0), (9.0, 0.0), (9.0, 9.0), (0.0, 9.0))
 
 
@@ -66,7 +68,7 @@ def test_live_what_the_group_has_not_been_handed_is_counted(client: redis.Redis)
     fill(client, 100, 10)
     consumer.read(30, None)
     limit = Limit(bytes=MIB, entries=60)
-    assert trim(client, CAMERA, KEY, limit, streams.TRACK) == (False, 10)
+    assert trim(client, CAMERA, KEY, limit, streams.TRACK)[:2] == (False, 10)
     assert lost(client) == 10
     assert len(consumer.read(100, None)) == 60  # with 30 handed out and 10 counted: all of them
 
@@ -74,7 +76,7 @@ def test_live_what_the_group_has_not_been_handed_is_counted(client: redis.Redis)
 def test_without_a_tracker_all_that_goes_is_counted(client: redis.Redis) -> None:
     streams.register_camera(client, CAMERA, mode="file")
     fill(client, 100, 10)
-    assert trim(client, CAMERA, KEY, Limit(MIB, 60), streams.TRACK) == (False, 40)
+    assert trim(client, CAMERA, KEY, Limit(MIB, 60), streams.TRACK)[:2] == (False, 40)
     assert len(tracker(client).read(200, None)) == 60
 
 
@@ -85,10 +87,10 @@ def test_of_a_file_what_the_group_is_not_done_with_stays(client: redis.Redis) ->
     taken = [delivery.id for delivery in consumer.read(70, None)]
     consumer.ack(*taken[:20], *taken[40:])
     limit = Limit(bytes=MIB, entries=60)
-    assert trim(client, CAMERA, KEY, limit, streams.TRACK) == (True, 0)
+    assert trim(client, CAMERA, KEY, limit, streams.TRACK)[:2] == (True, 0)
     assert client.xlen(KEY) == 80  # from the oldest that is held on
     consumer.ack(*taken[20:40])
-    assert trim(client, CAMERA, KEY, limit, streams.TRACK) == (False, 0)
+    assert trim(client, CAMERA, KEY, limit, streams.TRACK)[:2] == (False, 0)
     assert client.xlen(KEY) == 60
     assert lost(client) == 0
 
@@ -134,19 +136,21 @@ def test_all_that_a_camera_says_keeps_within_what_is_documented(
     shown = tuple(crowded_plate() for _ in range(plates))
     read = Reading(frame_id=1, captured_at_ms=1, plates=shown)
     fields = messages.reading_fields(read)
-    trimmer = streams.readings_trimmer(real, CAMERA)
+    trimmer = streams.readings_trimmer(real, CAMERA, SHARES.readings)
     for _ in range(frames // 2):
         streams.publish_readings(real, CAMERA, [fields] * 2, [])
         trimmer.added(2, 2 * streams.size_of(fields))
-        assert held(real, KEY) <= publishing.READINGS.bytes
-    assert held(real, KEY) <= publishing.READINGS.bytes
+        assert held(real, KEY) <= SHARES.readings
+    assert held(real, KEY) <= SHARES.readings
 
     following = tuple(crowded_track(n + 1) for n in range(plates))
     passing = Passage(passage_id=1, track_id=1, text="A123BC77", confidence=0.9, accepted=True,
                       first_frame_id=1, last_frame_id=2, first_captured_at_ms=1,
                       last_captured_at_ms=2, frames_seen=2, readings=2,
                       crop=os.urandom(messages.MAX_CROP_BYTES), crop_frame_id=1)  # fmt: skip
-    keeper = streams.TracksTrimmer(real, CAMERA)
+    keeper = streams.TracksTrimmer(
+        real, CAMERA, tracks_bytes=SHARES.tracks, passages_bytes=SHARES.passages
+    )
     state = messages.tracks_fields(Tracks(frame_id=1, captured_at_ms=1, tracks=following))
     passage = messages.passage_fields(passing)
     for number in range(1, 2_400):
@@ -157,18 +161,20 @@ def test_all_that_a_camera_says_keeps_within_what_is_documented(
         )  # fmt: skip
         streams.publish_tracks(real, CAMERA, step)
         keeper.published(step)
-    assert held(real, streams.tracks_key(CAMERA)) <= tracks.TRACKS.bytes
-    assert held(real, streams.passages_key(CAMERA)) <= tracks.PASSAGES.bytes
+    assert held(real, streams.tracks_key(CAMERA)) <= SHARES.tracks
+    assert held(real, streams.passages_key(CAMERA)) <= SHARES.passages
 
     streams.ensure_group(real, streams.frames_key(CAMERA), streams.OCR)
     picture = {b"body": os.urandom(3 * MIB)}
     for number in range(1, 60):
         streams.publish(real, streams.frames_key(CAMERA), f"{number}-0", {"frame_id": str(number)})
         real.xreadgroup(streams.OCR, "a", {streams.frames_key(CAMERA): ">"})
-        streams.publish_dead(real, CAMERA, Delivery(f"{number}-0", picture), "unreadable")
+        streams.publish_dead(
+            real, CAMERA, Delivery(f"{number}-0", picture), "unreadable", most_bytes=SHARES.dead
+        )
     keys = (
         KEY,
         *(of(CAMERA) for of in (streams.tracks_key, streams.passages_key, streams.dead_key)),
     )
-    assert held(real, streams.dead_key(CAMERA)) <= dead.DEAD.bytes
-    assert sum(held(real, key) for key in keys) <= 248 * MIB
+    assert held(real, streams.dead_key(CAMERA)) <= SHARES.dead
+    assert sum(held(real, key) for key in keys) <= 176 * MIB

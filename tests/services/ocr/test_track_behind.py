@@ -13,7 +13,6 @@ from platestream import streams
 from platestream.runtime import Session
 from platestream.settings import OcrSettings, Settings
 from platestream.streams import PoolConsumer, publishing
-from platestream.streams.limit import Limit
 from services.ocr.presence import Presence
 from services.ocr.replica import Replica
 from services.ocr.service import _Pool
@@ -28,7 +27,7 @@ KEPT = 50
 
 @pytest.fixture(autouse=True)
 def few_readings(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(publishing, "READINGS", Limit(bytes=2**26, entries=KEPT))
+    monkeypatch.setattr(publishing, "MOST_READINGS", KEPT)
 
 
 @contextmanager

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import msgpack
 import pytest
+import redis
 
 from platestream.errors import MessageError
 from platestream.vision.tracking import Tracker
 from services.track.memory import Memory, Position, restore
 from tests.platestream.vision.test_tracking import FRAME_MS, plate
+
+MOST = 2**20
 
 
 def followed(frames: range, tracker: Tracker | None = None) -> Tracker:
@@ -21,7 +24,7 @@ def followed(frames: range, tracker: Tracker | None = None) -> Tracker:
 
 def test_a_new_tracker_goes_on_as_the_old_one_would_have() -> None:
     old = followed(range(1, 20))
-    fields, _ = Memory().changes(old, Position(7, 3))
+    fields, _ = Memory(MOST).changes(old, Position(7, 3))
     new = Tracker()
     assert restore(fields, new) == Position(7, 3)
     for tracker in (old, new):
@@ -42,7 +45,7 @@ def test_a_new_tracker_goes_on_as_the_old_one_would_have() -> None:
 
 
 def test_what_a_tracker_before_this_one_wrote_without_stream_times_is_read() -> None:
-    fields, _ = Memory().changes(followed(range(1, 5)), Position())
+    fields, _ = Memory(MOST).changes(followed(range(1, 5)), Position())
     record = msgpack.unpackb(fields["track:1"])
     assert record.pop("last_pts_s") == pytest.approx(0.16)
     new = Tracker()
@@ -51,7 +54,7 @@ def test_what_a_tracker_before_this_one_wrote_without_stream_times_is_read() -> 
 
 
 def test_readings_and_pictures_are_written_once_and_deleted_with_their_track() -> None:
-    tracker, memory = followed(range(1, 5)), Memory()
+    tracker, memory = followed(range(1, 5)), Memory(MOST)
     fields, deleted = memory.changes(tracker, Position())
     memory.wrote(fields, deleted)
     assert {"reading:1:1", "reading:1:4", "track:1", "track:2"} <= set(fields)
@@ -85,6 +88,42 @@ def test_nothing_remembered_is_a_beginning() -> None:
     ],
 )
 def test_damage_is_said(name: str, data: bytes) -> None:
-    fields, _ = Memory().changes(followed(range(1, 5)), Position())
+    fields, _ = Memory(MOST).changes(followed(range(1, 5)), Position())
     with pytest.raises(MessageError):
         restore({**fields, name: data}, Tracker())
+
+
+def crowd(plates: int, frames: int) -> Tracker:
+    """A tracker that has followed so many plates, of texts of their own, over so many frames."""
+    tracker = Tracker()
+    for n in range(1, frames + 1):
+        seen = [
+            plate(100 * (i % 16), 100 * (i // 16), f"A{37 * i % 1000:03d}PO{100 + 53 * i % 800}",
+                  width=40, seed=n)
+            for i in range(plates)
+        ]  # fmt: skip
+        tracker.update(n, FRAME_MS * n, seen, pts_s=FRAME_MS * n / 1000)
+    return tracker
+
+
+def test_of_more_plates_than_there_is_room_for_less_is_remembered(real: redis.Redis) -> None:
+    """Where each is, of all; the readings of those that were seen last, as they fit."""
+    most, key = 300_000, "tracker"
+    tracker, memory = crowd(100, 8), Memory(most)
+    for n in range(9, 13):
+        fields, deleted = memory.changes(tracker, Position())
+        memory.wrote(fields, deleted)
+        real.hset(key, mapping=fields)
+        if deleted:
+            real.hdel(key, *deleted)
+        assert 0.4 * most < (real.memory_usage(key, samples=0) or 0) <= most
+        seen = [plate(0, 0, "A000PO100", width=40)]
+        tracker.update(n, FRAME_MS * n, seen, pts_s=FRAME_MS * n / 1000)
+    written = {k.decode(): v for k, v in real.hgetall(key).items()}
+    assert set(Memory(most, written)._written) == set(memory._written)
+    new = Tracker()
+    restore(written, new)
+    assert len(new.tracks) == 100
+    (seen,) = (track for track in new.tracks if track.last_frame_id == 11)
+    assert len(seen.fusion.readings) == 11
+    assert sum(len(track.fusion.readings) for track in new.tracks) < 700

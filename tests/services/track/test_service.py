@@ -221,7 +221,11 @@ def test_a_frame_that_is_being_read_is_waited_for_and_a_dead_one_is_not(
         wait_until(lambda: pending(client) == 1, what="the third, waiting")
         assert [one.frame_id for one in tracks(client)] == [1]
         streams.publish_dead(
-            client, CAMERA, streams.Delivery("2-0", {b"frame_id": b"2"}, 3), "broken"
+            client,
+            CAMERA,
+            streams.Delivery("2-0", {b"frame_id": b"2"}, 3),
+            "broken",
+            most_bytes=2**20,
         )
         wait_until(lambda: [t.frame_id for t in tracks(client)] == [1, 3], what="the third")
 

@@ -99,7 +99,7 @@ def test_a_frame_that_ocr_is_done_with_and_did_not_read_waits_no_longer(
     publish_tracks(client, 1)
     delivery = streams.Delivery(streams.entry_id(2), {b"frame_id": b"2"}, 4)
     assert not result
-    streams.publish_dead(client, CAMERA, delivery, "handed out 4 times")
+    streams.publish_dead(client, CAMERA, delivery, "handed out 4 times", most_bytes=2**20)
     wait_until(lambda: result == [True])
 
 
