@@ -1,4 +1,4 @@
-"""An OCR replica whose model sleeps instead of computing, for ``benchmarks.scaling``.
+"""An OCR replica whose model sleeps instead of computing, for ``scaling`` and ``fairness``.
 
 ``python -m benchmarks.sleeping_replica URL SECONDS SETTING=VALUE…``
 """
@@ -16,7 +16,7 @@ from services.ocr import service
 
 
 class SleepingReader:
-    """Takes its time for a batch, and finds no plates."""
+    """Takes its time for each picture, and finds no plates."""
 
     alphabet = ""
     takes_planes = False
@@ -25,7 +25,7 @@ class SleepingReader:
         self._seconds = seconds
 
     def read(self, images: Sequence[Image], near: object) -> list[list[ReadPlate]]:
-        time.sleep(self._seconds)
+        time.sleep(self._seconds * len(images))
         return [[] for _ in images]
 
 

@@ -19,6 +19,7 @@ Policy = Literal["auto", "every", "newest"]
 
 _CLUSTER_POLL_S = 0.01
 _HELD_LOOKED_AT = 16
+_LIVE_S = 5.0  # after a live camera's last frame files may fill batches again
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +48,9 @@ class PoolConsumer:
 
     Cameras take turns: the one that was served longest ago comes first, and a batch is shared out
     among those that have frames waiting. A camera that has one now and then therefore waits for
-    the batch under way and no longer, however many frames another has.
+    the batch under way and no longer, however many frames another has. While live cameras have
+    frames, a file gives one to a batch and no more: it would fill batches, for which they wait,
+    and nobody waits for the file by the second.
 
     Attributes:
         held_back: Cameras of which no new frames are taken, for the time being.
@@ -69,6 +72,7 @@ class PoolConsumer:
         self._served: dict[str, int] = {}  # camera: when, counted in turns
         self._turns = itertools.count(1)
         self._newest_only: set[str] = set()
+        self._live_at = -_LIVE_S  # when a live camera last had a frame
         self.held_back: set[str] = set()
         self.skipped: dict[str, int] = {}
 
@@ -171,13 +175,17 @@ class PoolConsumer:
     def _take(self, count: int) -> list[PoolDelivery]:
         taken: list[PoolDelivery] = []
         waiting = sorted(self._asked(), key=self._served.__getitem__)
+        one_each = time.monotonic() - self._live_at < _LIVE_S
         while waiting and (room := count - len(taken)) > 0:
             asked, later = waiting[:room], waiting[room:]
             share = room // len(asked)
-            counts = {c: 1 if c in self._newest_only else share for c in asked}
+            counts = {c: 1 if one_each or c in self._newest_only else share for c in asked}
             got = self._read(counts)
             for deliveries in got.values():
                 taken += deliveries
+            if one_each:
+                waiting = later
+                continue
             more = (c for c in asked if c not in self._newest_only and len(got[c]) == counts[c])
             waiting = later + list(more)
         return taken
@@ -238,6 +246,8 @@ class PoolConsumer:
         deliveries = [self._of(camera, frames_key(camera), d) for d in _deliveries(reply)]
         if deliveries:
             self._served[camera] = next(self._turns)
+            if camera in self._newest_only:
+                self._live_at = time.monotonic()
         return deliveries
 
     def _execute(self, pipeline: Any) -> list[Any]:

@@ -94,6 +94,25 @@ def test_live_cameras_get_equally_many_readings_however_fast_they_are(real: redi
         assert consumer.skipped[camera] + read[camera] == last[camera] - unread - 1
 
 
+def test_while_live_cameras_have_frames_a_file_does_not_fill_batches(
+    real: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They would wait for four of its frames to be read, and then for three beside their own."""
+    consumer = pool(real, "live", mode="live")
+    streams.register_camera(real, "file", mode="file", first_frame_id="1")
+    consumer.serve(["live", "file"])
+    put(real, "file", *range(1, 100))
+    assert [d.camera for d in consumer.take(4, 1)] == ["file"] * 4  # no live one has had any yet
+    put(real, "live", 1)
+    consumer.take(4, 1)
+    for frame_id in range(2, 6):
+        assert [d.camera for d in consumer.take(4, 1)] == ["file"]
+        put(real, "live", frame_id)
+        assert sorted(d.camera for d in consumer.take(4, 1)) == ["file", "live"]
+    monkeypatch.setattr(streams.pool, "_LIVE_S", 0.0)
+    assert [d.camera for d in consumer.take(4, 1)] == ["file"] * 4
+
+
 def test_a_file_that_begins_where_a_live_camera_was_loses_no_frame(client: redis.Redis) -> None:
     consumer = pool(client, "a", mode="live")
     streams.register_camera(client, "a", mode="file")
