@@ -174,6 +174,7 @@ class Fleet:
                     member.tick(now)
                     if member.gone:
                         del self._members[member.name]
+                logs.say_left_out()
                 time.sleep(_POLL_S)
         finally:
             members = list(self._members.values())

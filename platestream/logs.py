@@ -11,18 +11,23 @@ from typing import Any
 import structlog
 
 from platestream.masking import mask
+from platestream.seldom import Seldom
 from platestream.settings import LogSettings
+
+_seldom = Seldom()
 
 
 def configure(settings: LogSettings, **always: str) -> None:
     """Sets this process's logs up: structlog's, and what libraries and threads have to say.
 
     A JSON line is one object with ``time``, ``level``, ``event``, what is in ``always``, and
-    ``exception`` (the traceback as text) where there is one.
+    ``exception`` (the traceback as text) where there is one. Of lines that repeat themselves few
+    are said, and how many more there were (``Seldom``, ``say_left_out``).
 
     Args:
         always: Added to every line, such as ``service`` and ``camera``.
     """
+    _seldom.forget()
     level = getattr(logging, settings.level.upper())
     as_json = settings.format == "json" or (settings.format == "auto" and not sys.stderr.isatty())
     renderer: structlog.typing.Processor = (
@@ -34,6 +39,7 @@ def configure(settings: LogSettings, **always: str) -> None:
         processors=[
             structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
+            _seldom,
             structlog.processors.TimeStamper(fmt="iso", utc=True, key="time"),
             structlog.processors.format_exc_info,
             _masked,
@@ -47,6 +53,13 @@ def configure(settings: LogSettings, **always: str) -> None:
     structlog.contextvars.clear_contextvars()
     structlog.contextvars.bind_contextvars(**always)
     _take_over_others(always)
+
+
+def say_left_out(*, all_of_them: bool = False) -> None:
+    """Says how many lines were left out that nothing has followed (``Seldom.due``)."""
+    log = structlog.get_logger()
+    for level, line in _seldom.due(all_of_them=all_of_them):
+        getattr(log, level)(**line)
 
 
 def _masked(

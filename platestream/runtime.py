@@ -285,6 +285,8 @@ def serve(
         else:
             log.exception("unexpected error; please report it", fatal=True)
         return EXIT_FAILED
+    finally:
+        logs.say_left_out(all_of_them=True)
     return EXIT_OK
 
 
@@ -343,6 +345,7 @@ def _beat(session: Session, cameras: Sequence[str]) -> None:
             else:
                 session.log.error(f"no heartbeat: {refusal}")
                 said = True
+        logs.say_left_out()
         stopping = session.stopping.wait(HEARTBEAT_S)
     with contextlib.suppress(*streams.FAILURE):
         for key in keys:
