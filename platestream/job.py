@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import re
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
-
-import numpy as np
 
 from platestream.masking import mask
 from platestream.messages import Passage
@@ -22,6 +22,8 @@ from platestream.outputs import (
     readings_path,
 )
 from platestream.video import is_live
+
+MOST_PLATES = 10_000
 
 
 @dataclass(frozen=True)
@@ -88,18 +90,22 @@ class PlateRead(NamedTuple):
 
 
 class PlatesRead:
-    """The plates that a run has read; small, as a run may go on for weeks.
+    """The newest plates that a run has read, and how many there were: it may go on for weeks.
 
     A passage that comes again (Redis came back without its last moments) takes its own place.
+
+    Attributes:
+        left_out: How many plates were read before those that are kept.
     """
 
     def __init__(self, passages: Iterable[Passage] = ()) -> None:
         self._plates: dict[tuple[int, int], PlateRead] = {}
+        self.left_out = 0
         for passage in passages:
             self.take(passage)
 
     def __len__(self) -> int:
-        return len(self._plates)
+        return self.left_out + len(self._plates)
 
     def take(self, passage: Passage) -> None:
         """Keeps what the result says of a passage, if its text was accepted."""
@@ -108,12 +114,43 @@ class PlatesRead:
             self._plates[key] = PlateRead(
                 *key, passage.last_frame_id, passage.text, passage.confidence
             )
+            if len(self._plates) > MOST_PLATES:
+                del self._plates[next(iter(self._plates))]  # the one that came first
+                self.left_out += 1
         else:
             self._plates.pop(key, None)
 
     def in_order(self) -> list[PlateRead]:
-        """All of them, in the order in which they appeared."""
+        """Those that are kept, in the order in which they appeared."""
         return sorted(self._plates.values())
+
+
+class Ages:
+    """Overlay ages, each counted and none kept: a run of a week has 18 million frames."""
+
+    def __init__(self) -> None:
+        self._frames: Counter[int] = Counter()
+
+    def add(self, age_ms: int, frames: int = 1) -> None:
+        """Counts frames whose overlay has that age."""
+        self._frames[age_ms] += frames
+
+    def percentile(self, q: float) -> int | None:
+        """The age, ms, that q percent of all are not above, as ``np.percentile``; None of none."""
+        place = (self._frames.total() - 1) * q / 100
+        if place < 0:
+            return None
+        below, above = (self._at(round(n)) for n in (math.floor(place), math.ceil(place)))
+        return round(below + (above - below) * (place - math.floor(place)))
+
+    def _at(self, place: int) -> int:
+        """The age of the frame in that place, in order of age."""
+        passed = 0
+        for age_ms in sorted(self._frames):
+            passed += self._frames[age_ms]
+            if passed > place:
+                return age_ms
+        raise IndexError(place)
 
 
 @dataclass
@@ -121,30 +158,32 @@ class Result:
     """What a run did.
 
     Attributes:
-        plates: The passages whose text was accepted, in the order in which the plates appeared.
+        plates: The passages whose text was accepted, in the order in which the plates appeared;
+            of very many the newest ones.
+        plates_left_out: How many there were before those.
     """
 
     frames_in: int
     frames_written: int
     wall_s: float
-    ages_ms: list[int]
+    ages: Ages
     plates: list[PlateRead]
     warnings: list[str]
     files: list[OutputFiles]
+    plates_left_out: int = 0
 
     def as_dict(self) -> dict[str, object]:
         """As ``run --json`` prints it."""
-        p50, p95 = (
-            (round(float(np.percentile(self.ages_ms, q))) if self.ages_ms else None)
-            for q in (50, 95)
-        )
         return {
             "frames_in": self.frames_in,
             "frames_written": self.frames_written,
             "frames_lost": self.frames_in - self.frames_written,
             "fps": round(self.frames_written / self.wall_s, 2) if self.wall_s else 0.0,
             "wall_s": round(self.wall_s, 3),
-            "overlay_age_ms": {"p50": p50, "p95": p95},
+            "overlay_age_ms": {
+                "p50": self.ages.percentile(50),
+                "p95": self.ages.percentile(95),
+            },
             "plates": [
                 {
                     "text": p.text,
@@ -154,6 +193,7 @@ class Result:
                 }
                 for p in self.plates
             ],
+            "plates_left_out": self.plates_left_out,
             "warnings": self.warnings,
         }
 

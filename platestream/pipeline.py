@@ -14,7 +14,7 @@ from platestream import cores, messages, settings, streams
 from platestream.children import Child, ServiceError, start_all
 from platestream.embedded_redis import EmbeddedRedis
 from platestream.errors import MessageError, RedisError, SourceError
-from platestream.job import Job, PlatesRead, Progress, Result
+from platestream.job import Ages, Job, PlatesRead, Progress, Result
 from platestream.messages import End
 from platestream.outputs import check_free
 from platestream.pixels import RunFolder
@@ -334,21 +334,23 @@ class Pipeline:
             for one in self.job.names.found()
             if one.segment <= last and one.started in ("", started) and one.lines.exists()
         ]
-        written, ages = int(recording.get("frames_before", 0)), []
+        written, ages = int(recording.get("frames_before", 0)), Ages()
         for one in files:  # without those that were deleted to make room
-            lines, ages_ms = _read_lines(one.lines)
-            ages += ages_ms
+            lines = _read_lines(one.lines, ages)
             if one.segment == last:
                 written += lines
         if known.get("mode") == "file" and written < frames_in:
             warnings.append(f"{frames_in - written} frames were lost in Redis")
-        return Result(frames_in, written, wall_s, ages, self._plates.in_order(), warnings, files)
+        plates = self._plates
+        return Result(
+            frames_in, written, wall_s, ages, plates.in_order(), warnings, files, plates.left_out
+        )
 
     def _left_over(self) -> str:
         for files in reversed(self.job.names.found()):
             if not files.lines.exists() or files.lines.stat().st_mtime < self._began_at:
                 continue  # of an earlier run
-            if _read_lines(files.lines)[0]:
+            if _read_lines(files.lines, Ages()):
                 return f"; '{files.video}' holds what was written until then and can be played"
         return ""
 
@@ -381,9 +383,9 @@ def _take_camera(client: streams.Client, camera: str) -> None:
     streams.forget_camera(client, camera)
 
 
-def _read_lines(path: Path) -> tuple[int, list[int]]:
-    """How many lines there are, and the overlay ages in them."""
-    ages, count = [], 0
+def _read_lines(path: Path, ages: Ages) -> int:
+    """How many lines there are; counts the overlay ages in them."""
+    count = 0
     with path.open(encoding="utf-8") as file:
         for line in file:
             if not line.endswith("\n"):
@@ -391,5 +393,5 @@ def _read_lines(path: Path) -> tuple[int, list[int]]:
             count += 1
             age = json.loads(line)["overlay_age_ms"]
             if age is not None:
-                ages.append(int(age))
-    return count, ages
+                ages.add(int(age))
+    return count

@@ -170,6 +170,8 @@ def show_result(console: Console, job: Job, result: Result) -> None:
         )
     if result.plates:
         Console().print(table)
+        if result.plates_left_out:
+            console.print(f"and {result.plates_left_out} plates before these")
     else:
         print("no plate was read and accepted")
     age = facts["overlay_age_ms"]

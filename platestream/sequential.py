@@ -5,14 +5,15 @@ The slow way, which the services must beat; it is the baseline of the benchmark.
 
 from __future__ import annotations
 
+import itertools
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 
 from platestream import cores, overlay
 from platestream.colour import BT601
 from platestream.errors import SourceError
-from platestream.job import Job, PlatesRead, Progress, Result
+from platestream.job import Ages, Job, PlatesRead, Progress, Result
 from platestream.masking import mask
 from platestream.messages import Frame, Pixels, RenderedFrame
 from platestream.outputs import OutputFiles
@@ -44,7 +45,12 @@ def run(job: Job, settings: Settings, on_progress: Callable[[Progress], None]) -
             plate_formats.choose(settings.ocr.recognizer_weights, settings.ocr.plates_file),
         )
     )
-    gone: list[Track] = []
+    plates, passages = PlatesRead(), itertools.count(1)
+
+    def take(gone: Iterable[Track]) -> None:
+        for track in gone:
+            plates.take(to_passage(track, next(passages)))
+
     folder_fps = settings.capture.folder_fps
     with open_file(job.source, folder_fps) as video, ExitStack() as opened:
         progress.promised = video.promised
@@ -87,7 +93,7 @@ def run(job: Job, settings: Settings, on_progress: Callable[[Progress], None]) -
                 for p in read
             ]
             step = tracker.update(frame_id, captured_at_ms, observations, pts_s=source.pts_s)
-            gone += step.gone
+            take(step.gone)
             shown = tuple(map(fused_plate, read, step.seen))
             overlay.draw(picture, shown, 0)
             encoder.write(picture, source.pts_s)
@@ -102,13 +108,15 @@ def run(job: Job, settings: Settings, on_progress: Callable[[Progress], None]) -
             lines.write(reading_line(RenderedFrame(**frame.model_dump(), reading_frame_id=frame_id,
                                                    overlay_age_ms=0, plates=shown)))  # fmt: skip
             progress.frames_in = progress.frames_written = progress.readings = frame_id
-            progress.plates = sum(t.text.accepted for t in gone)
+            progress.plates = len(plates)
             on_progress(progress)
         if encoder is None:
             raise SourceError(f"'{mask(job.source)}' gave no frame that can be decoded")
         encoder.close()
         wall_s = time.monotonic() - began
     frames = progress.frames_in
-    plates = PlatesRead(to_passage(t, n) for n, t in enumerate([*gone, *tracker.end()], 1))
+    take(tracker.end())
+    ages = Ages()
+    ages.add(0, frames)
     files = [OutputFiles(job.output, job.readings)]
-    return Result(frames, frames, wall_s, [0] * frames, plates.in_order(), [], files)
+    return Result(frames, frames, wall_s, ages, plates.in_order(), [], files, plates.left_out)

@@ -6,9 +6,11 @@ import os
 import tracemalloc
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from platestream.job import PlateRead, PlatesRead, camera_name
+from platestream import job
+from platestream.job import Ages, PlateRead, PlatesRead, Result, camera_name
 from platestream.messages import Passage
 from tests.end_to_end.running import refused
 
@@ -85,3 +87,46 @@ def test_what_is_kept_of_a_plate_is_small() -> None:
         tracemalloc.stop()
     assert len(plates) == 5000
     assert (after - before) / 5000 < 600  # bytes
+
+
+def test_of_very_many_plates_the_newest_are_kept_and_all_are_counted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As over weeks; and Redis may come back without the last of them."""
+    monkeypatch.setattr(job, "MOST_PLATES", 100)
+    plates = PlatesRead(map(_passage, range(1, 251)))
+    for number in range(240, 301):
+        plates.take(_passage(number))
+    assert (len(plates), plates.left_out) == (300, 200)
+    assert [p.passage_id for p in plates.in_order()] == list(range(201, 301))
+    plates.take(_passage(300, accepted=False))
+    assert (len(plates), plates.left_out) == (299, 200)
+    kept = plates.in_order()
+    said = Result(1, 1, 1.0, Ages(), kept, [], [], plates.left_out).as_dict()
+    assert said["plates_left_out"] == 200
+    assert isinstance(said["plates"], list)
+    assert len(said["plates"]) == 99
+
+
+def test_a_week_of_plates_takes_a_few_megabytes() -> None:
+    plates = PlatesRead()
+    tracemalloc.start()
+    try:
+        before, _ = tracemalloc.get_traced_memory()
+        for number in range(1, 3 * job.MOST_PLATES):
+            plates.take(_passage(number))
+        after, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert after - before < 600 * job.MOST_PLATES
+
+
+@pytest.mark.parametrize("frames", [1, 2, 5, 400])
+def test_percentiles_of_ages_are_as_of_a_list_of_them(frames: int) -> None:
+    listed = np.random.default_rng(frames).integers(0, 300, frames)
+    ages = Ages()
+    for age in listed:
+        ages.add(int(age))
+    for q in (0, 50, 95, 100):
+        assert ages.percentile(q) == round(float(np.percentile(listed, q)))
+    assert Ages().percentile(50) is None
