@@ -58,6 +58,7 @@ class Pipeline:
         self._server = streams.ServerIdentity()
         self._first_frame_id = ""
         self._plates = PlatesRead()
+        self._refused = 0  # passages that are not ours
         self._passed_frame_id = (
             0  # the last frame of the recording, once its passages are all there
         )
@@ -295,7 +296,9 @@ class Pipeline:
                 try:
                     passage = messages.parse_passage(fields)
                 except MessageError as error:
-                    self._on_log("run", "error", f"a passage was refused: {error}")
+                    if not self._refused:  # the others are counted: there may be any number
+                        self._on_log("run", "error", f"a passage was refused: {error}")
+                    self._refused += 1
                     continue
                 if isinstance(passage, End):
                     self._passed_frame_id = passage.frame_id
@@ -325,6 +328,8 @@ class Pipeline:
         if self._stopping and not whole and not is_live(self.job.source):
             of = f" of {self.progress.promised}" if self.progress.promised else ""
             warnings.append(f"stopped by a signal after {frames_in}{of} frames")
+        if self._refused:
+            warnings.append(f"{self._refused} passages were refused")
         if not frames_in:
             raise SourceError(f"'{self.job.source}' gave no frame that can be decoded")
         recording = streams.read_hash(client, streams.recording_key(self.job.camera))
