@@ -18,7 +18,7 @@ from platestream.streams.keys import (
 )
 from platestream.streams.limit import Limit, Trimmer, size_of
 
-MOST_STATES = 2_000
+MOST_STATES = 1_000
 MOST_PASSAGES = 5_000
 
 
