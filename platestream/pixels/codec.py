@@ -63,8 +63,8 @@ def pack_crop(image: Image) -> bytes:
     """Packs a plate's picture as a JPEG of at most ``MAX_CROP_BYTES``; empty if it will not fit.
 
     Passages keep thousands of them. 192 pixels of width, quality 60 and Huffman tables of its own
-    make 2.0 kB of what takes 4.8 with 256, 85 and the standard tables; a person reads it as well,
-    and so does a recognizer. Chroma is 4:2:0.
+    make 2.0 kB of what takes 4.8 with 256, 85 and the standard tables; a person reads it as well.
+    Chroma is 4:2:0.
 
     Args:
         image: HxWx3 uint8 BGR or HxW uint8 grey, some 256x64.
