@@ -18,7 +18,7 @@ import pytest
 from platestream import cli, options, run_command
 from platestream.demo import built_in_clip
 from platestream.embedded_redis import EmbeddedRedis
-from platestream.job import Job, Result
+from platestream.job import Ages, Job, Result
 from platestream.video import VideoSource
 from tests import preloaded
 from tests.end_to_end.running import refused
@@ -339,7 +339,7 @@ def test_a_run_takes_redis_and_camera_from_the_settings_file(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     given: list[Job] = []
-    nothing = Result(0, 0, 1.0, [], [], [], [])
+    nothing = Result(0, 0, 1.0, Ages(), [], [], [])
     monkeypatch.setattr(run_command, "run_job", lambda job, _: given.append(job) or nothing)
     monkeypatch.delenv("REDIS_URL", raising=False)
     source = make_video(tmp_path / "in.mp4", frames=5)
