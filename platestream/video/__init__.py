@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from platestream.video.backoff import Backoff
 from platestream.video.codecs import KEYFRAME_S, LONGEST_GAP_S, TIME_BASE
-from platestream.video.container import StalledError, is_live
+from platestream.video.container import StalledError
 from platestream.video.encoder import VideoEncoder, finish_video, unfinished_path
 from platestream.video.fitting import fit
 from platestream.video.fragments import Fragments, OtherHeaderError, scan
@@ -13,6 +13,7 @@ from platestream.video.opening import open_file
 from platestream.video.pacer import Pacer
 from platestream.video.picture_folder import PictureFolder
 from platestream.video.source import SourceFrame, VideoSource
+from platestream.video.source_options import is_live
 from platestream.video.timestamps import LIVE_GAP_S, Timestamps
 
 __all__ = [

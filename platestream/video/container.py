@@ -19,22 +19,18 @@ from platestream.errors import SourceError
 from platestream.masking import mask
 from platestream.messages import MAX_PIXELS, MAX_SIDE
 from platestream.video.reason import reason
+from platestream.video.source_options import is_live, options_for
 from platestream.video.transport_stream import TransportStream
 
+IN_PIECES = ("hls", "dash")  # playlists: FFmpeg's names
 _MAX_RATE = 240
 _FALLBACK_RATE = Fraction(25)
 _PORTS = {"http": 80, "https": 443, "rtsp": 554, "rtsps": 322, "rtmp": 1935}  # those of TCP
 _CONNECTED_S = 2.0  # a connection that takes longer is none
-_UDP_BUFFER = 4 * 2**20  # bytes in the kernel: a large picture comes as one burst
 
 
 class StalledError(SourceError):
     """A live source is connected and gives no frame."""
-
-
-def is_live(source: str) -> bool:
-    """Whether a source delivers at its own pace: a URL or a device, not a file or a folder."""
-    return "://" in source or source.startswith("/dev/")
 
 
 def open_source(
@@ -50,27 +46,24 @@ def open_source(
         StalledError: Live: it takes a connection, and gave nothing within ``timeout_s``.
         SourceError: It is not there, or cannot be read.
     """
-    options: dict[str, str] = {}
-    kind = None
     if not is_live(source):
-        path = Path(source)
-        if not path.exists():
-            raise SourceError(f"no such file: '{source}'")
-        if path.is_dir():
-            raise SourceError(f"'{source}' is a folder; name a video file, a URL or a device")
-        if path.stat().st_size == 0:
-            raise SourceError(f"'{source}' is empty (0 bytes)")
-        options["protocol_whitelist"] = "file"  # a playlist in disguise must not fetch anything
-    elif source.startswith("rtsp"):
-        options["rtsp_transport"] = rtsp_transport
-        options["buffer_size"] = str(_UDP_BUFFER)
-    elif source.startswith("udp:"):
-        options["buffer_size"] = str(_UDP_BUFFER)
-        options["overrun_nonfatal"] = "1"  # lost packets are seen by the decoder; go on
-    elif source.startswith("/dev/"):
-        kind = "v4l2"
-    timeout = (timeout_s, timeout_s) if is_live(source) else None
-    return open_container(source, source, format=kind, options=options, timeout=timeout)
+        _refuse_what_is_no_file(source)
+    how = options_for(source, rtsp_transport, timeout_s)
+    return open_container(
+        source, source, format=how.format, options=how.options, timeout=how.timeout
+    )
+
+
+def _refuse_what_is_no_file(source: str) -> None:
+    path = Path(source)
+    if source.startswith("file:"):
+        raise SourceError(f"'{source}' is a URL; write the path alone")
+    if not path.exists():
+        raise SourceError(f"no such file: '{source}'")
+    if path.is_dir():
+        raise SourceError(f"'{source}' is a folder; name a video file, a URL or a device")
+    if path.stat().st_size == 0:
+        raise SourceError(f"'{source}' is empty (0 bytes)")
 
 
 def open_container(opened: str | TransportStream, source: str, **how: Any) -> InputContainer:
@@ -146,6 +139,17 @@ def has_end(container: InputContainer, source: str) -> bool:
     if not source.startswith("http"):
         return not is_live(source)
     return bool(container.duration) or (container.format.name != "hls" and container.size > 0)
+
+
+def length_of(container: InputContainer, rate: Fraction) -> tuple[float, float] | None:
+    """Where a playlist with an end begins, and where its last frame stands, as its stamps count.
+
+    In seconds. None for all else: FFmpeg says by itself when that was cut off.
+    """
+    if container.format.name not in IN_PIECES or not container.duration:
+        return None
+    begin = (container.start_time or 0) / av.time_base
+    return begin, begin + container.duration / av.time_base - float(1 / rate)
 
 
 def promised_s(container: InputContainer, stream: VideoStream) -> float:
