@@ -6,6 +6,7 @@ import math
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -16,15 +17,17 @@ from platestream.masking import mask
 from platestream.picture import Picture
 from platestream.process_limit import ProcessLimitError, is_reached
 from platestream.video.container import StalledError
-from platestream.video.pacer import Pacer
+from platestream.video.pacer import BurstPacer, Pacer
 from platestream.video.packet_queue import PacketQueue
 from platestream.video.source import Through, VideoSource, to_picture
+from platestream.video.source_options import BETWEEN_PIECES
 from platestream.video.timestamps import Timestamps
 
 _GRACE_S = 1.0  # FFmpeg's own limit comes first, so that the thread lets go of the source itself
 _BEGINNING = 3  # times timeout_s: opening has several steps, and a key frame may be far
 _LETTING_GO_S = 1.0
 _BURST = 10  # times lag_s: a piece of a source in bursts comes at once, and is decoded in turn
+_HELD = 8  # times lag_s: so long its frames may wait for their turn
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +36,8 @@ class LiveFrame:
 
     Attributes:
         stamp_s: The source's own time stamp, seconds from anywhere; None where there is none.
-        arrived_ms: When the packet came that completed it, ms since the epoch.
+        arrived_ms: When the packet came that completed it, ms since the epoch; where frames wait
+            for their turn (``LiveReader._pacing``), when it was that.
         arrived_s: The same by the monotonic clock, in seconds.
     """
 
@@ -67,6 +71,7 @@ class LiveReader:
         timeout_s: float,
         backlog_frames: int,
         lag_s: float,
+        after_s: float | None = None,
     ) -> None:
         """Begins to open the source.
 
@@ -74,6 +79,8 @@ class LiveReader:
             timeout_s: So long without a frame is a stall.
             backlog_frames: How many frames may wait to be taken.
             lag_s: How late frames may be decoded.
+            after_s: Frames up to this time stamp have been taken already, and are passed over if
+                the source is a file.
         """
         self.name = mask(source)
         self.rate = Fraction(25)
@@ -82,6 +89,7 @@ class LiveReader:
         self._timeout_s = timeout_s
         self._backlog = backlog_frames
         self._lag_s = lag_s
+        self._after_s = after_s
         self._packet_queue: PacketQueue | None = None
         self._changed = threading.Condition()
         self._frames: deque[LiveFrame] = deque()
@@ -101,6 +109,11 @@ class LiveReader:
         """Whether a source that has an end came to it, and all its frames were taken."""
         with self._changed:
             return self._over and self._failure is None and not self._frames
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether it can be gone on with where it was: a file, or a playlist that becomes one."""
+        return self._video is not None and (self._video.has_end or self._video.in_bursts)
 
     @property
     def alive(self) -> bool:
@@ -159,8 +172,11 @@ class LiveReader:
     def _check(self) -> None:
         let_go_s = self._packet_queue.let_go_s if self._packet_queue is not None else 0.0
         silent_s = time.monotonic() - max(self._alive_at, let_go_s)
-        limit_s = self._timeout_s * (1 if self._packets else _BEGINNING) + _GRACE_S
-        if silent_s <= limit_s:
+        times = _BEGINNING
+        if self._packets and self._video is not None:
+            waits = self._video.in_bursts and not self._video.has_end
+            times = BETWEEN_PIECES if waits else 1
+        if silent_s <= self._timeout_s * times + _GRACE_S:
             return
         if self._video is None:
             raise SourceError(f"cannot open {self.name}: no answer within {silent_s:.0f} s")
@@ -173,7 +189,8 @@ class LiveReader:
                 f"{self.name} is connected, but none of the {packets} packets "
                 f"of the last {silent_s:.0f} s gave a picture"
             )
-        return f"{self.name} is connected, but silent for {silent_s:.0f} s"
+        # the end of a silence may bring the frame that came before it
+        return f"{self.name} is connected, but silent for {max(silent_s, self._timeout_s):.0f} s"
 
     def _run(self) -> None:
         failure: SourceError | None = None
@@ -197,31 +214,65 @@ class LiveReader:
             self.rate = video.rate
             self._alive_at = time.monotonic()
             self._video = video
-            # a file behind a URL comes as fast as the network is; a camera has its own pace
-            pacer = Pacer(self._closing.wait) if video.has_end else None
-            times = Timestamps(1 / float(video.rate))
             through: Through = iter
             if not video.has_end:
                 lag_s = self._lag_s * (_BURST if video.in_bursts else 1)
                 self._packet_queue = PacketQueue(lag_s, self._closing.is_set)
                 through = self._packet_queue.through
+            elif self._after_s is not None:
+                video.go_to(self._after_s)
+            wait = self._pacing(video)
+            stamp_s = last_s = None
             for frame in video.decoded(self._closing.is_set, through):
                 stamp_s = video.stamp_s(frame)
-                if pacer is not None:
-                    self._alive_at = math.inf
-                    pacer.wait(times.place(stamp_s))
+                if video.has_end and self._is_taken(stamp_s):
+                    continue
+                wait(stamp_s)
                 if self._closing.is_set():
                     return None
-                self._put(LiveFrame(frame, stamp_s, *self._arrived()))
+                self._put(LiveFrame(frame, stamp_s, *self._arrived(video)))
                 self._packets = video.packets
+                last_s = stamp_s
             if video.timed_out:
                 return StalledError(self._stalled(time.monotonic() - self._alive_at))
             if video.cut_short is not None or not video.has_end:
                 return SourceError(f"{self.name} is lost: {video.cut_short or 'the stream ended'}")
+            missing_s = video.lacks_s(last_s)
+            # tried again from there without another frame, it has no more, whatever it promises
+            if missing_s and (last_s is not None or self._after_s is None):
+                return SourceError(f"{self.name} is lost: {missing_s:.1f} s before its end")
             return None
 
-    def _arrived(self) -> tuple[int, float]:
-        if self._packet_queue is not None:
+    def _is_taken(self, stamp_s: float | None) -> bool:
+        return self._after_s is not None and stamp_s is not None and stamp_s <= self._after_s
+
+    def _pacing(self, video: VideoSource) -> Callable[[float | None], None]:
+        """What holds a frame with a time stamp back until its turn.
+
+        A file behind a URL comes as fast as the network is, and some streams in pieces of several
+        seconds at once; other cameras have their own pace.
+        """
+        times = Timestamps(1 / float(video.rate))
+        if video.has_end:
+            pacer = Pacer(self._closing.wait)
+
+            def at_its_speed(stamp_s: float | None) -> None:
+                self._alive_at = math.inf
+                pacer.wait(times.place(stamp_s))
+
+            return at_its_speed
+        queue = self._packet_queue
+        if not video.in_bursts or queue is None:
+            return lambda stamp_s: None
+        held = BurstPacer(_HELD * self._lag_s, self._closing.wait)
+
+        def in_turn(stamp_s: float | None) -> None:
+            held.wait(times.place(stamp_s), queue.arrived_s)
+
+        return in_turn
+
+    def _arrived(self, video: VideoSource) -> tuple[int, float]:
+        if self._packet_queue is not None and not video.in_bursts:
             return self._packet_queue.arrived_ms, self._packet_queue.arrived_s
         return time.time_ns() // 1_000_000, time.monotonic()
 

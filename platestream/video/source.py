@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import time
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,8 +24,9 @@ from platestream.masking import mask
 from platestream.messages import MAX_PIXELS
 from platestream.picture import I420, Image, Picture, bgr
 from platestream.video.container import (
+    IN_PIECES,
     has_end,
-    is_live,
+    length_of,
     open_container,
     open_source,
     promised_s,
@@ -34,6 +37,7 @@ from platestream.video.container import (
 from platestream.video.damage import Damage
 from platestream.video.orientation import Orientation
 from platestream.video.reason import reason
+from platestream.video.source_options import is_live
 from platestream.video.timestamps import Timestamps
 from platestream.video.transport_stream import TransportStream
 
@@ -42,7 +46,7 @@ Through = Callable[["Iterator[VideoPacket]"], "Iterator[VideoPacket | None]"]
 
 _NO_TIMESTAMPS = 0x80  # FFmpeg's AVFMT_NOTIMESTAMPS: stamps are made up from a guessed rate
 _DURATION_SLACK_S = 2.0  # headers round, and a last frame may stand for long
-_IN_BURSTS = ("hls", "dash")
+_ENDS_EARLY_S = 0.5  # so long before the end of a playlist there is none
 _CODEC_CHANGED = 25  # packets in a row, of a live source, that cannot be decoded
 # FFmpeg's AVColorSpace (ITU-T H.273, table 4); what does not say, it takes for BT.601
 _MATRICES: dict[int, Matrix] = {1: "bt709", 2: "bt601", 5: "bt601", 6: "bt601"}
@@ -100,6 +104,7 @@ class VideoSource:
         self.parts_lost = 0
         self.cut_short: str | None = None
         self.timed_out = False
+        self._timeout_s = timeout_s
         self._parts: TransportStream | None = None
         self._container = open_source(source, rtsp_transport, timeout_s)
         try:
@@ -116,7 +121,8 @@ class VideoSource:
         self.rate = rate_of(self._stream)
         self.promised = int(self._stream.frames or 0)
         self.has_end = has_end(self._container, source)
-        self.in_bursts = self._container.format.name in _IN_BURSTS
+        self.in_bursts = self._container.format.name in IN_PIECES
+        self._length = length_of(self._container, self.rate)
         # a rate that FFmpeg guessed would play a camera's pictures at a wrong speed
         self._stamped = not (is_live(source) and self._container.format.flags & _NO_TIMESTAMPS)
         self._orientation = Orientation()
@@ -199,7 +205,15 @@ class VideoSource:
                 packets.close()  # a thread may be reading for it, from what is closed next
 
     def _demuxed(self) -> Iterator[VideoPacket]:
-        for packet in self._container.demux(self._stream):
+        packets = self._container.demux(self._stream)
+        while True:
+            asked = time.monotonic()
+            packet = next(packets, None)
+            if packet is None:
+                return
+            waited_s = time.monotonic() - asked
+            if not packet.size and is_live(self.source) and waited_s >= self._timeout_s:
+                self.timed_out = True  # FFmpeg says that a playlist ends where it was interrupted
             self.packets += 1
             yield packet
 
@@ -238,6 +252,25 @@ class VideoSource:
     def stamp_s(self, frame: VideoFrame) -> float | None:
         """A frame's own time stamp, in seconds from anywhere; None where there is none."""
         return frame.time if self._stamped else None
+
+    def go_to(self, stamp_s: float) -> None:
+        """Goes on at the key frame before a time stamp; from the beginning where that cannot be."""
+        with contextlib.suppress(av.error.FFmpegError):
+            self._container.seek(round(stamp_s * av.time_base))
+
+    def lacks_s(self, stamp_s: float | None) -> float:
+        """How much of a playlist is missing behind a frame, in seconds, where it has an end.
+
+        FFmpeg passes over pieces that it cannot fetch, and ends as if there were no more.
+
+        Args:
+            stamp_s: The last frame's; None: there was no frame.
+        """
+        if self._length is None:
+            return 0.0
+        begin, last = self._length
+        missing_s = last - (begin if stamp_s is None else stamp_s)
+        return missing_s if missing_s > _ENDS_EARLY_S else 0.0
 
     def complaints(self, frames: int) -> list[str]:
         """What was not as it should be, in words, after ``frames`` frames have been taken."""

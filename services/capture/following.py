@@ -54,6 +54,7 @@ class Following:
         self._connected_at = 0.0  # when this connection's first frame came; 0: none has
         self._last_at = time.monotonic()  # when the last frame came
         self._retry_at = 0.0
+        self._taken_s: float | None = None  # the last stamp, where the source can be gone on with
         self._jumps = 0
         # when the recording began, by the monotonic clock: the one on the wall may be set
         self._began_s: float | None = None
@@ -108,6 +109,7 @@ class Following:
                 timeout_s=settings.timeout_s,
                 backlog_frames=settings.live_backlog_frames,
                 lag_s=settings.live_lag_s,
+                after_s=self._taken_s,
             )
         self._count()  # Redis may be away: before a frame is taken, which would be lost
         try:
@@ -122,6 +124,7 @@ class Following:
 
     def _came(self, frame: LiveFrame, reader: LiveReader) -> None:
         self._last_at = frame.arrived_s
+        self._taken_s = frame.stamp_s if reader.goes_on else None
         if not self._connected_at:
             self._connected_at = frame.arrived_s
             self._times.restart()

@@ -26,7 +26,7 @@ class Camera:
 
     rate = Fraction(25)
     name = "camera"
-    alive = ended = False
+    alive = ended = goes_on = False
     taken: ClassVar[int] = 0
 
     def __init__(self, *_: object, **__: object) -> None:

@@ -81,6 +81,47 @@ def test_mpeg_ts_over_udp_is_waited_for_and_followed(
     assert "no answer within 2 s" in log
 
 
+def test_mpeg_ts_over_udp_that_falls_silent_has_stalled_and_is_followed_again(
+    paced_udp: Callable[[int], subprocess.Popen[str]], tmp_path: Path, server: EmbeddedRedis
+) -> None:
+    client = streams.connect(server.url)
+    port = free_port(socket.SOCK_DGRAM)
+    camera = paced_udp(port)
+    with capture(f"udp://@:{port}", server.url, CAMERA, *FAST, cwd=tmp_path) as process:
+        more(client, 30)
+        camera.send_signal(signal.SIGSTOP)
+        wait_until(lambda: counts(client, "stalls") == 1, what="the silence noticed")
+        wait_until(lambda: facts(client)["state"] == "lost", what="nobody there at the next try")
+        camera.kill()
+        paced_udp(port)
+        wait_until(lambda: facts(client)["state"] == "live", what="live again")
+        more(client, 30)
+        process.send_signal(signal.SIGTERM)
+        _, log = process.communicate(timeout=30)
+    assert counts(client, "reconnects") == 1
+    check_order(frames(client), held=1)
+    assert "connected, but silent for 2 s" in log
+
+
+@pytest.fixture
+def paced_udp(tmp_path: Path) -> Iterator[Callable[[int], subprocess.Popen[str]]]:
+    """Sends a minute of MPEG-TS to a UDP port at its own pace, in a process of its own."""
+    clip = write_video(tmp_path / "udp.ts", [n / 25 for n in range(1500)])
+    started: list[subprocess.Popen[str]] = []
+
+    def start(port: int) -> subprocess.Popen[str]:
+        url = f"udp://127.0.0.1:{port}?pkt_size=1316"
+        command = [sys.executable, "-m", "tests.paced_server", url, str(clip)]
+        root = Path(__file__).parents[3]
+        started.append(subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=root))
+        return started[-1]
+
+    yield start
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
 @pytest.fixture
 def paced(tmp_path: Path) -> Iterator[Callable[[Path], tuple[str, subprocess.Popen[str]]]]:
     """Serves a file's MPEG-TS at its own pace, in a process of its own."""
@@ -141,11 +182,20 @@ def test_a_decoder_slower_than_the_camera_leaves_frames_out_and_stays_in_the_pre
 
 
 class _Web(http.server.SimpleHTTPRequestHandler):
-    """Serves files, and under /mjpeg a camera that fails in the way its path says."""
+    """Serves files, and under /mjpeg a camera that fails in the way its path says.
+
+    Under /half the first half of a file comes, and the other not before ``whole`` is set: it
+    waits (``stalls``), or the connection is closed.
+    """
 
     gone = threading.Event()
+    whole = threading.Event()
 
     def do_GET(self) -> None:
+        if self.path.startswith("/half"):
+            _, _, how, name = self.path.split("/")
+            self._serve_half(Path(self.directory) / name, how)
+            return
         if not self.path.startswith("/mjpeg"):
             super().do_GET()
             return
@@ -167,6 +217,18 @@ class _Web(http.server.SimpleHTTPRequestHandler):
                 if self.gone.wait(0.1):
                     return
 
+    def _serve_half(self, file: Path, how: str) -> None:
+        data = file.read_bytes()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        with contextlib.suppress(OSError):
+            self.wfile.write(data[: len(data) // 2])
+            if how == "stalls":
+                self.whole.wait(60)
+            if self.whole.is_set():
+                self.wfile.write(data[len(data) // 2 :])
+
     def log_message(self, *_: object) -> None:
         """Says nothing."""
 
@@ -174,6 +236,7 @@ class _Web(http.server.SimpleHTTPRequestHandler):
 @pytest.fixture
 def web(tmp_path: Path) -> Iterator[str]:
     _Web.gone.clear()
+    _Web.whole.clear()
 
     def handler(*args: object) -> _Web:
         return _Web(*args, directory=str(tmp_path))  # type: ignore[arg-type]
@@ -199,6 +262,25 @@ def test_a_file_behind_a_url_is_played_to_its_end(
     assert [f.pts_s for f in frames(client)] == pytest.approx([n / 25 for n in range(50)], abs=1e-3)
     assert facts(client)["state"] == "ended"
     assert counts(client, "skipped_by_capture") == 0
+
+
+@pytest.mark.parametrize("how", ["stalls", "closes"])
+def test_a_file_behind_a_url_goes_on_where_its_server_failed(
+    web: str, tmp_path: Path, server: EmbeddedRedis, how: str
+) -> None:
+    """It is not played from its beginning again, and not taken to have ended."""
+    client = streams.connect(server.url)
+    write_video(tmp_path / "a.mkv", [n / 25 for n in range(150)])
+    url = f"{web}/half/{how}/a.mkv"
+    with capture(url, server.url, CAMERA, *FAST, cwd=tmp_path) as process:
+        state = "stalled" if how == "stalls" else "lost"
+        wait_until(lambda: facts(client).get("state") == state, what=state)
+        assert 50 < captured(client) < 100
+        _Web.whole.set()
+        _, log = process.communicate(timeout=60)
+    assert process.returncode == 0, log
+    assert numbers(frames(client)) == list(range(150))
+    assert counts(client, "reconnects") == 1
 
 
 @pytest.mark.parametrize(

@@ -70,12 +70,14 @@ def test_rtsp_frames_keep_their_order_and_their_times(
     assert int(known["frames"]) == captured(client) == some[-1].frame_id
 
 
+@pytest.mark.parametrize("transport", ["tcp", "udp"])
 def test_a_server_that_dies_and_comes_back(
-    rtsp: RtspServer, clip: Path, tmp_path: Path, server: EmbeddedRedis
+    rtsp: RtspServer, clip: Path, tmp_path: Path, server: EmbeddedRedis, transport: str
 ) -> None:
     client = streams.connect(server.url)
     rtsp.start(clip)
-    with capture(rtsp.url, server.url, CAMERA, *FAST, cwd=tmp_path) as process:
+    choice = f"capture.rtsp_transport={transport}"
+    with capture(rtsp.url, server.url, CAMERA, choice, *FAST, cwd=tmp_path) as process:
         more(client)
         rtsp.stop()
         wait_until(lambda: facts(client)["state"] == "lost", what="lost")
@@ -93,12 +95,14 @@ def test_a_server_that_dies_and_comes_back(
     assert "Traceback" not in log
 
 
+@pytest.mark.parametrize("transport", ["tcp", "udp"])
 def test_a_server_that_is_stalled_and_goes_on(
-    rtsp: RtspServer, clip: Path, tmp_path: Path, server: EmbeddedRedis
+    rtsp: RtspServer, clip: Path, tmp_path: Path, server: EmbeddedRedis, transport: str
 ) -> None:
     client = streams.connect(server.url)
     rtsp.start(clip)
-    with capture(rtsp.url, server.url, CAMERA, *FAST, cwd=tmp_path) as process:
+    choice = f"capture.rtsp_transport={transport}"
+    with capture(rtsp.url, server.url, CAMERA, choice, *FAST, cwd=tmp_path) as process:
         more(client)
         rtsp.stall()
         wait_until(lambda: counts(client, "stalls") >= 3, what="the stall noticed, and its length")
