@@ -13,7 +13,7 @@ from platestream.video.opening import open_file
 from platestream.video.pacer import Pacer
 from platestream.video.picture_folder import PictureFolder
 from platestream.video.source import SourceFrame, VideoSource
-from platestream.video.source_options import is_live
+from platestream.video.source_options import check_source, is_live
 from platestream.video.timestamps import LIVE_GAP_S, Timestamps
 
 __all__ = [
@@ -33,6 +33,7 @@ __all__ = [
     "Timestamps",
     "VideoEncoder",
     "VideoSource",
+    "check_source",
     "finish_video",
     "fit",
     "is_live",

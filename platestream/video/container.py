@@ -18,6 +18,7 @@ from av.video.stream import VideoStream
 from platestream.errors import SourceError
 from platestream.masking import mask
 from platestream.messages import MAX_PIXELS, MAX_SIDE
+from platestream.video import device
 from platestream.video.reason import reason
 from platestream.video.source_options import is_live, options_for
 from platestream.video.transport_stream import TransportStream
@@ -50,7 +51,7 @@ def open_source(
         _refuse_what_is_no_file(source)
     how = options_for(source, rtsp_transport, timeout_s)
     return open_container(
-        source, source, format=how.format, options=how.options, timeout=how.timeout
+        how.opened, source, format=how.format, options=how.options, timeout=how.timeout
     )
 
 
@@ -78,10 +79,12 @@ def open_container(opened: str | TransportStream, source: str, **how: Any) -> In
     began = time.monotonic()
     try:
         container: Any = av.open(opened, metadata_errors="replace", **how)
-    except PermissionError as error:
-        raise SourceError(f"'{name}' may not be read: permission denied") from error
     except (av.error.FFmpegError, OSError, ValueError) as error:
         why = reason(error)
+        if device.is_device(source) and (said := device.trouble(source, error)):
+            raise SourceError(said) from error
+        if isinstance(error, PermissionError):
+            raise SourceError(f"'{name}' may not be read: permission denied") from error
         if is_live(source):
             # FFmpeg reports its own interruption as whatever it was doing then
             if (waited := how["timeout"][0]) <= time.monotonic() - began:

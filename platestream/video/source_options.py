@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+from platestream.video import device
+
 _UDP_BUFFER = 4 * 2**20  # bytes in the kernel: a large picture comes as one burst
 # Nothing that reads this machine's files is among them, whatever a playlist or a redirect asks
 _WEB = ("http", "https", "httpproxy", "tcp", "tls", "crypto", "data")
@@ -17,11 +19,13 @@ class SourceOptions:
     """How a source is to be opened.
 
     Attributes:
+        opened: What FFmpeg opens.
         format: FFmpeg's name for what it is; None: FFmpeg finds out.
         options: Names and values, for FFmpeg.
         timeout: Live: how long opening, and then each read, may take, in seconds.
     """
 
+    opened: str
     format: str | None
     options: dict[str, str]
     timeout: tuple[float, float] | None
@@ -29,12 +33,17 @@ class SourceOptions:
 
 def is_live(source: str) -> bool:
     """Whether a source delivers at its own pace: a URL or a device, not a file or a folder."""
-    return ("://" in source and not source.startswith("file:")) or is_device(source)
+    return ("://" in source and not source.startswith("file:")) or device.is_device(source)
 
 
-def is_device(source: str) -> bool:
-    """Whether a source is a device of this machine, such as ``/dev/video0``."""
-    return source.startswith("/dev/")
+def check_source(source: str) -> None:
+    """Refuses what no try will open.
+
+    Raises:
+        SourceError: A device is asked for something that there is not.
+    """
+    if device.is_device(source):
+        device.options_of(source)
 
 
 def options_for(source: str, rtsp_transport: str, timeout_s: float) -> SourceOptions:
@@ -43,13 +52,18 @@ def options_for(source: str, rtsp_transport: str, timeout_s: float) -> SourceOpt
     Args:
         rtsp_transport: ``tcp`` or ``udp``.
         timeout_s: Live: how long nothing may come.
+
+    Raises:
+        SourceError: A device is asked for something that there is not.
     """
     if not is_live(source):
         # a playlist in disguise must not fetch anything
-        return SourceOptions(None, {"protocol_whitelist": "file"}, None)
+        return SourceOptions(source, None, {"protocol_whitelist": "file"}, None)
     timeout = (timeout_s, timeout_s)
-    if is_device(source):
-        return SourceOptions("v4l2", {}, timeout)
+    if device.is_device(source):
+        return SourceOptions(
+            device.path_of(source), device.FORMAT, device.options_of(source), timeout
+        )
     scheme = urlsplit(source).scheme.lower()
     allowed = _WEB if scheme in _WEB else (scheme, *_NETWORK)
     options = {"protocol_whitelist": ",".join(allowed)}
@@ -62,4 +76,4 @@ def options_for(source: str, rtsp_transport: str, timeout_s: float) -> SourceOpt
         # of a playlist one read may wait for its next piece: a connection has its own limit
         options |= {"rw_timeout": str(round(1e6 * timeout_s)), "live_start_index": "-1"}
         timeout = (timeout_s, BETWEEN_PIECES * timeout_s)
-    return SourceOptions(None, options, timeout)
+    return SourceOptions(source, None, options, timeout)

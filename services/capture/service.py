@@ -19,6 +19,7 @@ from platestream.video import (
     PictureFolder,
     SourceFrame,
     VideoSource,
+    check_source,
     is_live,
     open_file,
 )
@@ -51,6 +52,7 @@ class Capture:
             raise SettingsError("no source: name a file, a folder, a URL or a device")
         if is_live(source) and settings.live is False:
             raise SettingsError(f"{mask(source)} delivers at its own pace; it cannot be --file")
+        check_source(source)
         session.not_ready("no frame has come yet", "camera")
         live = is_live(source) or bool(settings.live)
         if live and self._following is None and self._playing is None:

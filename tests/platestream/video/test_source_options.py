@@ -17,6 +17,8 @@ from platestream.video.source_options import is_live, options_for
         ("http://camera/live.m3u8", True),
         ("udp://@:5000", True),
         ("/dev/video0", True),
+        ("/dev/video0?size=640x480", True),
+        ("/dev/shm/clip.mp4", False),
     ],
 )
 def test_what_is_live(source: str, live: bool) -> None:
