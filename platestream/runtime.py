@@ -15,7 +15,7 @@ from typing import Any
 import redis
 import structlog
 
-from platestream import fleet_reports, logs, streams
+from platestream import fleet_reports, hanging_up, logs, streams
 from platestream.errors import PlatestreamError, RedisError, ReplicaError
 from platestream.health import Health
 from platestream.masking import mask
@@ -250,7 +250,8 @@ def serve(
     let the error through: once Redis is back it is called again, and must then take up what it
     had been handed and not acknowledged.
 
-    SIGTERM and SIGINT ask it to stop: it finishes what it holds, and the exit code is 0.
+    SIGTERM and SIGINT ask it to stop: it finishes what it holds, and the exit code is 0. A Redis
+    that is silent meanwhile is not waited for (``hanging_up``).
 
     Args:
         cameras: Whose the service is; none of them: it is of a pool that serves all. Without it,
@@ -261,11 +262,13 @@ def serve(
     log = structlog.get_logger()
     try:
         server = streams.ServerIdentity()
-        client = streams.connect(settings.redis, identity=server)
+        connections = streams.OpenConnections()
+        client = streams.connect(settings.redis, identity=server, connections=connections)
         session = Session(service, settings, client, server=server)
         _stop_on_signals(session)
-        beat = threading.Thread(target=_beat, args=(session, served), daemon=True)
+        beat = threading.Thread(target=_beat, args=(session, served, connections), daemon=True)
         beat.start()
+        hanging_up.watch(settings.redis, client, connections, session.stopping, log)
         with (
             fleet_reports.reporting(session.health, session.metrics.registry),
             observed(session.metrics, session.health, settings, session.stopping),
@@ -327,9 +330,11 @@ def heartbeat_key(service: str, camera: str | None, pid: int) -> str:
     return f"alive:{whose}{service}:{socket.gethostname()}:{pid}"
 
 
-def _beat(session: Session, cameras: Sequence[str]) -> None:
+def _beat(session: Session, cameras: Sequence[str], connections: streams.OpenConnections) -> None:
     # without patience: a Redis that does not answer is to be noticed
-    client = streams.connect(session.settings.redis, timeout_s=_BEAT_TIMEOUT_S, retries=0)
+    client = streams.connect(
+        session.settings.redis, timeout_s=_BEAT_TIMEOUT_S, retries=0, connections=connections
+    )
     keys = [heartbeat_key(session.service, whose, os.getpid()) for whose in cameras or (None,)]
     stopping = said = False
     while not stopping:

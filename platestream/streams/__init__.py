@@ -99,6 +99,7 @@ from platestream.streams.limit import (
     own_limit,
     size_of,
 )
+from platestream.streams.open_connections import OpenConnections
 from platestream.streams.pool import (
     Policy,
     PoolConsumer,
@@ -163,6 +164,7 @@ __all__ = [
     "Follower",
     "GroupBacklog",
     "GroupConsumer",
+    "OpenConnections",
     "Policy",
     "PoolConsumer",
     "PoolDelivery",

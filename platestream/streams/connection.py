@@ -17,9 +17,11 @@ from platestream.masking import mask
 from platestream.settings import RedisSettings
 from platestream.streams.address import Address
 from platestream.streams.cluster import Cluster
+from platestream.streams.open_connections import OpenConnections
 from platestream.streams.refusal import OldRedisError, is_unwritable, name_command
 
 Client = redis.Redis | redis.RedisCluster
+_Step = Callable[[AbstractConnection], None]
 
 OUTAGE: tuple[type[Exception], ...] = (
     redis.ConnectionError,
@@ -97,6 +99,7 @@ def connect(
     timeout_s: float = 15.0,
     retries: int = 2,
     identity: ServerIdentity | None = None,
+    connections: OpenConnections | None = None,
 ) -> Client:
     """Makes a client; it connects when it is first used, and again after a lost connection.
 
@@ -109,6 +112,7 @@ def connect(
         timeout_s: How long an answer may take; blocking reads must be shorter.
         retries: How often a cluster is sent a command again that failed.
         identity: Makes every command fail once the server was started again, until told.
+        connections: Is told of each new one, and may cut them.
 
     Raises:
         RedisError: The URL is not one, or a file of password or certificate is not there.
@@ -122,12 +126,13 @@ def connect(
     }
     backoff = ExponentialBackoff(cap=0.2, base=0.02)
     check = partial(_check, identity)
+    opened = connections.opened if connections is not None else lambda _: None
     if where.nodes:
         tls = {"ssl": True} if where.url.startswith("rediss:") else {}
         return Cluster(
             where.nodes,
             retry=Retry(backoff, retries),
-            redis_connect_func=check,
+            redis_connect_func=partial(_check_node, check, opened),
             **tls,
             **options,
         )
@@ -135,7 +140,7 @@ def connect(
         return _Server.from_url(
             where.url,
             retry=Retry(backoff, 0),
-            redis_connect_func=partial(_greet, check),
+            redis_connect_func=partial(_greet, check, opened),
             **options,
         )
     except (ValueError, TypeError) as error:
@@ -152,13 +157,20 @@ class _Server(redis.Redis):
             raise name_command(error, args) from error
 
 
-def _greet(check: Callable[[AbstractConnection], None], connection: AbstractConnection) -> None:
+def _greet(check: _Step, opened: _Step, connection: AbstractConnection) -> None:
     """Greets the server on a new connection, as redis-py does, and asks who and how old it is."""
+    opened(connection)
     try:
         connection.on_connect()  # type: ignore[no-untyped-call]
     except redis.ResponseError as error:
         if "unknown command" not in str(error):  # HELLO is of 6.0
             raise
+    check(connection)
+
+
+def _check_node(check: _Step, opened: _Step, connection: AbstractConnection) -> None:
+    """The same for a cluster's node, which redis-py has greeted."""
+    opened(connection)
     check(connection)
 
 

@@ -1,0 +1,94 @@
+"""Services stopped while Redis is silent: none waits for an answer that does not come."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import pytest
+
+from platestream import streams
+from platestream.embedded_redis import EmbeddedRedis
+from platestream.video import VideoSource
+from tests.conftest import wait_until
+from tests.services.capture.published import CAMERA, counts
+from tests.sources import write_video
+
+SERVICES = ("capture", "ocr", "track", "visualize", "writer")
+SOON_S = 10.0  # what docker gives; some 3 s without anything else on the machine
+
+pytestmark = pytest.mark.usefixtures("blind_ocr")
+
+
+@pytest.fixture
+def silent(redis_program: str) -> Iterator[EmbeddedRedis]:
+    """A server of the test's own, to be stopped with SIGSTOP."""
+    server = EmbeddedRedis(redis_program)
+    yield server
+    server.process.send_signal(signal.SIGCONT)
+    server.stop()
+
+
+@contextmanager
+def started(service: str, source: Path, folder: Path, url: str) -> Iterator[subprocess.Popen[str]]:
+    command = [sys.executable, "-m", f"services.{service}", "--redis", url]
+    if service == "capture":
+        command += [str(source), "--live"]
+    if service == "writer":
+        command += ["--set", f"writer.output={folder}/out.mp4"]
+    if service != "ocr":
+        command += ["--camera", CAMERA]
+    root = str(Path(__file__).parents[2])
+    environment = {**os.environ, "PYTHONPATH": root, "PLATESTREAM_LOG__FORMAT": "json"}
+    process = subprocess.Popen(
+        command, stderr=subprocess.PIPE, text=True, env=environment, cwd=folder
+    )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+
+
+@pytest.mark.parametrize("noticed", [False, True])
+def test_every_service_ends_soon_though_redis_is_silent(
+    silent: EmbeddedRedis, tmp_path: Path, noticed: bool
+) -> None:
+    client = streams.connect(silent.url)
+    source = write_video(tmp_path / "in.mp4", [n / 25 for n in range(1500)])
+    with ExitStack() as stack:
+        processes = {
+            name: stack.enter_context(started(name, source, tmp_path, silent.url))
+            for name in SERVICES
+        }
+        wait_until(lambda: counts(client, "frames_written") >= 30, 60, what="frames written")
+        wait_until(lambda: client.xlen(streams.readings_key(CAMERA)) >= 5, 60, what="frames read")
+        silent.process.send_signal(signal.SIGSTOP)
+        if noticed:
+            time.sleep(20)  # the fault itself: longer than an answer may take
+        began = time.monotonic()
+        for process in processes.values():
+            process.send_signal(signal.SIGTERM)
+        took = {}
+        while len(took) < len(processes) and time.monotonic() < began + 60:
+            for name, process in processes.items():
+                if name not in took and process.poll() is not None:
+                    took[name] = time.monotonic() - began
+            time.sleep(0.02)  # between two looks
+        said = {name: process.communicate()[1] for name, process in processes.items()}
+    assert {name: process.returncode for name, process in processes.items()} == dict.fromkeys(
+        SERVICES, 0
+    ), said
+    assert max(took.values()) < SOON_S, took
+    assert not any("Traceback" in log for log in said.values())
+    with VideoSource(str(tmp_path / "out-00001.mp4")) as video:
+        shown = sum(1 for _ in video.frames())
+    lines = (tmp_path / "out-00001.readings.jsonl").read_text().splitlines()
+    assert shown == len([json.loads(line) for line in lines]) >= 30
