@@ -8,6 +8,8 @@ from functools import partial
 from pathlib import Path
 from typing import Protocol
 
+import structlog
+
 from platestream import streams
 from platestream.errors import SharedMemoryError
 from platestream.messages import MAX_PIXELS, Pixels
@@ -17,6 +19,7 @@ from platestream.pixels.folder import list_folder, make_folder, remove_left_ring
 from platestream.pixels.ring import Ring, StreamName, new_name, parts_of, slot_bytes_for
 from platestream.settings import Settings, StreamSettings
 
+_log = structlog.get_logger()
 _SPARE = 2  # slots beyond the window: a reader that is late has its picture a little longer
 _FEWEST_LIVE = 4
 _MOST_LIVE = 64
@@ -148,6 +151,9 @@ class RingSender:
 
     A producer that was killed is followed by one that goes on with its ring, where it fits: what
     lies in it may still be wanted. Rings that no longer fit stay until their frames are done with.
+
+    Too little memory for the first ring is an error; for a larger one later it is not: what does
+    not fit travels in its entry, as JPEG.
     """
 
     def __init__(
@@ -182,6 +188,7 @@ class RingSender:
         self._ring: Ring | None = None
         self._canvas: Picture | None = None
         self._prepared: tuple[Form, bool] | None = None
+        self._aside = False  # whether there is no ring for the pictures that come now
         self._window = 1
         self._waits = False
         self._folder: Path = ring_folder(settings.shm_dir)
@@ -205,31 +212,40 @@ class RingSender:
             slots = max(1 + _SPARE, min(self._settings.window_frames + _SPARE, affordable))
         else:
             slots = min(_MOST_LIVE, max(_FEWEST_LIVE, affordable))
+        self._aside = False
         ring = self._ring
         if ring is None or ring.slot_bytes < slot_bytes or self._waits != waits:
-            if ring is not None:
-                self._old.append(ring)
-            self._ring = ring = self._take_up(slots, slot_bytes) or Ring.create(
-                self._folder,
-                new_name(self._camera, self._stream, self._token),
-                slots,
-                slot_bytes,
-                self._home,
-            )
-        self._waits = waits
-        self._window = max(1, min(self._settings.window_frames, ring.slots - _SPARE))
+            try:
+                made = self._take_up(slots, slot_bytes) or self._make(slots, slot_bytes)
+            except SharedMemoryError as error:
+                if ring is None and not self._old:
+                    raise
+                self._aside = True
+                _log.warning(f"{error}; pictures of {width}x{height} travel as JPEG meanwhile")
+            else:
+                if ring is not None:
+                    self._old.append(ring)
+                self._ring, self._waits = made, waits
+                self._window = max(1, min(self._settings.window_frames, made.slots - _SPARE))
         self._prepared = (form, waits)
         return self._window
 
+    def _make(self, slots: int, slot_bytes: int) -> Ring:
+        name = new_name(self._camera, self._stream, self._token)
+        return Ring.create(self._folder, name, slots, slot_bytes, self._home)
+
     def canvas(self, frame_id: int, form: Form) -> Picture:
         """See ``Sender``."""
-        if self._place_of_published(frame_id) is not None:
+        if self._aside or self._place_of_published(frame_id) is not None:
             return form.empty()
         self._canvas = self._written().begin(frame_id, form)
         return self._canvas
 
     def pack(self, frame_id: int, picture: Picture) -> Pixels:
         """See ``Sender``."""
+        if self._aside:
+            self._canvas = None
+            return codec.pack(picture, "jpeg", self._settings.jpeg_quality)
         ring = self._written()
         if picture is self._canvas:
             place = ring.finish(frame_id, picture)
@@ -252,6 +268,8 @@ class RingSender:
         The stream keeps twice as many entries as the ring has slots: what is a little late is
         then counted as overwritten by who wanted it, and does not just vanish.
         """
+        if pixels.codec != "shm":
+            return streams.held_bytes(len(pixels.data))
         return self._budget_bytes // (2 * self._written().slots)
 
     def release(self, before: int) -> None:

@@ -11,10 +11,15 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from platestream import streams
 from platestream.embedded_redis import EmbeddedRedis
+from platestream.video import VideoSource
 from tests import preloaded
 from tests.conftest import wait_until
+from tests.numbered import number_of
+from tests.sources import write_video
 
 CAMERA = "gate-1"
 
@@ -86,3 +91,44 @@ def test_too_little_shared_memory_is_said_at_the_start(
     assert "Traceback" not in done.stderr
     assert streams.connect(server.url).xlen(streams.frames_key(CAMERA)) == 0
     assert os.listdir(tmp_path / "shm") == []
+
+
+@pytest.mark.parametrize("mode", ["file", "live"])
+def test_a_run_for_which_there_is_too_little_says_how_much_it_needs(
+    make_video: Callable[..., Path],
+    mount_disk: Callable[[int], Path],
+    tmp_path: Path,
+    server: EmbeddedRedis,
+    mode: str,
+) -> None:
+    source, shm = make_video(tmp_path / "in.mp4", frames=30), mount_disk(1)
+    more = ("--set", "streams.pixels=shm", *(["--live"] if mode == "live" else []))
+    done = run(source, tmp_path / "out.mp4", server.url, shm, *more)
+    _, stderr = done.communicate(timeout=100)
+    assert done.returncode == 2, stderr
+    slot = 86_400 + 4096 - 86_400 % 4096  # planes of 320x180
+    # a run's first ring fits in 1 MiB if it is a file's, and the second one does not
+    slots = 10 if mode == "file" else 64
+    assert f"{slots} pictures need {8192 + slots * slot} bytes" in stderr
+    assert "Traceback" not in stderr
+    assert list(shm.iterdir()) == []
+
+
+def test_a_source_that_grows_midway_goes_on_though_there_is_no_room(
+    mount_disk: Callable[[int], Path], tmp_path: Path, server: EmbeddedRedis
+) -> None:
+    """Its pictures are fitted, and travel as BGR then, which is twice as large as planes."""
+    first = write_video(tmp_path / "1.ts", [n / 25 for n in range(20)])
+    then = write_video(
+        tmp_path / "2.ts", [n / 25 for n in range(20)], size=(640, 360), first_number=20
+    )
+    source = tmp_path / "in.ts"
+    source.write_bytes(first.read_bytes() + then.read_bytes())
+    out, shm = tmp_path / "out.mp4", mount_disk(2)
+    done = run(source, out, server.url, shm, "--set", "streams.pixels=shm")
+    stdout, stderr = done.communicate(timeout=100)
+    assert done.returncode == 0, stderr
+    assert json.loads(stdout)["frames_written"] == 40
+    assert "pictures of 320x180 travel as JPEG meanwhile" in stderr
+    with VideoSource(str(out)) as video:
+        assert [number_of(frame.image) for frame in video.frames()] == list(range(40))

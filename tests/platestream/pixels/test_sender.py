@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from platestream.messages import Frame, Pixels
 from platestream.picture import I420, Form, bgr, form_of, memory_of
 from platestream.pixels.ring import Ring, new_name, slot_bytes_for
 from platestream.settings import Settings, load
+from tests.conftest import fill
 from tests.planes import some_planes
 
 CAMERA = "gate-1"
@@ -171,6 +173,45 @@ def test_a_frame_of_another_size_gets_a_ring_of_its_own(
     assert rings(tmp_path) == [large.ring]
     sending.prepare(Form(WIDTH, HEIGHT), waits=True)  # a smaller one fits
     assert sending.pack(3, picture(3)).ring == large.ring
+
+
+def test_what_a_full_disk_has_no_ring_for_travels_in_its_entry(
+    client: redis.Redis, mount_disk: Callable[[int], Path]
+) -> None:
+    """Somebody else has filled it since: what was set aside is there, for larger pictures none."""
+    folder = mount_disk(8)
+    given = settings(folder, window_frames=4)
+    sending, receiver = sender(client, given), pixels.Receiver(given.streams)
+    window = sending.prepare(Form(WIDTH, HEIGHT), waits=True)
+    fill(folder / "others")
+    for frame_id in range(1, 13):  # every slot twice
+        packed = sending.pack(frame_id, picture(frame_id))
+        assert packed.codec == "shm"
+        assert (receiver.unpack(packed, WIDTH, HEIGHT) == frame_id).all()
+    assert sending.prepare(Form(640, 360), waits=True) == window
+    canvas = sending.canvas(13, Form(640, 360))
+    canvas[...] = 130
+    for frame_id, one in ((13, canvas), (14, picture(140, 640, 360))):
+        packed = sending.pack(frame_id, one)
+        assert packed.codec == "jpeg"
+        assert sending.weight(packed) < 100_000
+        assert abs(receiver.unpack(packed, 640, 360).astype(int) - 10 * frame_id).max() <= 2
+    sending.prepare(Form(WIDTH, HEIGHT), waits=True)
+    assert sending.pack(15, picture(15)).codec == "shm"
+    (folder / "others").unlink()
+    sending.prepare(Form(640, 360), waits=True)
+    assert sending.pack(16, picture(16, 640, 360)).codec == "shm"
+
+
+def test_too_little_for_the_first_ring_is_an_error(
+    client: redis.Redis, mount_disk: Callable[[int], Path]
+) -> None:
+    folder = mount_disk(1)
+    sending = sender(client, settings(folder))
+    needed = 2 * 4096 + 10 * slot_bytes_for(Form(WIDTH, HEIGHT))
+    with pytest.raises(SharedMemoryError, match=f"10 pictures need {needed} bytes, and .* has"):
+        sending.prepare(Form(WIDTH, HEIGHT), waits=True)
+    assert rings(folder) == []
 
 
 def test_live_an_old_ring_goes_when_its_frames_would_have(
