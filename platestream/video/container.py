@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 import av
 import av.error
 from av.container import InputContainer
+from av.stream import Discard, Disposition
 from av.video.stream import VideoStream
 
 from platestream.errors import SourceError
@@ -23,6 +24,7 @@ from platestream.video.reason import reason
 from platestream.video.source_options import is_live, options_for
 from platestream.video.transport_stream import TransportStream
 
+_STILLS = Disposition.attached_pic | Disposition.still_image | Disposition.timed_thumbnails
 IN_PIECES = ("hls", "dash")  # playlists: FFmpeg's names
 _MAX_RATE = 240
 _FALLBACK_RATE = Fraction(25)
@@ -114,7 +116,9 @@ def _takes_connections(source: str) -> bool:
 
 
 def video_stream(container: InputContainer, source: str) -> VideoStream:
-    """The first video in a container.
+    """The video in a container: of several the largest that is no cover and no preview.
+
+    Nothing is read of what else there is: of a playlist with several sizes only one is fetched.
 
     Raises:
         SourceError: There is none, or its pictures are too large.
@@ -122,7 +126,10 @@ def video_stream(container: InputContainer, source: str) -> VideoStream:
     name = mask(source)
     if not container.streams.video:
         raise SourceError(f"'{name}' holds no video")
-    stream = container.streams.video[0]
+    stream = max(container.streams.video, key=_likelihood)  # the first, if they are alike
+    for other in container.streams:
+        if other is not stream:
+            other.discard = Discard.all
     width, height = stream.codec_context.width, stream.codec_context.height
     unknown = not width or not height  # a live stream may say so with its next key frame only
     if container.format.name == "tty" or (unknown and not is_live(source)):
@@ -130,6 +137,12 @@ def video_stream(container: InputContainer, source: str) -> VideoStream:
     if max(width, height) > MAX_SIDE or width * height > MAX_PIXELS:
         raise SourceError(too_large(name, width, height))
     return stream
+
+
+def _likelihood(stream: VideoStream) -> tuple[bool, bool, int]:
+    """How likely a stream is the one that is meant: greater is likelier."""
+    size = stream.codec_context.width * stream.codec_context.height
+    return not stream.disposition & _STILLS, stream.frames != 1, size
 
 
 def too_large(name: str, width: int, height: int) -> str:

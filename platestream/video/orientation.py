@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import struct
 from typing import Any
 
 import av.error
 from av.filter import Graph
+from av.sidedata.sidedata import Type
 from av.video.frame import VideoFrame
 
 from platestream.errors import SourceError
 from platestream.video.reason import reason
 
+_MOST_KINDS = 64  # of side data; FFmpeg has half as many
 _MATRIX = struct.Struct("=9i")  # FFmpeg's display matrix: a b u c d v x y w
 # where a picture's right (a, b) and down (c, d) are on the screen, and what brings them there
 _TURNS: dict[tuple[int, int, int, int], tuple[tuple[str, str], ...]] = {
@@ -66,12 +69,31 @@ class Orientation:
 
 
 def _turns(frame: VideoFrame) -> tuple[tuple[str, str], ...]:
-    found: Any = frame.side_data.get("DISPLAYMATRIX")
+    found: Any = _with_known_side_data(frame).side_data.get("DISPLAYMATRIX")
     matrix = b"" if found is None else bytes(found)
     if len(matrix) != _MATRIX.size:
         return ()
     a, b, _, c, d, *_ = _MATRIX.unpack(matrix)
     return _TURNS.get((_sign(a), _sign(b), _sign(c), _sign(d)), ())
+
+
+def _with_known_side_data(frame: VideoFrame) -> VideoFrame:
+    """The frame, without side data that PyAV has no name for: it would give none at all.
+
+    EXIF, which cameras put into their JPEGs, is among them.
+    """
+    try:
+        frame.side_data.keys()
+    except ValueError:
+        known: set[Any] = {kind.value for kind in Type}
+        nodes: list[Any] = []
+        graph = Graph()
+        for number in range(_MOST_KINDS):
+            if number not in known:
+                with contextlib.suppress(ValueError):  # nor does FFmpeg know it
+                    nodes.append(graph.add("sidedata", f"mode=delete:type={number}"))
+        return _through(graph, frame, nodes)
+    return frame
 
 
 def _sign(number: int) -> int:
@@ -80,11 +102,21 @@ def _sign(number: int) -> int:
 
 def _graph(frame: VideoFrame, turns: tuple[tuple[str, str], ...]) -> Graph:
     graph = Graph()
-    nodes = [graph.add_buffer(width=frame.width, height=frame.height, format=frame.format,
-                              time_base=frame.time_base)]  # fmt: skip
-    nodes += [
-        graph.add(name, argument) if argument else graph.add(name) for name, argument in turns
-    ]
-    nodes.append(graph.add("buffersink"))
-    graph.link_nodes(*nodes).configure()
+    nodes = [graph.add(name, argument) if argument else graph.add(name) for name, argument in turns]
+    _link(graph, frame, nodes)
     return graph
+
+
+def _through(graph: Graph, frame: VideoFrame, nodes: list[Any]) -> VideoFrame:
+    _link(graph, frame, nodes)
+    graph.push(frame)
+    given = graph.pull()
+    assert isinstance(given, VideoFrame)
+    return given
+
+
+def _link(graph: Graph, frame: VideoFrame, nodes: list[Any]) -> None:
+    """Makes a graph of filters for frames such as this one."""
+    begin = graph.add_buffer(width=frame.width, height=frame.height, format=frame.format,
+                             time_base=frame.time_base)  # fmt: skip
+    graph.link_nodes(begin, *nodes, graph.add("buffersink")).configure()

@@ -8,6 +8,7 @@ import struct
 from collections.abc import Callable
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from av.video.frame import VideoFrame
@@ -64,6 +65,30 @@ def test_frames_come_upright(
         expected = shown(picture)
         assert frame.image.shape == expected.shape
         assert np.abs(frame.image.astype(int) - expected).mean() < 2
+
+
+# EXIF 2.32, 4.6.4: Orientation, 1 to 8
+EXIF_TURNS = ["none", "mirrored", "upside down", "on its head", "transposed", "clockwise",
+              "transversed", "anticlockwise"]  # fmt: skip
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_jpegs_with_exif_come_upright(orientation: int, tmp_path: Path) -> None:
+    """Cameras write it; PyAV has no name for it, and gave no side data at all."""
+    stored = np.zeros((90, 160, 3), np.uint8)
+    stored[:45, :80], stored[:45, 80:], stored[45:, :80] = (0, 0, 255), (0, 255, 0), (255, 0, 0)
+    jpeg = cv2.imencode(".jpg", stored, [cv2.IMWRITE_JPEG_QUALITY, 95])[1].tobytes()
+    tag = struct.pack("<2sHIHHHIHHI", b"II", 42, 8, 1, 0x112, 3, 1, orientation, 0, 0)
+    exif = b"\xff\xe1" + struct.pack(">H", len(tag) + 8) + b"Exif\0\0" + tag
+    video = tmp_path / "camera.mjpeg"
+    video.write_bytes(3 * (jpeg[:2] + exif + jpeg[2:]))
+    with VideoSource(str(video)) as source:
+        frames = list(source.frames())
+    assert len(frames) == 3
+    expected = TURNS[EXIF_TURNS[orientation - 1]][1](stored)
+    for frame in frames:
+        assert frame.image.shape == expected.shape
+        assert np.abs(frame.image.astype(int) - expected).mean() < 6
 
 
 def test_a_frame_that_is_done_with_is_freed_at_once() -> None:
