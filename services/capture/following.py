@@ -34,16 +34,21 @@ _COUNTED = (
 
 
 class Following:
-    """A live source's recording and its connection; both outlive an outage of Redis."""
+    """A live source's recording and its connection; both outlive an outage of Redis.
+
+    Attributes:
+        recording: None before the first frame.
+    """
 
     def __init__(self, session: Session) -> None:
         settings = session.settings.capture
+        self.recording: Recording | None = None
         self._session = session
         self._camera = session.settings.camera
         self._reader: LiveReader | None = None
         self._hanging: list[LiveReader] = []
         self._backoff = Backoff(settings.reconnect_max_s)
-        self._recording: Recording | None = None
+        self._end = ""  # why it has ended
         self._times = Timestamps(1 / 25, longest_gap_s=LIVE_GAP_S)
         self._state: State | None = None
         self._counts = dict.fromkeys(_COUNTED, 0)
@@ -69,10 +74,14 @@ class Following:
         session = self._session
         publish: Publish | None = None
         one_size: OneSize | None = None
-        if self._recording is not None:  # Redis was away, and may have come back empty
-            self._counts["skipped_by_capture"] -= recordings.go_on(session, self._recording)
+        if self._end:
+            if self.recording is not None:
+                recordings.end_again(session, self.recording, self._end)
+            return
+        if self.recording is not None:  # Redis was away, and may have come back empty
+            self._counts["skipped_by_capture"] -= recordings.go_on(session, self.recording)
         if self._state is not None:
-            recordings.note_state(session, self._state, self._recording)
+            recordings.note_state(session, self._state, self.recording)
         while not session.stopped():
             frame = self._next()
             if frame is None:
@@ -89,13 +98,14 @@ class Following:
             except streams.FAILURE:  # mostly an outage; whatever it is, this frame is not published
                 self._counts["skipped_by_capture"] += 1
                 raise
-        stopped = session.stopped()
+        reason = "stopped" if session.stopped() else "end of stream"
         if self._reader is not None:
             self._reader.close(wait=True)
             self._count_losses(self._reader)
-        if self._recording is not None:
+        if self.recording is not None:
             self._count()
-            recordings.end(session, self._recording, "stopped" if stopped else "end of stream")
+            recordings.end(session, self.recording, reason)
+        self._end = reason
 
     def _next(self) -> LiveFrame | None:
         """The next frame, if one comes soon; opens the source where it is not open."""
@@ -129,24 +139,22 @@ class Following:
             self._connected_at = frame.arrived_s
             self._times.restart()
             self._times.step_s = 1 / float(reader.rate)
-            if self._state in ("lost", "stalled") and self._recording is not None:
+            if self._state in ("lost", "stalled") and self.recording is not None:
                 self._counts["reconnects"] += 1
                 self._session.log.info(f"{reader.name} is back")
 
     def _begun(self, frame: LiveFrame) -> Recording:
         """The recording; it begins with the first frame, or goes on with what was unfinished."""
-        if self._recording is None:
+        if self.recording is None:
             assert self._reader is not None
             session = self._session
-            self._recording = recordings.resume(session, "live")
-            if self._recording is None:
+            self.recording = recordings.resume(session, "live")
+            if self.recording is None:
                 height, width = frame.decoded.height, frame.decoded.width
-                self._recording = recordings.begin(
-                    session, "live", width, height, self._reader.rate
-                )
-                self._recording.started_at_ms = frame.arrived_ms
-                recordings.register(session, self._recording)
-        return self._recording
+                self.recording = recordings.begin(session, "live", width, height, self._reader.rate)
+                self.recording.started_at_ms = frame.arrived_ms
+                recordings.register(session, self.recording)
+        return self.recording
 
     def _place(self, recording: Recording, frame: LiveFrame) -> float:
         if self._began_s is None:
@@ -189,7 +197,7 @@ class Following:
     def _note(self, state: State) -> None:
         if state != self._state:
             self._state = state
-            recordings.note_state(self._session, state, self._recording)
+            recordings.note_state(self._session, state, self.recording)
 
     def _count_losses(self, reader: LiveReader) -> None:
         """Counts frames that the reader lost; says so where it is too slow, or they are damaged."""

@@ -80,31 +80,34 @@ def resume(session: Session, mode: Mode) -> Recording | None:
     known = streams.read_hash(session.client, streams.camera_key(session.settings.camera))
     if not _same(session, known) or known.get("ended") != "0" or known.get("mode") != mode:
         return None
-    last = streams.last_frame_id(session.client, session.settings.camera)
     age_ms = now_ms() - int(known.get("last_frame_ms") or 0)
     if mode == "live" and age_ms > _LIVE_PAUSE_MS:
         return None
-    try:
-        recording = Recording(
-            mode,
-            int(known["first_frame_id"]),
-            last + 1,
-            int(known["started_at_ms"]),
-            int(known["width"]),
-            int(known["height"]),
-            Fraction(known["rate"]),
-            int(known.get("promised_frames", "0")),
-        )
-    except (KeyError, ValueError, ZeroDivisionError):
-        return None
-    streams.register_camera(
-        session.client,
-        session.settings.camera,
-        captured_by=recording.captured_by,
-        **_shares_of_ocr(session),
-    )
-    session.log.info(f"going on after frame {last} of {mask(settings.source)}")
+    recording = _take_over(session, mode, known)
+    if recording is not None:
+        last = recording.next_frame_id - 1
+        session.log.info(f"going on after frame {last} of {mask(settings.source)}")
     return recording
+
+
+def finished(session: Session, mode: Mode) -> Recording | None:
+    """What a capture with this run's id has published of this source to its end already."""
+    known = streams.read_hash(session.client, streams.camera_key(session.settings.camera))
+    if not (session.settings.capture.run_id and _same(session, known)):
+        return None
+    return _take_over(session, mode, known) if known.get("ended") == "1" else None
+
+
+def is_forgotten(session: Session, recording: Recording) -> bool:
+    """Whether Redis does not know any more that a recording has ended, or never heard of it.
+
+    Not so where another capture goes on with it, or has begun a later one.
+    """
+    known = streams.read_hash(session.client, streams.camera_key(session.settings.camera))
+    first = streams.whole_number(known.get("first_frame_id"))
+    if first != recording.first_frame_id:
+        return first < recording.first_frame_id
+    return known.get("ended") != "1" and known.get("captured_by") == recording.captured_by
 
 
 def take_up(session: Session, recording: Recording) -> bool:
@@ -179,16 +182,6 @@ def refuse_if_taken_over(session: Session, recording: Recording) -> None:
         )
 
 
-def finished(session: Session) -> bool:
-    """Whether a capture with this run's id has published this source to its end already."""
-    known = streams.read_hash(session.client, streams.camera_key(session.settings.camera))
-    return (
-        bool(session.settings.capture.run_id)
-        and _same(session, known)
-        and known.get("ended") == "1"
-    )
-
-
 def register(session: Session, recording: Recording) -> None:
     """Notes what is known of the camera, for the other services and for people."""
     settings = session.settings.capture
@@ -225,6 +218,16 @@ def end(session: Session, recording: Recording, reason: str) -> None:
     session.log.info(f"{reason} after {recording.frames} frames")
 
 
+def end_again(session: Session, recording: Recording, reason: str) -> None:
+    """Says once more that a live recording has ended, where Redis has forgotten it."""
+    if not is_forgotten(session, recording):
+        return
+    register(session, recording)
+    last = str(recording.next_frame_id - 1)
+    streams.register_camera(session.client, session.settings.camera, last_frame_id=last)
+    end(session, recording, reason)
+
+
 def note_state(session: Session, state: State, recording: Recording | None = None) -> None:
     """Says how the camera is, and since when; not where another capture does so by now."""
     if recording is not None and _owner(session) not in ("", recording.captured_by):
@@ -247,6 +250,31 @@ def _shares_of_ocr(session: Session) -> dict[str, str]:
         streams.own_limit("readings"): str(shares.readings),
         streams.own_limit("dead"): str(shares.dead),
     }
+
+
+def _take_over(session: Session, mode: Mode, known: dict[str, str]) -> Recording | None:
+    """A recording as Redis knows it, this process's from now on; None if it makes no sense."""
+    last = streams.last_frame_id(session.client, session.settings.camera)
+    try:
+        recording = Recording(
+            mode,
+            int(known["first_frame_id"]),
+            last + 1,
+            int(known["started_at_ms"]),
+            int(known["width"]),
+            int(known["height"]),
+            Fraction(known["rate"]),
+            int(known.get("promised_frames", "0")),
+        )
+    except (KeyError, ValueError, ZeroDivisionError):
+        return None
+    streams.register_camera(
+        session.client,
+        session.settings.camera,
+        captured_by=recording.captured_by,
+        **_shares_of_ocr(session),
+    )
+    return recording
 
 
 def _same(session: Session, known: dict[str, str]) -> bool:

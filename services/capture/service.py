@@ -28,7 +28,7 @@ from services.capture.following import Following, Publish
 from services.capture.one_size import OneSize
 from services.capture.recording import Recording
 
-_LOOK_S = 60.0
+_LOOK_S = 1.0
 _READER_LOOK_S = 0.05
 
 
@@ -62,7 +62,21 @@ class Capture:
         else:
             self._play(session, "live" if live else "file")
         if settings.stay:
-            _stay(session)
+            self._stay(session)
+
+    def _stay(self, session: Session) -> None:
+        """Waits to be stopped: one that ended would be started again, and play a file once more.
+
+        Raises:
+            StreamsLostError: Redis has forgotten what was published; or that it is all.
+        """
+        session.ready("camera")
+        session.delivered(None)
+        done = self._following or self._playing
+        recording = None if done is None else done.recording
+        while not session.wait(_LOOK_S):
+            if recording is not None and recordings.is_forgotten(session, recording):
+                raise streams.StreamsLostError("Redis has forgotten the end of this recording")
 
     def _follow(self, session: Session) -> None:
         if self._following is None:
@@ -76,12 +90,21 @@ class Capture:
             self._following.run(publisher)
 
     def _play(self, session: Session, mode: Mode) -> None:
-        settings = session.settings.capture
+        settings, playing = session.settings.capture, self._playing
+        if playing is not None and playing.end:
+            if mode == "live":
+                recordings.end_again(session, playing.recording, playing.end)
+                return
+            if not recordings.is_forgotten(session, playing.recording):
+                return  # whether or not the file is still there
         with open_file(settings.source, settings.folder_fps) as video:
-            playing = self._playing
             if playing is None:
-                if recordings.finished(session):
+                recording = recordings.finished(session, mode)
+                if recording is not None:
                     session.log.info("the source has been published to its end already")
+                    self._playing = _Playing(
+                        recording, Pacer(session.wait), recording.frames, end="end of file"
+                    )
                     return
                 recording = recordings.resume(session, mode) or recordings.begin(
                     session, mode, video.width, video.height, video.rate, video.promised
@@ -126,7 +149,9 @@ class Capture:
                 playing.under_way = False
         playing.count_late(session)
         _warn(session, video, recording)
-        recordings.end(session, recording, "stopped" if session.stopped() else "end of file")
+        reason = "stopped" if session.stopped() else "end of file"
+        recordings.end(session, recording, reason)
+        playing.end = reason
 
 
 def _wait_for_ocr(session: Session) -> None:
@@ -140,14 +165,6 @@ def _wait_for_ocr(session: Session) -> None:
         session.log.warning(f"no replica reads after {patience_s:g} s; going on without")
 
 
-def _stay(session: Session) -> None:
-    """Waits to be stopped: one that ended would be started again, and play a file once more."""
-    session.ready("camera")
-    session.delivered(None)
-    while not session.wait(_LOOK_S):
-        pass
-
-
 @dataclass
 class _Playing:
     """How far a file is.
@@ -156,6 +173,7 @@ class _Playing:
         taken: How many of its frames have been taken from it, published or not.
         under_way: Whether the last of them is being published.
         late: Live: how many could not be published in their time, and are not counted yet.
+        end: Why it has ended; empty before that.
     """
 
     recording: Recording
@@ -163,6 +181,7 @@ class _Playing:
     taken: int
     under_way: bool = False
     late: int = 0
+    end: str = ""
 
     def count_late(self, session: Session) -> None:
         """Counts them."""

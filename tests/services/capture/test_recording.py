@@ -60,7 +60,7 @@ def test_an_unfinished_one_is_gone_on_with(
     assert second == first
     assert second is not None
     assert second.frames == 7
-    assert not recordings.finished(one)
+    assert not recordings.finished(one, mode)
 
 
 def test_another_source_another_run_or_mode_begins_anew_and_ends_the_old_one(
@@ -84,8 +84,8 @@ def test_one_that_has_ended_is_not_gone_on_with(client: redis.Redis) -> None:
     take_frames(one, recording, 7)
     recordings.end(one, recording, "end of file")
     assert recordings.resume(one, "file") is None
-    assert recordings.finished(one)
-    assert not recordings.finished(session(client))
+    assert recordings.finished(one, "file") == recording
+    assert not recordings.finished(session(client), "file")
     known = streams.read_hash(client, streams.camera_key(CAMERA))
     assert (known["ended"], known["frames"], known["state"]) == ("1", "7", "ended")
     assert begun(one).first_frame_id == 8
