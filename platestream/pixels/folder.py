@@ -66,12 +66,14 @@ def remove_left_rings(
     A ring of this Redis goes when the Redis does not know its token: its entries are gone too.
     Whether another Redis has entries of a ring cannot be asked; it goes after a day.
 
+    A ring is locked only when it is to go: a producer that begins, as all of a fleet may at once,
+    must find its own unlocked.
+
     Args:
         home: Which Redis is ours, as in the rings' headers.
         token_of: The token that Redis has for a camera; None if it knows none.
         spared: Whether a name is one of the caller's own, which it deals with itself.
-        served: Cameras whose rings are not even looked at: a producer that begins must find its
-            own unlocked.
+        served: Cameras whose rings are not even looked at.
 
     Returns:
         The names of those that were removed.
@@ -85,25 +87,26 @@ def remove_left_rings(
         parts = parts_of(path.name)
         if parts is None or parts[0] in served:
             continue
-        if _of_another_boot_or_none(path):
-            removed.append(path.name)
+        own, (camera, _, token) = spared(path.name), parts
+        if not own and token_of(camera) == token:
             continue
-        if spared(path.name):
+        try:
+            found = Ring.open(path)
+        except MessageError:
+            if _of_another_boot_or_none(path):
+                removed.append(path.name)
+            continue
+        if own or not (found.home == home or _is_forgotten(found)):
             continue
         ring = Ring.adopt(path)
-        if ring is None:
-            continue  # its producer lives
-        camera, _, token = parts
-        if ring.home == home:
-            left = token_of(camera) != token
-        else:
-            left = now_ms() - ring.written_at_ms > _FORGOTTEN_MS
-        if left:
+        if ring is not None:  # else its producer lives
             ring.remove()
             removed.append(path.name)
-        else:
-            ring.release()
     return removed
+
+
+def _is_forgotten(ring: Ring) -> bool:
+    return now_ms() - ring.written_at_ms > _FORGOTTEN_MS
 
 
 def list_folder(folder: Path) -> list[Path]:

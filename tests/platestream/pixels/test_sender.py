@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import fcntl
+import io
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -269,6 +272,32 @@ def test_a_ring_whose_camera_is_forgotten_is_removed(client: redis.Redis, tmp_pa
     streams.forget_camera(client, CAMERA)
     sender(client, given).close()
     assert rings(tmp_path) == []
+
+
+def test_a_producer_that_begins_locks_no_ring_that_another_may_take_up(
+    client: redis.Redis, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A fleet's cameras begin at once: each must find its own ring unlocked."""
+    given = settings(tmp_path)
+    for stream in ("frames", "rendered"):
+        sending = sender(client, given, stream)
+        sending.prepare(Form(WIDTH, HEIGHT), waits=True)
+        sending.close()
+    foreign = Ring.create(tmp_path, new_name("a", "frames", "0" * 16), 2, 4096, b"other" * 3)
+    foreign.release()
+    locked = set()
+    flock = fcntl.flock
+
+    def noted(file: int | io.FileIO, how: int) -> None:
+        locked.add(os.fstat(file if isinstance(file, int) else file.fileno()).st_ino)
+        flock(file, how)
+
+    monkeypatch.setattr(fcntl, "flock", noted)
+    pixels.open_sender(client, given, "gate-2", "frames").close()
+    assert locked == set()
+    sender(client, given).close()
+    own = [path for path in tmp_path.iterdir() if path.name.startswith(f"{CAMERA}.frames")]
+    assert locked == {path.stat().st_ino for path in own}
 
 
 def test_rings_of_a_camera_that_was_retired_go_and_readers_unmap_them(
