@@ -206,7 +206,7 @@ class Tracker:
             raise ValueError(f"frame {frame_id} comes after frame {self.last_frame_id}")
         gone = []
         if self.last_ms - captured_at_ms > self.settings.gone_after_ms:
-            gone = self.end()  # the clock was set back, nobody knows how far
+            gone = self._follow_clock(captured_at_ms, pts_s)
         captured_at_ms = max(captured_at_ms, self.last_ms)
         gone += self.part(captured_at_ms, pts_s)
         self.last_frame_id, self.last_ms = frame_id, captured_at_ms
@@ -248,6 +248,24 @@ class Tracker:
         tracks, self.tracks = self.tracks, []
         self.last_ms = 0
         return self._counting(tracks)
+
+    def _follow_clock(self, now_ms: int, pts_s: float | None) -> list[Track]:
+        """The clock was set back: tracks keep their distance in time, which the video knows.
+
+        Where it does not, as in a recording that begins anew, all tracks end.
+
+        Returns:
+            Those that ended, and count.
+        """
+        latest = max(self.tracks, key=lambda t: t.last_frame_id, default=None)
+        if latest is None or any(_has_run_back(t, pts_s) for t in self.tracks):
+            return self.end()
+        set_back_ms = latest.last_ms + round(1000 * _unseen_s(latest, now_ms, pts_s)) - now_ms
+        for track in self.tracks:
+            track.first_ms = max(0, track.first_ms - set_back_ms)
+            track.last_ms = max(0, track.last_ms - set_back_ms)
+        self.last_ms = now_ms
+        return []
 
     def _counting(self, tracks: list[Track]) -> list[Track]:
         return [t for t in tracks if t.frames_seen >= self.settings.least_readings]
@@ -374,6 +392,10 @@ class Tracker:
 
 def _unseen_s(track: Track, now_ms: int, pts_s: float | None) -> float:
     return elapsed_s(track.last_ms, now_ms, track.last_pts_s, pts_s)
+
+
+def _has_run_back(track: Track, pts_s: float | None) -> bool:
+    return pts_s is None or track.last_pts_s is None or pts_s < track.last_pts_s
 
 
 def _expected(track: Track, seconds: float) -> tuple[Coordinate, Coordinate, Coordinate]:

@@ -175,6 +175,40 @@ def test_frames_must_come_in_order() -> None:
         tracker.update(5, 200, [])
 
 
+@pytest.mark.parametrize("gap_ms", [40, 600])
+def test_a_clock_that_is_set_back_does_not_part_a_passage_that_the_video_tells(
+    gap_ms: int,
+) -> None:
+    tracker = Tracker()
+    for n in (1, 2):
+        tracker.update(n, 10**9 + 40 * n, [plate(100, 100)], pts_s=0.04 * n)
+    before_ms = 0
+    for n in (3, 4):
+        before_ms = 3_600_000 + 40 * n + gap_ms
+        step = tracker.update(n, before_ms, [plate(100, 100)], pts_s=0.04 * n + gap_ms / 1000)
+        assert step.gone == []
+    (track,) = tracker.end()
+    assert track.frames_seen == 4
+    assert (track.first_ms, track.last_ms) == (3_600_040, before_ms)  # by the clock as it is now
+
+
+def test_a_track_whose_plate_is_gone_ends_also_where_the_clock_is_set_back() -> None:
+    tracker = Tracker()
+    for n in (1, 2):
+        tracker.update(n, 10**9 + 40 * n, [plate(100, 100)], pts_s=0.04 * n)
+    assert len(tracker.update(3, 120, [], pts_s=60.0).gone) == 1
+
+
+@pytest.mark.parametrize("pts_s", [None, 0.01])
+def test_a_clock_that_is_set_back_begins_anew_where_the_video_does_not_tell_the_time(
+    pts_s: float | None,
+) -> None:
+    tracker = Tracker()
+    for n in (1, 2):
+        tracker.update(n, 10**9 + 40 * n, [plate(100, 100)], pts_s=0.04 * n)
+    assert len(tracker.update(3, 120, [plate(100, 100)], pts_s=pts_s).gone) == 1
+
+
 def test_a_clock_that_is_set_back_begins_anew() -> None:
     tracker = Tracker()
     for n in (1, 2):
