@@ -181,9 +181,10 @@ def in_a_run(
                 Plate(corners=p["corners"], score=0, text="", confidence=0) for p in line["plates"]
             ]
             then, now = truth[reading.frame_id - 1], truth[line["frame_id"] - 1]
-            captured_at_ms = reading.captured_at_ms + line["overlay_age_ms"]
-            frame = _frame(line["frame_id"], captured_at_ms, line["pts_s"])
-            ways = [way.drawn(reading.frame_id, frame) for way in (by_clock, by_stream)]
+            ways = []
+            if own := read_by_frame.get(line["frame_id"]):  # it says when the frame was captured
+                frame = _frame(own.frame_id, own.captured_at_ms, line["pts_s"])
+                ways = [way.drawn(reading.frame_id, frame) for way in (by_clock, by_stream)]
             for overlaps in (found[50 * (line["overlay_age_ms"] // 50)], total):
                 overlaps.add(reading.plates, drawn, then, now, *ways)
     return found, total

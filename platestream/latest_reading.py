@@ -64,6 +64,8 @@ class LatestReading:
     def for_frame(self, frame: Frame) -> tuple[Reading, int] | None:
         """The newest reading of this frame or an earlier one, and its age in ms.
 
+        The age is by the frames' times in the video (``elapsed_s``): the clock may be set.
+
         Its plates have the fused text of the tracks that they belong to, as far as these are
         known, of the reading's own frame or one before it; and they are where these tracks will
         have taken them by the frame. Plates that have left the picture by then are left out.
@@ -84,8 +86,10 @@ class LatestReading:
     def _drawn(self, reading: Reading | None, frame: Frame) -> tuple[Reading, int] | None:
         if reading is None:
             return None
-        age_ms = max(0, frame.captured_at_ms - reading.captured_at_ms)  # as a viewer sees it
-        if age_ms > self._stale_after_ms:
+        age_ms = round(1000 * _between_s(reading, frame))  # as a viewer sees it
+        if (
+            abs(age_ms) > self._stale_after_ms
+        ):  # below: the clock was set back, nobody knows by what
             return None
         tracks = self._tracks.latest(reading.frame_id)
         if tracks is not None:
@@ -96,7 +100,7 @@ class LatestReading:
                 plates = with_motion(plates, now, max(0.0, _between_s(reading, frame)))
                 plates = tuple(p for p in plates if _is_seen(p, frame.width, frame.height))
                 reading = reading.model_copy(update={"plates": plates})
-        return reading, age_ms
+        return reading, max(0, age_ms)
 
 
 def with_fused_texts(

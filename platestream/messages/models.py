@@ -151,7 +151,7 @@ class RenderedFrame(Frame):
 
     Attributes:
         reading_frame_id: The frame of the reading that was drawn; None where none was.
-        overlay_age_ms: The frame's capture time minus that of the reading's frame.
+        overlay_age_ms: How much later the frame is than the reading's, in the video.
         rendered_at_ms: When it was published with its overlay, in ms since the epoch.
         previous_frame_id: The frame that was published before it, 0 if none; those in between were
             counted by visualize. None in entries of before there was this field.

@@ -47,6 +47,22 @@ def test_stale_readings_are_not_drawn() -> None:
     assert latest.for_frame(frame(4, 1040 + 101)) is None
 
 
+@pytest.mark.parametrize(
+    ("reading_pts_s", "frame_pts_s", "age_ms"),
+    [(2.0, 2.5, 500), (2.0, 3.1, None), (None, 2.5, None), (2.0, 0.5, None)],
+)
+def test_where_the_clock_was_set_back_a_readings_age_is_by_the_video(
+    reading_pts_s: float | None, frame_pts_s: float, age_ms: int | None
+) -> None:
+    """A frame whose reading tells no time, or is of a recording before, has none for it."""
+    latest = LatestReading(stale_after_ms=1000)
+    read = {"captured_at_ms": 10**9, "pts_s": reading_pts_s}
+    latest.add(reading(3).model_copy(update=read))
+    later = frame(20, 10**9 - 3_600_000).model_copy(update={"pts_s": frame_pts_s})
+    found = latest.for_frame(later)
+    assert (None if found is None else found[1]) == age_ms
+
+
 def test_before_the_first_reading_there_is_none() -> None:
     latest = LatestReading(1000)
     assert latest.for_frame(frame(1, 1000)) is None
@@ -153,15 +169,19 @@ def test_plates_are_moved_on_to_the_frame() -> None:
 
 
 @pytest.mark.parametrize(
-    ("tracks_pts_s", "reading_pts_s", "frame_pts_s", "moved_by"),
+    ("tracks_pts_s", "reading_pts_s", "frame_pts_s", "moved_by", "age_ms"),
     [
-        (9.8, 10.0, 10.1, 50),  # by stream time, though the frames came 400 ms apart
-        (9.8, 10.0, 0.1, 200),  # a recording that began anew: by the clock
-        (None, None, 10.1, 200),  # of an OCR that says no time
+        (9.8, 10.0, 10.1, 50, 100),  # by stream time, though the frames came 400 ms apart
+        (9.8, 10.0, 0.1, 200, 400),  # a recording that began anew: by the clock
+        (None, None, 10.1, 200, 400),  # of an OCR that says no time
     ],
 )
 def test_plates_are_moved_by_stream_time_where_it_is_known(
-    tracks_pts_s: float | None, reading_pts_s: float | None, frame_pts_s: float, moved_by: float
+    tracks_pts_s: float | None,
+    reading_pts_s: float | None,
+    frame_pts_s: float,
+    moved_by: float,
+    age_ms: int,
 ) -> None:
     latest = LatestReading(1000)
     read = {"plates": (plate(100),), "pts_s": reading_pts_s}
@@ -171,7 +191,7 @@ def test_plates_are_moved_by_stream_time_where_it_is_known(
     latest.add_tracks(Tracks(frame_id=4, captured_at_ms=at_ms, pts_s=tracks_pts_s, tracks=(one,)))
     found = latest.for_frame(frame(10, 1600).model_copy(update={"pts_s": frame_pts_s}))
     assert found is not None
-    assert found[1] == 400  # its age stays what a viewer sees
+    assert found[1] == age_ms
     assert found[0].plates[0].track == 1
     assert left(found[0].plates[0]) == pytest.approx(100 + moved_by)
 
