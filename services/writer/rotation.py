@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import contextlib
-import time
 from pathlib import Path
 from typing import Any
 
 from platestream.outputs import OutputFiles, OutputNames
 from platestream.settings import WriterSettings
 from platestream.video import unfinished_path
+from services.writer.careful_clock import CarefulClock
 
 
 class Rotation:
-    """A camera's old files; remembers which of them could not be deleted."""
+    """A camera's old files; remembers which could not be deleted, and how the clock was set."""
 
     def __init__(self) -> None:
+        self._clock = CarefulClock()
         self._stuck: set[Path] = set()
 
     def remove_old(
@@ -23,7 +24,8 @@ class Rotation:
     ) -> int:
         """Deletes finished files beyond ``keep_hours`` and ``keep_mib``, oldest first.
 
-        A video and its lines go together. How old a file is says when it was last written. What
+        A video and its lines go together. How old a file is says when it was last written, by
+        a clock that nobody has set ahead for ``keep_hours`` (``CarefulClock``). What
         is on the disk counts towards ``keep_mib``, also what is not to be deleted, or cannot be.
 
         Args:
@@ -40,7 +42,7 @@ class Rotation:
         )
         budget = settings.keep_mib * 2**20
         total = sum(size for _, size, _ in there)
-        oldest_ns = time.time_ns() - round(settings.keep_hours * 3600e9)
+        oldest_ns = self._oldest_ns(settings.keep_hours, log)
         removed = 0
         for written_ns, size, files in there:
             too_old = bool(settings.keep_hours) and written_ns < oldest_ns
@@ -52,6 +54,16 @@ class Rotation:
             removed += 1
             log.info(f"'{files.video}' was deleted: {'too old' if too_old else 'no room for it'}")
         return removed
+
+    def _oldest_ns(self, keep_hours: float, log: Any) -> int:
+        kept_ms = round(keep_hours * 3_600_000)
+        now_ms, step_ms = self._clock.look(kept_ms)
+        if kept_ms and step_ms > 0:
+            log.warning(
+                f"the clock was set {step_ms / 3_600_000:.1f} h ahead; how old files are is told "
+                f"by the clock as it was, for {keep_hours:g} h (writer.keep_hours)"
+            )
+        return (now_ms - kept_ms) * 1_000_000
 
     def _remove(self, files: OutputFiles, log: Any) -> bool:
         """Deletes a segment; says once if that cannot be."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,19 @@ class Log:
 @pytest.fixture
 def names(tmp_path: Path) -> OutputNames:
     return OutputNames(f"{tmp_path}/{{camera}}-{{started}}.mp4", "", "g")
+
+
+class Clock:
+    """A machine's two clocks, in seconds; the one on the wall can be set."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, wall: float) -> None:
+        self.steady, self.wall = 5.0, wall
+        monkeypatch.setattr(time, "time_ns", lambda: round(1e9 * self.wall))
+        monkeypatch.setattr(time, "monotonic_ns", lambda: round(1e9 * self.steady))
+
+    def go_on(self, hours: float) -> None:
+        self.steady += 3600 * hours
+        self.wall += 3600 * hours
 
 
 def video(names: OutputNames, day: int) -> Path:
@@ -73,3 +87,55 @@ def test_what_is_written_and_finished_counts_and_stays(names: OutputNames) -> No
     assert left(names) == videos[2:]
     assert Rotation().remove_old(names, WriterSettings(keep_mib=1), in_use, Log()) == 1
     assert left(names) == videos[3:]
+
+
+DAY = 24.0
+KEPT = WriterSettings(keep_hours=2 * DAY)
+
+
+def test_a_clock_that_is_set_ahead_makes_no_file_old(
+    names: OutputNames, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is said once; after ``keep_hours`` whatever was written before is old by any clock."""
+    clock, log = Clock(monkeypatch, 1.7e9), Log()
+    rotation = Rotation()
+    old, young = video(names, 1), video(names, 2)
+    os.utime(old, (clock.wall - 3600 * 1.5 * DAY,) * 2)
+    os.utime(young, (clock.wall - 60,) * 2)
+    clock.wall += 3600 * 3 * DAY
+    for hours in (0.0, 1.0):
+        clock.go_on(hours)
+        assert rotation.remove_old(names, KEPT, set(), log) == 0
+    assert log.said == [
+        "the clock was set 72.0 h ahead; how old files are is told by the clock as it was, "
+        "for 48 h (writer.keep_hours)"
+    ]
+    clock.go_on(0.5 * DAY)
+    assert rotation.remove_old(names, KEPT, set(), log) == 1
+    assert left(names) == [young]
+    clock.wall -= 3600 * 3 * DAY  # it was a mistake
+    clock.go_on(1.4 * DAY)
+    assert rotation.remove_old(names, KEPT, set(), log) == 0
+    clock.go_on(0.1 * DAY)
+    assert rotation.remove_old(names, KEPT, set(), log) == 1
+    assert len(log.said) == 1
+
+
+def test_a_machine_that_begins_in_1970_keeps_what_it_wrote_before_its_clock_was_set(
+    names: OutputNames, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock, log = Clock(monkeypatch, 20.0), Log()
+    rotation = Rotation()
+    earlier, first, later = video(names, 1), video(names, 2), video(names, 3)
+    os.utime(earlier, (1.7e9 - 3600 * 30 * DAY,) * 2)  # before the machine was started
+    os.utime(first, (clock.wall,) * 2)
+    assert rotation.remove_old(names, KEPT, set(), log) == 0
+    clock.wall = 1.7e9
+    for _ in range(47):
+        clock.go_on(1.0)
+        assert rotation.remove_old(names, KEPT, set(), log) == 0
+    os.utime(later, (clock.wall,) * 2)
+    for _ in range(3):
+        clock.go_on(1.0)
+        rotation.remove_old(names, KEPT, set(), log)
+    assert left(names) == [later]  # now the clock has been right for long enough
