@@ -23,6 +23,7 @@ from platestream.streams.budget import (
 from platestream.streams.cameras import (
     forget_camera,
     known_ring_token,
+    last_frame_fields,
     last_frame_id,
     last_uncounted_frame,
     newest_live_frame,
@@ -203,6 +204,7 @@ __all__ = [
     "is_through",
     "is_unwritable",
     "known_ring_token",
+    "last_frame_fields",
     "last_frame_id",
     "last_handed_out",
     "last_overlay_age_ms",

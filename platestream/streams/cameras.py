@@ -49,6 +49,12 @@ def last_frame_id(client: Client, camera: str) -> int:
     return max(known, frame_id_of(rows[0][0])) if rows else known
 
 
+def last_frame_fields(client: Client, camera: str) -> dict[bytes, bytes]:
+    """The last entry of a camera's frames, its picture and all; empty if there is none."""
+    rows = cast("Any", client.xrevrange(frames_key(camera), count=1))
+    return dict(rows[0][1]) if rows else {}
+
+
 def newest_live_frame(client: Client, camera: str) -> int | None:
     """The last frame id of a camera that is live now; None where it is not."""
     known = read_hash(client, camera_key(camera))

@@ -158,7 +158,7 @@ class Following:
 
     def _place(self, recording: Recording, frame: LiveFrame) -> float:
         if self._began_s is None:
-            self._began_s = frame.arrived_s - (frame.arrived_ms - recording.started_at_ms) / 1000
+            self._began_s = frame.arrived_s - recording.goes_on_s
         clock_s = frame.arrived_s - self._began_s
         pts_s = self._times.place(frame.stamp_s, clock_s)
         if self._times.jumps > self._jumps:

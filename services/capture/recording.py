@@ -11,9 +11,9 @@ from typing import Literal
 
 from platestream import messages, streams
 from platestream.clock import now_ms
-from platestream.errors import SourceError
+from platestream.errors import MessageError, SourceError
 from platestream.masking import mask
-from platestream.messages import End, Mode
+from platestream.messages import End, Frame, Mode
 from platestream.runtime import Session
 
 State = Literal["live", "lost", "stalled", "ended"]
@@ -35,6 +35,7 @@ class Recording:
         promised: How many frames the source says there are; 0 if it does not say.
         started_at_ms: When its first frame was taken, ms since the epoch.
         captured_by: Who publishes it: this process.
+        goes_on_s: Live: the time in the video, in seconds, when this process began or took it up.
     """
 
     mode: Mode
@@ -46,6 +47,7 @@ class Recording:
     rate: Fraction
     promised: int = 0
     captured_by: str = field(default_factory=_name, compare=False)
+    goes_on_s: float = field(default=0.0, compare=False)
 
     @property
     def frames(self) -> int:
@@ -74,17 +76,20 @@ def begin(
 def resume(session: Session, mode: Mode) -> Recording | None:
     """Takes up what another capture of the same source left unfinished; None if there is nothing.
 
-    A file is always gone on with; a live source if its last frame is less than a minute old.
+    A file is always gone on with; a live source if its last frame is less than a minute old, and
+    not of a time to come: the clock was set back, nobody knows how far.
     """
     settings = session.settings.capture
     known = streams.read_hash(session.client, streams.camera_key(session.settings.camera))
     if not _same(session, known) or known.get("ended") != "0" or known.get("mode") != mode:
         return None
-    age_ms = now_ms() - int(known.get("last_frame_ms") or 0)
-    if mode == "live" and age_ms > _LIVE_PAUSE_MS:
+    last_ms = int(known.get("last_frame_ms") or 0)
+    if mode == "live" and not 0 <= now_ms() - last_ms <= _LIVE_PAUSE_MS:
         return None
     recording = _take_over(session, mode, known)
     if recording is not None:
+        if mode == "live":
+            recording.goes_on_s = _goes_on_s(session, recording, last_ms)
         last = recording.next_frame_id - 1
         session.log.info(f"going on after frame {last} of {mask(settings.source)}")
     return recording
@@ -275,6 +280,23 @@ def _take_over(session: Session, mode: Mode, known: dict[str, str]) -> Recording
         **_shares_of_ocr(session),
     )
     return recording
+
+
+def _goes_on_s(session: Session, recording: Recording, last_ms: int) -> float:
+    """The time in the video by now, counted from its last frame: the clock may have been set.
+
+    Args:
+        last_ms: When that was captured.
+    """
+    try:
+        last = messages.parse_frame(
+            streams.last_frame_fields(session.client, session.settings.camera)
+        )
+    except MessageError:
+        last = None
+    if isinstance(last, Frame) and last.frame_id == recording.next_frame_id - 1:
+        return last.pts_s + (now_ms() - last_ms) / 1000
+    return max(0.0, (now_ms() - recording.started_at_ms) / 1000)
 
 
 def _same(session: Session, known: dict[str, str]) -> bool:

@@ -12,12 +12,14 @@ import numpy as np
 import pytest
 import redis
 
-from platestream import streams
+from platestream import messages, streams
 from platestream.clock import now_ms
+from platestream.messages import Frame, Pixels
 from platestream.runtime import Session
 from platestream.settings import CaptureSettings, Settings
 from platestream.video import LiveFrame, SourceFrame
 from services.capture import following
+from services.capture import recording as recordings
 from services.capture.recording import Recording
 
 
@@ -69,6 +71,39 @@ def test_a_clock_that_is_set_back_does_not_squeeze_a_source_without_stamps(
         return publish
 
     following.Following(session).run(publisher)
+    steps = [b - a for a, b in itertools.pairwise(times)]
+    assert steps == pytest.approx([0.1] * 99)
+
+
+def test_where_the_clock_was_set_back_a_restarted_capture_goes_on_behind_the_last_frame(
+    client: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The recording began half an hour before the clock was set back by an hour."""
+    monkeypatch.setattr(following, "LiveReader", Camera)
+    capture = CaptureSettings(source="http://camera/mjpeg")
+    session = Session("capture", Settings(camera="gate-1", capture=capture), client)
+    earlier = recordings.begin(session, "live", 64, 36, Fraction(25))
+    earlier.started_at_ms += 1_800_000
+    recordings.register(session, earlier)
+    last = Frame(
+        frame_id=1, captured_at_ms=now_ms(), pts_s=1_800.0, width=64, height=36,
+        pixels=Pixels(codec="raw", data=b"")
+    )  # fmt: skip
+    streams.publish_captured(
+        client, "gate-1", 1, messages.frame_fields(last), captured_at_ms=last.captured_at_ms
+    )
+    times: list[float] = []
+
+    def publisher(recording: Recording) -> following.Publish:
+        def publish(frame: SourceFrame, captured_at_ms: int) -> bool:
+            times.append(frame.pts_s)
+            recording.next_frame_id += 1
+            return True
+
+        return publish
+
+    following.Following(session).run(publisher)
+    assert 1_800.0 <= times[0] < 1_830.0
     steps = [b - a for a, b in itertools.pairwise(times)]
     assert steps == pytest.approx([0.1] * 99)
 
