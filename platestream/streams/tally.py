@@ -8,7 +8,9 @@ from typing import Any, cast
 from platestream.streams.connection import Client
 from platestream.streams.keys import counts_key, tally_key
 
-_KEPT_S = 3600  # longer than a process takes from a lost answer to the next try
+# Longer than Redis is away between a lost answer and the next try: over a week-end, too. A number
+# takes some 150 bytes, and a process has one for each camera that it counted anything of.
+_KEPT_S = 7 * 24 * 3600
 
 # A Redis that stands still lets a command time out and does it all the same when it goes on.
 # Before Redis 7 a script that fails does not say so by its error's first word.

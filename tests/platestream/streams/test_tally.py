@@ -47,7 +47,7 @@ def test_processes_count_beside_one_another(client: redis.Redis) -> None:
     assert streams.read_counts(client, CAMERA) == {"readings": 6}
     kept = [client.ttl(key) for key in client.keys("tally:*")]
     assert len(kept) == 2
-    assert min(kept) > 3500  # they go by themselves
+    assert min(kept) > 6 * 24 * 3600  # they go by themselves, long after an outage
 
 
 def test_a_redis_that_came_back_empty_gets_what_was_not_answered(client: redis.Redis) -> None:
