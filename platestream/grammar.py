@@ -8,6 +8,10 @@ Slots = Sequence[Collection[str]]
 _Item = tuple[str, int, str]  # a format's name, its slot, and what of the slot has been read
 
 
+# A second's work, about. The formats that are built in take 7,000.
+_MOST_STEPS = 200_000
+
+
 class State:
     """Where a text may go on from a prefix.
 
@@ -36,12 +40,13 @@ def compile_formats(formats: Mapping[str, Slots]) -> State:
     Args:
         formats: By name: for every slot of the format, the strings that may stand in it, none
             of them empty.
+
+    Raises:
+        ValueError: It would take too long: a format can be read in too many ways at once.
     """
     order = list(formats)
-    beginnings = {
-        name: [{o[:n] for o in options for n in range(1, len(o))} for options in slots]
-        for name, slots in formats.items()
-    }
+    steps = _Steps()
+    after = _Successors(formats, steps)
     states: dict[frozenset[_Item], State] = {}
     waiting: list[frozenset[_Item]] = []
 
@@ -58,13 +63,53 @@ def compile_formats(formats: Mapping[str, Slots]) -> State:
         ended = {name for name, slot, _ in items if slot == len(formats[name])}
         state.formats = tuple(sorted(ended, key=order.index))
         reached: dict[str, set[_Item]] = {}
-        for name, slot, read in items - {(name, len(formats[name]), "") for name in ended}:
-            options = formats[name][slot]
-            for char in {o[len(read)] for o in options if o.startswith(read) and o != read}:
-                now = read + char
-                if now in options:
-                    reached.setdefault(char, set()).add((name, slot + 1, ""))
-                if now in beginnings[name][slot]:
-                    reached.setdefault(char, set()).add((name, slot, now))
-        state.next = {char: state_of(frozenset(after)) for char, after in reached.items()}
+        for item in items:
+            for char, there in after[item]:
+                reached.setdefault(char, set()).add(there)
+            steps.take(item[0], len(after[item]))
+        state.next = {char: state_of(frozenset(there)) for char, there in reached.items()}
     return start
+
+
+class _Steps:
+    """Counts what building takes, by format."""
+
+    def __init__(self) -> None:
+        self._taken: dict[str, int] = {}
+        self._left = _MOST_STEPS
+
+    def take(self, name: str, steps: int) -> None:
+        """Counts some of a format's.
+
+        Raises:
+            ValueError: They are more than all formats together may take.
+        """
+        self._taken[name] = self._taken.get(name, 0) + steps
+        self._left -= steps
+        if self._left < 0:
+            most = max(self._taken, key=self._taken.__getitem__)
+            raise ValueError(
+                f"format '{most}' can be read in too many ways: its codes are too many, or run "
+                f"into each other (it takes most of more than {_MOST_STEPS} steps)"
+            )
+
+
+class _Successors(dict[_Item, list[tuple[str, _Item]]]):
+    """What may follow in one reading of one format: characters, and where they lead."""
+
+    def __init__(self, formats: Mapping[str, Slots], steps: _Steps) -> None:
+        super().__init__()
+        for name, slots in formats.items():
+            self[(name, len(slots), "")] = []
+            for slot, options in enumerate(slots):
+                steps.take(name, sum(map(len, options)))
+                texts = {option[:n] for option in options for n in range(1, len(option) + 1)}
+                begun = {""} | {text[:-1] for text in texts}
+                for read in begun:
+                    self[(name, slot, read)] = []
+                for text in sorted(texts):
+                    leads = self[(name, slot, text[:-1])]
+                    if text in options:
+                        leads.append((text[-1], (name, slot + 1, "")))
+                    if text in begun:
+                        leads.append((text[-1], (name, slot, text)))

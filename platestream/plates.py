@@ -16,6 +16,7 @@ from platestream.grammar import State, compile_formats
 
 _DIGITS = "0123456789"
 _MAX_FILE_BYTES = 2**20
+_MOST_CODES = 50_000  # region codes of all lists, ranges written out
 _GAPS = " -"  # what may stand between the characters of a plate and is not read
 _Text = Annotated[str, Field(min_length=1, max_length=64)]
 _Name = Annotated[str, Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$", max_length=32)]
@@ -180,7 +181,12 @@ def from_values(values: Any, name: str) -> PlateFormats:
         SettingsError: Something in them does not fit.
     """
     try:
-        return _formats(_File.model_validate(values))
+        formats = _formats(_File.model_validate(values))
+        for lines in {one.lines for one in formats.formats}:
+            formats.grammar(
+                lines
+            )  # what cannot be compiled is said here, and not at the first plate
+        return formats
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         where = ".".join(str(part) for part in first["loc"])
@@ -198,11 +204,15 @@ def _formats(file: _File) -> PlateFormats:
             raise ValueError(f"alphabet: '{char}' is neither a digit nor a capital letter")
     formats: list[PlateFormat] = []
     regions: dict[str, dict[str, frozenset[str]]] = {}
+    written = 0
     for code, country in file.countries.items():
-        regions[code] = {
-            key: frozenset(expanded for given in codes for expanded in _expand(given))
-            for key, codes in country.regions.items()
-        }
+        regions[code] = {}
+        for key, given in country.regions.items():
+            codes = _written_out(given)
+            written += len(codes)
+            if written > _MOST_CODES:
+                raise ValueError(f"region codes: there are more than {_MOST_CODES}, with '{key}'")
+            regions[code][key] = frozenset(codes)
         for one in country.formats:
             if not one.name.startswith(f"{code}-"):
                 raise ValueError(f"format '{one.name}': its name must begin with '{code}-'")
@@ -255,6 +265,16 @@ def _slot(
         f"format '{form.name}': '{symbol}' in '{form.pattern}' means nothing; use 0, L, R, or say "
         "what it stands for in 'symbols'"
     )
+
+
+def _written_out(given: list[str]) -> list[str]:
+    """Codes and ranges as the codes that they stand for; no more when there are too many."""
+    codes: list[str] = []
+    for one in given:
+        codes += _expand(one)
+        if len(codes) > _MOST_CODES:
+            break
+    return codes
 
 
 def _expand(given: str) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from pathlib import Path
 
 import numpy as np
@@ -142,3 +143,28 @@ def test_edit_distance() -> None:
     assert plates.edit_distance("A301PO77", "A301PO77") == 0
     assert plates.edit_distance("A301PO77", "A801PO777") == 2
     assert plates.edit_distance("", "ABC") == 3
+
+
+def many(codes: list[str], pattern: str) -> dict[str, object]:
+    country = {
+        "letters": "ABC",
+        "regions": {"x": codes},
+        "formats": [
+            {"name": "zz-0", "pattern": "000", "aspect": 4.0},
+            {"name": "zz-1", "pattern": pattern, "regions": "x", "aspect": 4.0},
+        ],
+    }
+    return {"alphabet": "0123456789ABC", "countries": {"zz": country}}
+
+
+def test_codes_that_run_into_each_other_are_refused_and_not_computed_for_ever() -> None:
+    chance = random.Random(1)
+    codes = ["".join(chance.choices("0123456789AB", k=chance.randint(1, 5))) for _ in range(2000)]
+    with pytest.raises(SettingsError, match=r"^there: format 'zz-1' can be read in too many ways"):
+        plates.from_values(many(codes, "RRRR"), "there")
+    assert plates.from_values(many(codes, "R00"), "there").format_of(codes[7] + "17") == "zz-1"
+
+
+def test_ranges_without_end_are_refused() -> None:
+    with pytest.raises(SettingsError, match="more than 50000, with 'x'"):
+        plates.from_values(many(["0000-9999"] * 2000, "R"), "there")
