@@ -68,9 +68,9 @@ def _told_apart(heard: dict[bytes, bytes], now_ms: int) -> tuple[dict[str, int],
             forgotten.append(name)
             continue
         away_s = (now_ms - int(heard_ms)) / 1000
-        if away_s <= REPLICA_LIFE_S:
+        if abs(away_s) <= REPLICA_LIFE_S:  # below 0: heard of before Redis's clock was set back
             living[name.decode("utf-8", "replace")] = int(slowest)
-        elif away_s > _FORGOTTEN_S:
+        elif abs(away_s) > _FORGOTTEN_S:
             forgotten.append(name)
     return living, forgotten
 

@@ -32,6 +32,7 @@ def test_a_replica_that_says_nothing_more_is_not_among_the_living(client: redis.
     now_ms = 1000 * client.time()[0]
     client.hset(streams.REPLICAS_KEY, "silent", f"{now_ms - 5000} 9000")
     client.hset(streams.REPLICAS_KEY, "long gone", f"{now_ms - 500_000} 9000")
+    client.hset(streams.REPLICAS_KEY, "before the clock was set back", f"{now_ms + 500_000} 9000")
     client.hset(streams.REPLICAS_KEY, "not ours", "nonsense")
     assert streams.announce_replica(client, "a", 40) == {"a": 40}
     assert set(client.hkeys(streams.REPLICAS_KEY)) == {b"a", b"silent"}
