@@ -20,6 +20,7 @@ Policy = Literal["auto", "every", "newest"]
 _CLUSTER_POLL_S = 0.01
 _HELD_LOOKED_AT = 16
 _LIVE_S = 5.0  # after a live camera's last frame files may fill batches again
+_AHEAD_LOOK_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +74,8 @@ class PoolConsumer:
         self._turns = itertools.count(1)
         self._newest_only: set[str] = set()
         self._live_at = -_LIVE_S  # when a live camera last had a frame
+        self._ahead: dict[tuple[Any, ...], float] = {}  # since when, by the monotonic clock
+        self._next_ahead = 0.0
         self.held_back: set[str] = set()
         self.skipped: dict[str, int] = {}
 
@@ -146,7 +149,35 @@ class PoolConsumer:
                     lost[camera] = lost.get(camera, 0) + trimmed
                 if claimed:
                     return [self._of(camera, key, claimed[0])], lost
-        return [], lost
+        return self._claim_ahead(keys, min_idle_ms), lost
+
+    def _claim_ahead(self, keys: list[tuple[str, str]], min_idle_ms: int) -> list[PoolDelivery]:
+        """The same of what was handed out at a time to come: Redis's clock was set back since.
+
+        Redis says of it that it has been held for no time, until its clock is there again; how
+        long it is, is told by our own.
+        """
+        now = time.monotonic()
+        if now < self._next_ahead:
+            return []
+        self._next_ahead = now + _AHEAD_LOOK_S
+        pipeline = self._client.pipeline(transaction=False)
+        for _, key in keys:
+            pipeline.xpending_range(key, OCR, "-", "+", _HELD_LOOKED_AT)
+        before, self._ahead, found = self._ahead, {}, []
+        for (camera, key), rows in zip(keys, self._execute(pipeline), strict=True):
+            for row in rows or ():
+                if row["time_since_delivered"] <= 0:
+                    held = (key, *(row[k] for k in ("message_id", "consumer", "times_delivered")))
+                    since = self._ahead[held] = before.get(held, now)
+                    if now - since >= max(_AHEAD_LOOK_S, min_idle_ms / 1000):
+                        found.append((camera, key, row["message_id"].decode()))
+        for camera, key, start in found:
+            claimed, _ = self._consumer(key).claim(0, 1, start)
+            if claimed:
+                self._next_ahead = 0.0  # there may be more
+                return [self._of(camera, key, claimed[0])]
+        return []
 
     def retried(self) -> list[PoolDelivery]:
         """Takes dead frames that are to be tried again: one of each camera at most."""

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import shutil
 import socket
+import struct
 import subprocess
 import threading
+import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -191,6 +193,55 @@ def test_claims_take_one_frame_at_a_time_of_any_camera(real: redis.Redis) -> Non
         found += taken
         finish(real, taken)
     assert [(d.camera, d.frame_id) for d in found] == [("a", 1), ("a", 2), ("b", 1)]
+
+
+def set_clock_back(client: redis.Redis, key: str, by_ms: int) -> None:
+    """Leaves a stream as it is where Redis's clock has been set back: all of it lies ahead."""
+    dump = bytearray(client.dump(key) or b"")
+    now_ms = 1000 * client.time()[0]
+    at = 0
+    while at < len(dump) - 18:  # behind it: the format's version, a sum
+        (ms,) = struct.unpack_from("<q", dump, at)
+        if abs(ms - now_ms) < 60_000:
+            struct.pack_into("<q", dump, at, ms + by_ms)
+            at += 7
+        at += 1
+    dump[-8:] = struct.pack("<Q", crc64(bytes(dump[:-8])))
+    client.restore(key, 0, bytes(dump), replace=True)
+
+
+def crc64(data: bytes) -> int:
+    """Redis's sum of a dump: Jones's polynomial, bits the other way round."""
+    crc = 0
+    for byte in data:
+        crc ^= byte
+        for _ in range(8):
+            crc = crc >> 1 ^ (0x95AC9329AC4BC9B5 if crc & 1 else 0)
+    return crc
+
+
+def test_what_was_handed_out_before_redis_clock_was_set_back_is_claimed_all_the_same(
+    real: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(streams.pool, "_AHEAD_LOOK_S", 0.05)
+    put(real, "x", 1, 2)
+    dead, alive = pool(real, "x"), pool(real, "x", name="b")
+    assert len(dead.take(2, 1)) == 2
+    set_clock_back(real, streams.frames_key("x"), 3_600_000)
+    assert real.xpending_range(streams.frames_key("x"), "ocr", "-", "+", 9, idle=1) == []
+    claimed: list[int] = []
+
+    def claims() -> int:
+        deliveries, lost = alive.claim(300)
+        assert not lost
+        claimed.extend(one.frame_id for one in deliveries)
+        return len(claimed)
+
+    began = time.monotonic()
+    wait_until(lambda: claims() == 1, what="a claim")
+    assert time.monotonic() - began >= 0.3
+    wait_until(lambda: claims() == 2, what="a second claim")
+    assert claimed == [1, 2]
 
 
 def test_what_was_trimmed_before_a_claim_is_lost_and_counted(real: redis.Redis) -> None:
