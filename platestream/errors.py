@@ -30,6 +30,10 @@ class RedisError(PlatestreamError):
     """Redis cannot be reached, or refused a command."""
 
 
+class TakenOverError(PlatestreamError):
+    """Another process serves this one's camera now; this one must change nothing more."""
+
+
 class MessageError(PlatestreamError):
     """A stream entry is not one of ours, or breaks a limit."""
 

@@ -46,6 +46,7 @@ class Session:
         metrics: What Prometheus is told.
         health: What ``/healthz`` and ``/readyz`` say.
         server: Which Redis process the client speaks to, where the client was made with it.
+        owner: This process as the one that serves the camera, where there is one at a time.
     """
 
     service: str
@@ -58,9 +59,11 @@ class Session:
     metrics: Metrics = field(init=False)
     health: Health = field(init=False)
     server: streams.ServerIdentity = field(default_factory=streams.ServerIdentity)
+    owner: streams.Owner = field(init=False)
 
     def __post_init__(self) -> None:
         self.metrics = Metrics(self.service, self.settings.camera)
+        self.owner = streams.Owner(self.client, self.settings.camera, self.service)
         # capture may wait for its source for as long as that may be silent
         silence_s = self.settings.capture.timeout_s if self.service == "capture" else 0.0
         self.health = Health(self.settings.http.hang_s + silence_s)
@@ -111,6 +114,16 @@ class Session:
     def delivered(self, within_s: float | None) -> None:
         """A frame came; without another within so many seconds the service is not ready."""
         self.health.delivered(within_s)
+
+    def join(self, consumer: streams.GroupConsumer) -> None:
+        """Lets a consumer take its place; says from whom it has taken the camera over.
+
+        Raises:
+            TakenOverError: It was this process's before, and another has taken it over since.
+        """
+        before = consumer.join()
+        if before:
+            self.log.info(f"goes on in place of {before}, which ends if it still runs")
 
     def wait_for_redis(self, cause: Exception) -> bool:
         """Waits, with growing pauses, until Redis serves again; says so at once and every minute.

@@ -87,6 +87,7 @@ from platestream.streams.keys import (
     entry_id,
     frame_id_of,
     frames_key,
+    owners_key,
     passages_key,
     readings_key,
     recording_key,
@@ -101,6 +102,11 @@ from platestream.streams.limit import (
     size_of,
 )
 from platestream.streams.open_connections import OpenConnections
+from platestream.streams.owner import (
+    Owner,
+    process_name,
+    taken_over,
+)
 from platestream.streams.pool import (
     Policy,
     PoolConsumer,
@@ -111,6 +117,7 @@ from platestream.streams.publishing import (
     last_published,
     publish,
     publish_captured,
+    publish_captured_end,
     publish_readings,
     readings_trimmer,
 )
@@ -166,6 +173,7 @@ __all__ = [
     "GroupBacklog",
     "GroupConsumer",
     "OpenConnections",
+    "Owner",
     "Policy",
     "PoolConsumer",
     "PoolDelivery",
@@ -219,9 +227,12 @@ __all__ = [
     "noted_frame_id",
     "oldest_id",
     "own_limit",
+    "owners_key",
     "passages_key",
+    "process_name",
     "publish",
     "publish_captured",
+    "publish_captured_end",
     "publish_dead",
     "publish_readings",
     "publish_rendered",
@@ -244,6 +255,7 @@ __all__ = [
     "rewind",
     "ring_token",
     "size_of",
+    "taken_over",
     "tracker_key",
     "tracks_key",
     "unreachable",

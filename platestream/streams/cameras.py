@@ -13,8 +13,10 @@ from platestream.streams.keys import (
     camera_key,
     camera_keys,
     counts_key,
+    fence_key,
     frame_id_of,
     frames_key,
+    owners_key,
 )
 
 RING_TOKEN = "ring_token"
@@ -73,8 +75,10 @@ def last_uncounted_frame(client: Client, camera: str) -> int:
 def forget_camera(client: Client, camera: str) -> None:
     """Deletes a camera's streams and counters; its frame ids still go on from the last."""
     last = last_frame_id(client, camera)
+    owners = read_hash(client, owners_key(camera))
+    fences = [fence_key(camera, one, said.rpartition(" ")[2]) for one, said in owners.items()]
     pipeline = client.pipeline(transaction=True)
-    pipeline.delete(*camera_keys(camera))
+    pipeline.delete(*camera_keys(camera), *fences)
     if last:
         pipeline.hset(camera_key(camera), "last_frame_id", str(last))
     pipeline.execute()

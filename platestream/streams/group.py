@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, cast
@@ -11,6 +12,7 @@ import redis
 
 from platestream.streams.connection import Client
 from platestream.streams.keys import frame_id_of
+from platestream.streams.owner import Owner
 from platestream.streams.replies import streams_of
 
 # Passes over all but the newest frames of a camera; says how many that were. The end of an earlier
@@ -103,15 +105,32 @@ class Delivery:
 class GroupConsumer:
     """One consumer of a group on one stream."""
 
-    def __init__(self, client: Client, key: str, group: str, name: str) -> None:
+    def __init__(
+        self, client: Client, key: str, group: str, name: str, owner: Owner | None = None
+    ) -> None:
+        """Names it.
+
+        Args:
+            owner: Where one process alone may be the group: this one, as long as it is.
+        """
         self._client = client
+        self._owner = owner
         self.key = key
         self.group = group
         self.name = name
 
-    def join(self) -> None:
-        """Makes the stream and the group where they are missing."""
+    def join(self) -> str:
+        """Makes the stream and the group where they are missing; an owner takes the camera over.
+
+        Returns:
+            As ``Owner.take``; empty without an owner.
+
+        Raises:
+            TakenOverError: It was this process's before, and another has taken it over since.
+        """
+        before = self._owner.take() if self._owner else ""
         ensure_group(self._client, self.key, self.group)
+        return before
 
     def leave(self) -> None:
         """Takes this consumer out of its group, unless it still holds entries."""
@@ -161,17 +180,32 @@ class GroupConsumer:
         ], lost
 
     def ack(self, *ids: str) -> None:
-        """Says that entries are done with."""
-        if ids:
+        """Says that entries are done with.
+
+        Raises:
+            TakenOverError: Another has taken the camera over.
+        """
+        if ids and self._owner:
+            self._owner.do(["XACK", self.key, self.group, *ids])
+        elif ids:
             self._client.xack(self.key, self.group, *ids)
 
     def _read(self, start: str, count: int, block_ms: int | None) -> list[Delivery]:
-        reply = cast(
-            "Any",
-            self._client.xreadgroup(
-                self.group, self.name, {self.key: start}, count=count, block=block_ms
-            ),
-        )
+        places: dict[Any, Any] = {self.key: start}
+        if self._owner:
+            places[self._owner.fence] = start
+        asked_at = time.monotonic()
+        try:
+            reply = cast(
+                "Any",
+                self._client.xreadgroup(self.group, self.name, places, count=count, block=block_ms),
+            )
+        except redis.ResponseError:
+            if self._owner:
+                self._owner.check()  # the fence is gone where another has taken the camera over
+            raise
+        if self._owner:
+            self._owner.was_handed(asked_at)
         return [
             Delivery(i.decode(), fields or None)
             for _, entries in streams_of(reply)

@@ -72,6 +72,16 @@ def recording_key(camera: str) -> str:
     return f"recording:{{{camera}}}"
 
 
+def owners_key(camera: str) -> str:
+    """The hash of who serves a camera: by service since when, ms since the epoch, and its name."""
+    return f"owners:{{{camera}}}"
+
+
+def fence_key(camera: str, service: str, owner: str) -> str:
+    """The stream without entries that is there as long as a process is a service's owner."""
+    return f"fence:{{{camera}}}:{service}:{owner}"
+
+
 def camera_keys(camera: str) -> list[str]:
     """All keys of a camera."""
     makers = (
@@ -86,6 +96,7 @@ def camera_keys(camera: str) -> list[str]:
         camera_key,
         counts_key,
         recording_key,
+        owners_key,
     )
     return [make(camera) for make in makers]
 

@@ -13,25 +13,54 @@ from platestream.streams.keys import (
     TRACK,
     camera_key,
     counts_key,
+    end_id,
     entry_id,
     frame_id_of,
     frames_key,
     readings_key,
 )
 from platestream.streams.limit import Limit, Trimmer, own_limit
+from platestream.streams.owner import Owner
 
 MOST_READINGS = 20_000
 
 _REPEATED = "equal or smaller"  # of Redis's words for an id that is not above the last
 
-# A second capture may be behind: the last frame never goes back.
-_NOTE_LAST = """
-local last = redis.call('HGET', KEYS[1], 'last_frame_id')
-if tonumber(last or '0') < tonumber(ARGV[1]) then
-  redis.call('HSET', KEYS[1], 'last_frame_id', ARGV[1], 'last_frame_ms', ARGV[2])
+# Adds an entry, if the camera is nobody else's. Before Redis 7 a script that fails does not say so
+# by its error's first word; a full Redis refuses the first command, and then nothing is done.
+_CAPTURED = """
+local owner = redis.call('HGET', KEYS[2], 'captured_by') or ''
+if owner ~= '' and ARGV[1] ~= '' and owner ~= ARGV[1] then return {0, 1} end
+local own = tonumber(ARGV[2])
+local added, new = redis.pcall(unpack(ARGV, 3 + own)), 1
+if type(added) == 'table' and added.err then
+  local why = tostring(added.err)
+  if string.find(why, 'OOM', 1, true) then return redis.error_reply('OOM no room') end
+  if not string.find(why, 'equal or smaller', 1, true) then return added end
+  new = 0
 end
-return last and 1 or 0
 """
+
+# The last frame never goes back.
+_PUBLISH_CAPTURED = (
+    _CAPTURED
+    + """
+local last = redis.call('HGET', KEYS[2], 'last_frame_id')
+if tonumber(last or '0') < tonumber(ARGV[3]) then
+  redis.call('HSET', KEYS[2], 'last_frame_id', ARGV[3], 'last_frame_ms', ARGV[4])
+end
+if new == 1 then redis.call('HINCRBY', KEYS[3], 'frames_in', 1) end
+return {new, last and 1 or 0}
+"""
+)
+
+_END_CAPTURED = (
+    _CAPTURED
+    + """
+if own > 0 then redis.call('HSET', KEYS[2], unpack(ARGV, 3, 2 + own)) end
+return {1, 1}
+"""
+)
 
 _FINISH = """
 local first, finished = 3, 0
@@ -59,15 +88,22 @@ def publish(
     fields: Mapping[Any, Any],
     *,
     oldest_kept: str | None = None,
+    owner: Owner | None = None,
 ) -> bool:
     """Adds an entry to ``frames`` or ``rendered`` under an id of the producer's.
 
     Args:
         oldest_kept: Entries before this id go (live mode's byte budget: ``ByteBudget``).
+        owner: Where one process alone may publish: this one, as long as it is.
 
     Returns:
         False if the stream has this id or a later one already: it was published before.
+
+    Raises:
+        TakenOverError: Another has taken the camera over.
     """
+    if owner:
+        return owner.do(adding(key, stream_id, fields, oldest_kept))[0] is not None
     try:
         client.xadd(key, dict(fields), id=stream_id, minid=oldest_kept, approximate=False)
     except redis.ResponseError as error:
@@ -77,11 +113,20 @@ def publish(
     return True
 
 
+def adding(
+    key: str, stream_id: str, fields: Mapping[Any, Any], oldest_kept: str | None = None
+) -> list[Any]:
+    """The words of the XADD that adds an entry."""
+    kept = ["MINID", "=", oldest_kept] if oldest_kept is not None else []
+    return ["XADD", key, *kept, stream_id, *(word for pair in fields.items() for word in pair)]
+
+
 class Captured(NamedTuple):
     """What became of a frame that was published.
 
     Attributes:
-        new: False if it, or a later one, had been published before; it is then not counted again.
+        new: False if it, or a later one, had been published before, or the camera is another
+            capture's by now; it is then not counted.
         known: False if Redis knew of no frame before: it is the first, or Redis came back empty.
     """
 
@@ -97,37 +142,47 @@ def publish_captured(
     *,
     captured_at_ms: int = 0,
     oldest_kept: str | None = None,
+    captured_by: str = "",
 ) -> Captured:
-    """Adds a frame to ``frames``, and says that it is out: all in one transaction.
+    """Adds a frame to ``frames``, and says that it is out: all in one step.
 
     It is then the camera's last one, and one more in its counter. One that had been published
     before, or comes after a later one, changes neither.
 
     Args:
         oldest_kept: As for ``publish``.
+        captured_by: Who publishes it; if the camera is another's by now, it is not published.
+            Empty: nobody asks.
     """
-    pipeline = client.pipeline(transaction=True)
-    pipeline.xadd(
-        frames_key(camera),
-        dict(fields),
-        id=entry_id(frame_id),
-        minid=oldest_kept,
-        approximate=False,
+    keys = (frames_key(camera), camera_key(camera), counts_key(camera))
+    words = adding(keys[0], entry_id(frame_id), fields, oldest_kept)
+    new, known = cast("Any", client.eval)(
+        _PUBLISH_CAPTURED, len(keys), *keys, captured_by, 2, frame_id, captured_at_ms, *words
     )
-    last = (camera_key(camera), str(frame_id), str(captured_at_ms))
-    cast("Any", pipeline).execute_command("EVAL", _NOTE_LAST, 1, *last)
-    pipeline.hincrby(counts_key(camera), "frames_in", 1)
-    added, *others = pipeline.execute(raise_on_error=False)
-    for reply in others:
-        if isinstance(reply, Exception):
-            raise reply
-    known = bool(others[0])
-    if not isinstance(added, Exception):
-        return Captured(True, known)
-    if _REPEATED not in str(added):
-        raise added
-    client.hincrby(counts_key(camera), "frames_in", -1)
-    return Captured(False, known)
+    return Captured(bool(new), bool(known))
+
+
+def publish_captured_end(
+    client: Client,
+    camera: str,
+    last_frame_id: int,
+    fields: Mapping[Any, Any],
+    facts: Mapping[str, str],
+    *,
+    captured_by: str,
+) -> bool:
+    """Adds the end of a recording to ``frames``, and notes facts of the camera, in one step.
+
+    Returns:
+        False if the camera is another capture's by now; nothing was done.
+    """
+    keys = (frames_key(camera), camera_key(camera))
+    noted = [word for pair in facts.items() for word in pair]
+    words = adding(keys[0], end_id(last_frame_id), fields)
+    done, _ = cast("Any", client.eval)(
+        _END_CAPTURED, len(keys), *keys, captured_by, len(noted), *noted, *words
+    )
+    return bool(done)
 
 
 def last_published(client: Client, key: str) -> int:

@@ -17,6 +17,8 @@ from platestream.streams.keys import (
     tracks_key,
 )
 from platestream.streams.limit import Limit, Trimmer, size_of
+from platestream.streams.owner import Owner, in_parts
+from platestream.streams.publishing import adding
 
 MOST_STATES = 1_000
 MOST_PASSAGES = 5_000
@@ -43,31 +45,30 @@ class TrackerStep:
     counters: Mapping[str, int]
 
 
-def publish_tracks(client: Client, camera: str, step: TrackerStep) -> None:
-    """Publishes, remembers and acknowledges a tracker's step in one transaction.
+def publish_tracks(owner: Owner, camera: str, step: TrackerStep) -> None:
+    """Publishes, remembers and acknowledges a tracker's step, all of it or nothing.
 
     What has been published before, under the same id, is refused by Redis and passed over. The
     streams are not trimmed: see ``TracksTrimmer``.
+
+    Raises:
+        TakenOverError: Another tracker has taken the camera over.
+        OutOfMemoryError: Redis is full.
     """
-    pipeline = client.pipeline(transaction=True)
+    commands: list[list[Any]] = []
     for key, entries in (
         (tracks_key(camera), step.tracks),
         (passages_key(camera), step.passages),
     ):
-        for stream_id, fields in entries:
-            pipeline.xadd(key, dict(fields), id=stream_id)
-    if step.remembered:
-        pipeline.hset(tracker_key(camera), mapping=dict(step.remembered))
-    if step.forgotten:
-        pipeline.hdel(tracker_key(camera), *step.forgotten)
-    if step.done_ids:
-        pipeline.xack(readings_key(camera), TRACK, *step.done_ids)
+        commands += [adding(key, stream_id, fields) for stream_id, fields in entries]
+    remembered = [word for pair in step.remembered.items() for word in pair]
+    commands += in_parts("HSET", tracker_key(camera), remembered)
     for name, amount in step.counters.items():
         if amount:
-            pipeline.hincrby(counts_key(camera), name, amount)
-    for reply in pipeline.execute(raise_on_error=False):
-        if isinstance(reply, Exception) and "equal or smaller" not in str(reply):
-            raise reply
+            commands.append(["HINCRBY", counts_key(camera), name, amount])
+    commands += in_parts("HDEL", tracker_key(camera), step.forgotten)
+    commands += in_parts("XACK", readings_key(camera), step.done_ids, TRACK)
+    owner.do(*commands)
 
 
 class TracksTrimmer:

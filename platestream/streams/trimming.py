@@ -7,6 +7,7 @@ from typing import Any, cast
 
 from platestream.streams.connection import Client
 from platestream.streams.keys import WRITER, counts_key, rendered_key
+from platestream.streams.owner import Owner
 from platestream.streams.publishing import publish
 
 # The count comes first: a Redis that is full refuses it, and then nothing goes uncounted. Before
@@ -37,7 +38,12 @@ return lost
 
 
 def publish_rendered(
-    client: Client, camera: str, stream_id: str, fields: Mapping[Any, Any], oldest_kept: str
+    client: Client,
+    camera: str,
+    stream_id: str,
+    fields: Mapping[Any, Any],
+    oldest_kept: str,
+    owner: Owner | None = None,
 ) -> bool:
     """Adds a live frame to ``rendered``, once those before ``oldest_kept`` have gone.
 
@@ -45,12 +51,16 @@ def publish_rendered(
     never saw. Those that it was not handed are therefore counted as ``trimmed_before_writer``
     here, in the step that takes them; what it was handed and trimmed then, it counts itself.
 
+    Args:
+        owner: As for ``publish``.
+
     Returns:
         As ``publish``.
 
     Raises:
+        TakenOverError: As ``publish``.
         OutOfMemoryError: Redis is full; nothing was added, and nothing trimmed uncounted.
     """
     keys = (rendered_key(camera), counts_key(camera))
     cast("Any", client.eval)(_TRIM, 2, *keys, WRITER, oldest_kept, "trimmed_before_writer")
-    return publish(client, keys[0], stream_id, fields)
+    return publish(client, keys[0], stream_id, fields, owner=owner)

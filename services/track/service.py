@@ -33,12 +33,13 @@ def run(session: Session) -> None:
     Raises:
         SettingsError: The plates file does not fit.
         WeightsError: The weights, for their plate formats, are missing or not ours.
+        TakenOverError: Another tracker has taken the camera over.
     """
     camera = session.settings.camera
     consumer = GroupConsumer(
-        session.client, streams.readings_key(camera), streams.TRACK, streams.TRACK
+        session.client, streams.readings_key(camera), streams.TRACK, streams.TRACK, session.owner
     )
-    consumer.join()
+    session.join(consumer)
     service = _Service(session, consumer)
     held = "0"
     while deliveries := consumer.own_pending(_BATCH, held):  # of a tracker that died
@@ -213,7 +214,7 @@ class _Service:
         step = TrackerStep(tracks, passages, remembered, forgotten, done_ids, self._counters)
         done = self._session.publish(
             self._camera,
-            lambda: streams.publish_tracks(self._client, self._camera, step),
+            lambda: streams.publish_tracks(self._session.owner, self._camera, step),
             waits=True,
         )
         if not done:

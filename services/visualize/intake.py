@@ -25,12 +25,18 @@ class Intake:
         self._consumer: GroupConsumer
 
     def join(self, session: Session) -> None:
-        """Takes its place, at the start and whenever Redis was away."""
+        """Takes its place, at the start and whenever Redis was away.
+
+        Raises:
+            TakenOverError: Another has taken it.
+        """
         client, camera = session.client, session.settings.camera
         key = streams.frames_key(camera)
         self._session = session
-        self._consumer = GroupConsumer(client, key, streams.VISUALIZE, streams.VISUALIZE)
-        self._consumer.join()
+        self._consumer = GroupConsumer(
+            client, key, streams.VISUALIZE, streams.VISUALIZE, session.owner
+        )
+        session.join(self._consumer)
         before = streams.last_handed_out(client, key, streams.VISUALIZE)
         self._last = max(self._last, before or streams.last_uncounted_frame(client, camera))
 

@@ -32,6 +32,7 @@ class Visualize:
 
         Raises:
             SettingsError: ``visualize.sync`` is exact, and the camera is live.
+            TakenOverError: Another visualize has taken the camera over.
         """
         self._intake.join(session)
         with contextlib.closing(_Renderer(session)) as renderer:
@@ -152,11 +153,15 @@ class _Renderer:
         fields = messages.frame_fields(rendered)
 
         def send(oldest_kept: str | None) -> None:
-            client = self._session.client
+            client, owner = self._session.client, self._session.owner
             if self.live and oldest_kept is not None:
-                streams.publish_rendered(client, self._camera, stream_id, fields, oldest_kept)
+                streams.publish_rendered(
+                    client, self._camera, stream_id, fields, oldest_kept, owner
+                )
             else:
-                streams.publish(client, self._key, stream_id, fields, oldest_kept=oldest_kept)
+                streams.publish(
+                    client, self._key, stream_id, fields, oldest_kept=oldest_kept, owner=owner
+                )
 
         published = self._producer.publish(
             frame.frame_id,
@@ -181,6 +186,8 @@ class _Renderer:
         fields = messages.end_fields(end)
         return self._session.publish(
             self._camera,
-            lambda: streams.publish(self._session.client, self._key, stream_id, fields),
+            lambda: streams.publish(
+                self._session.client, self._key, stream_id, fields, owner=self._session.owner
+            ),
             waits=True,
         )

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from platestream.append_file import DiskError
+from platestream.file_lock import BusyFileError, FileLock
 from platestream.video import finish_video, scan, unfinished_path
 
 
@@ -43,9 +44,15 @@ class Finisher:
         while True:
             video, log = self._waiting.get()
             try:
-                if scan(video).ends:
-                    finish_video(video)
-                    log.info(f"{video} is finished")
+                lock = FileLock(video)
+                try:
+                    if scan(video).ends:
+                        finish_video(video)
+                        log.info(f"{video} is finished")
+                finally:
+                    lock.release()
+            except (FileNotFoundError, BusyFileError) as error:  # deleted; or finished by another
+                log.debug(str(error))
             except DiskError as error:
                 log.warning(f"{error}; it stays fragmented, and can be played")
             except Exception:  # the recording must go on whatever becomes of this file
@@ -61,6 +68,16 @@ def unfinished(videos: list[Path]) -> list[Path]:
     Raises:
         DiskError: One of them cannot be read now.
     """
+    left = []
     for video in videos:
-        unfinished_path(video).unlink(missing_ok=True)
-    return [video for video in videos if scan(video).ends]
+        try:
+            lock = FileLock(video)
+        except (FileNotFoundError, BusyFileError):
+            continue  # another process is at it
+        try:
+            unfinished_path(video).unlink(missing_ok=True)
+            if scan(video).ends:
+                left.append(video)
+        finally:
+            lock.release()
+    return left

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from platestream import pixels, streams
 from platestream.messages import End, RenderedFrame
@@ -46,6 +46,7 @@ class Recording:
         self._last_frame_before = last_frame_before
         self.number = number
         self.segment = Segment(files, session.settings.writer, codec, resume=resume)
+        self._warn_of_another(session)
 
     @classmethod
     def begin(cls, session: Session, codec: str, first: RenderedFrame) -> Recording:
@@ -192,15 +193,24 @@ class Recording:
                 self._frames_before += current.frames
                 self._last_frame_before = current.last_frame_id
                 self.number, moved = files.segment, True
+                current.drop()
                 self.segment = Segment(
                     files, self._session.settings.writer, self._codec, resume=True
                 )
+                self._warn_of_another(self._session)
         return moved
 
+    def _warn_of_another(self, session: Session) -> None:
+        if self.segment.busy:
+            session.log.warning(
+                f"another process, perhaps one that was stopped, still holds '{self.video}'; "
+                "what comes now goes into the next file"
+            )
+
     def _note(self, number: int, files: OutputFiles, frames: int, last: int, **more: str) -> None:
-        facts: dict[Any, Any] = self._facts(number, files, frames, last)
+        facts = self._facts(number, files, frames, last)
         key = streams.recording_key(self._session.settings.camera)
-        self._session.client.hset(key, mapping=facts | more)
+        self._session.owner.do(_noting(key, facts | more))
 
     def _facts(self, number: int, files: OutputFiles, frames: int, last: int) -> dict[str, str]:
         return {
@@ -231,8 +241,12 @@ def note_finished(session: Session, end: End, recording: Recording | None) -> No
         "end_id": streams.end_id(end.frame_id),
         "run_id": session.settings.writer.run_id,
     }
-    facts: dict[Any, Any] = recording.facts if recording is not None else {}
-    session.client.hset(streams.recording_key(session.settings.camera), mapping=facts | finished)
+    facts = recording.facts if recording is not None else {}
+    session.owner.do(_noting(streams.recording_key(session.settings.camera), facts | finished))
+
+
+def _noting(key: str, facts: Mapping[str, str]) -> list[str]:
+    return ["HSET", key, *(word for pair in facts.items() for word in pair)]
 
 
 def _cut(session: Session, first: RenderedFrame) -> bool:

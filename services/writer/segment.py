@@ -11,6 +11,7 @@ from pathlib import Path
 from platestream import pixels
 from platestream.append_file import AppendFile, DiskError
 from platestream.colour import BT601
+from platestream.file_lock import BusyFileError, FileLock
 from platestream.messages import RenderedFrame
 from platestream.outputs import OutputFiles
 from platestream.picture import Picture
@@ -19,6 +20,7 @@ from platestream.settings import WriterSettings
 from platestream.video import LONGEST_GAP_S, Fragments, OtherHeaderError, VideoEncoder, scan
 
 LIVE_SEGMENT_S = 600.0  # where the settings leave it to us
+_HANDOVER_S = 3.0  # how long a writer that has been replaced may take to notice it
 _PTS_STEP_S = 1e-6  # entries carry so much of a time
 _TIME_STEPPED_BACK_S = 1.0  # a source's little disorder is less
 
@@ -31,6 +33,8 @@ class Segment:
 
     Attributes:
         kept: How many frames were found from before and kept.
+        busy: Whether another process holds the files that were to be gone on with: a writer that
+            was stopped and has been replaced. What they hold counts; nothing is added to them.
         frames: How many frames were taken, those included.
         last_frame_id: The last frame taken; 0 before the first.
         safe_frame_id: The last frame that is in both files whole, as all before it are.
@@ -52,7 +56,9 @@ class Segment:
         self._settings = settings
         self._codec = codec
         self._encoder: VideoEncoder | None = None
-        self._ended = False
+        self._lock: FileLock | None = None
+        self.busy = resume and not self._hold(_HANDOVER_S)
+        self._ended = self.busy
         self._found = scan(files.video) if resume else Fragments()
         lines = read_lines(files.lines) if resume else []
         ends = len(lines) if self._found.finished else len(self._found.ends)
@@ -124,6 +130,7 @@ class Segment:
         while self._held:
             self._lines.append(self._held[0])
             del self._held[0]
+            self._hold()
         if self._encoder is not None:
             try:
                 self._encoder.flush()
@@ -145,12 +152,13 @@ class Segment:
                 self._encoder.abandon()
             finally:
                 self._note_safe(self._encoder)
-        self._lines.close()
+        self._let_go()
 
     def drop(self) -> None:
-        """Lets go of files that are gone."""
+        """Lets go of files that are gone, or another's; what is held is not written."""
         self._ended = True
-        self._lines.close()
+        self._held.clear()
+        self._let_go()
         if self._encoder is not None:
             self._encoder.drop()
 
@@ -170,6 +178,25 @@ class Segment:
                 kept=self._found if self.kept else None,
             )
         return self._encoder
+
+    def _hold(self, patience_s: float = 0.0) -> bool:
+        """Holds the files by the lines', once they are there; False if another process does."""
+        if self._lock is None:
+            try:
+                self._lock = FileLock(self.files.lines, patience_s)
+            except FileNotFoundError:
+                return True
+            except BusyFileError:
+                return False
+            except OSError as error:
+                raise DiskError(f"cannot write '{self.files.lines}': {error.strerror}") from error
+        return True
+
+    def _let_go(self) -> None:
+        self._lines.close()
+        if self._lock is not None:
+            self._lock.release()
+            self._lock = None
 
     def _note_safe(self, encoder: VideoEncoder) -> None:
         while len(self._unsafe) > self.frames - encoder.frames_safe:

@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from platestream import messages, streams
 from platestream.append_file import DiskError, LostFileError
-from platestream.errors import MessageError, OutputError, OverwrittenError
+from platestream.errors import MessageError, OutputError, OverwrittenError, TakenOverError
 from platestream.messages import End, RenderedFrame
 from platestream.outputs import OutputFiles, check_output, check_video_name
 from platestream.runtime import Session
@@ -32,6 +32,7 @@ _MOST_PENDING = 1000
 _DISK_BACKOFF_S = (0.1, 5.0)
 _REMIND_S = 60.0
 _ROTATE_S = 60.0
+_SURE_S = 1.0  # a writer that last knew of its camera longer ago asks before it touches files
 _LAST_SYNC_S = 5.0
 
 
@@ -56,16 +57,30 @@ class Writer:
         Raises:
             SettingsError: The encoder does not work here, or the names do not allow rotation.
             OutputError: The output exists already, or the disk took nothing for too long.
+            TakenOverError: Another writer has taken the camera over; it goes on with the files.
         """
+        try:
+            self._run(session)
+        except TakenOverError:
+            if self._recording is not None:
+                self._recording.segment.drop()
+                self._recording = None
+            raise
+
+    def _run(self, session: Session) -> None:
         camera = session.settings.camera
         settings = session.settings.writer
         if settings.keep_hours or settings.keep_mib:
             recordings.names(session).check_removable()
         codec = codecs.choose(settings.codec)
         consumer = GroupConsumer(
-            session.client, streams.rendered_key(camera), streams.WRITER, streams.WRITER
+            session.client,
+            streams.rendered_key(camera),
+            streams.WRITER,
+            streams.WRITER,
+            session.owner,
         )
-        consumer.join()
+        session.join(consumer)
         self._again = True
         if self._syncer is None:
             self._syncer = Syncer(settings.fsync_s, session.log)
@@ -90,6 +105,7 @@ class Writer:
             pass
         if self._recording is not None:
             try:
+                session.owner.check(_SURE_S)
                 self._recording.segment.end()
             except OutputError as error:
                 session.log.warning(f"{error}; it can be played up to what was written before")
@@ -263,12 +279,14 @@ class Writer:
         Raises:
             OutputError: It took nothing for ``writer.patience_s``.
             _StoppedError: The session was stopped meanwhile.
+            TakenOverError: Another writer has taken the camera over, and these files.
         """
         patience = session.settings.writer.patience_s
         pause = _DISK_BACKOFF_S[0]
         began = reminded = 0.0
         while True:
             try:
+                session.owner.check(_SURE_S)
                 result = action()
             except DiskError as error:
                 now = time.monotonic()

@@ -151,6 +151,8 @@ def test_all_that_a_camera_says_keeps_within_what_is_documented(
     keeper = streams.TracksTrimmer(
         real, CAMERA, tracks_bytes=SHARES.tracks, passages_bytes=SHARES.passages
     )
+    owner = streams.Owner(real, CAMERA, streams.TRACK)
+    owner.take()
     state = messages.tracks_fields(Tracks(frame_id=1, captured_at_ms=1, tracks=following))
     passage = messages.passage_fields(passing)
     for number in range(1, 2_400):
@@ -159,7 +161,7 @@ def test_all_that_a_camera_says_keeps_within_what_is_documented(
             passages=[(f"{3 * number + i}-0", passage) for i in range(3)],
             remembered={}, forgotten=[], done_ids=[], counters={},
         )  # fmt: skip
-        streams.publish_tracks(real, CAMERA, step)
+        streams.publish_tracks(owner, CAMERA, step)
         keeper.published(step)
     assert held(real, streams.tracks_key(CAMERA)) <= SHARES.tracks
     assert held(real, streams.passages_key(CAMERA)) <= SHARES.passages

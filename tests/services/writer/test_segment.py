@@ -87,6 +87,7 @@ def test_a_frame_is_safe_when_it_is_whole_in_both_files(files: OutputFiles) -> N
 def test_a_new_writer_goes_on_where_files_agree(files: OutputFiles, torn: str) -> None:
     dead = segment(files)
     write(dead, *map(frame, range(101, 121)))
+    dead.drop()
     video, lines = files.video, files.lines
     if torn in ("line", "both"):
         lines.write_bytes(lines.read_bytes()[:-20])
@@ -107,6 +108,7 @@ def test_a_new_writer_goes_on_where_files_agree(files: OutputFiles, torn: str) -
 def test_every_byte_that_a_crash_may_leave_is_gone_on_with(files: OutputFiles) -> None:
     dead = segment(files)
     write(dead, *map(frame, range(101, 106)))
+    dead.drop()
     video, lines = files.video.read_bytes(), files.lines.read_bytes()
     whole = [len(scan(files.video).header), *scan(files.video).ends]
     for cut in {*whole, *(end - 1 for end in whole), *range(0, len(video), 97)}:
@@ -122,6 +124,7 @@ def test_every_byte_that_a_crash_may_leave_is_gone_on_with(files: OutputFiles) -
 def test_times_go_on_over_a_restart(files: OutputFiles) -> None:
     dead = segment(files)
     write(dead, *map(frame, range(103, 113)))  # its first frame is the video's zero
+    dead.drop()
     alive = segment(files, resume=True)
     write(alive, *map(frame, range(alive.last_frame_id + 1, 123)))
     alive.end()

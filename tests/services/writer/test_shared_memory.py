@@ -91,7 +91,7 @@ def test_one_that_an_outage_leaves_unacknowledged_is_counted_once(
     session = Session("writer", settings, real)
     writer = Writer()
     with monkeypatch.context() as outage:
-        outage.setattr(real, "xack", _away)
+        outage.setattr(streams.GroupConsumer, "ack", _away)
         with pytest.raises(redis.ConnectionError):
             writer.run(session)
     session.catch_up()
