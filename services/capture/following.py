@@ -68,8 +68,8 @@ class Following:
         """Publishes frames until the session is stopped or a source that has an end is through.
 
         Raises:
-            SourceError: The source was away for longer than ``capture.patience_s``, or another
-                capture has taken the camera over.
+            SourceError: The source was away for longer than ``capture.patience_s``.
+            TakenOverError: Another capture has taken the camera over.
         """
         session = self._session
         publish: Publish | None = None

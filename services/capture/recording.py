@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import secrets
-import socket
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Literal
 
 from platestream import messages, streams
 from platestream.clock import now_ms
-from platestream.errors import MessageError, SourceError
+from platestream.errors import MessageError
 from platestream.masking import mask
 from platestream.messages import End, Frame, Mode
 from platestream.runtime import Session
@@ -19,11 +16,6 @@ from platestream.runtime import Session
 State = Literal["live", "lost", "stalled", "ended"]
 
 _LIVE_PAUSE_MS = 60_000  # a live recording is not gone on with over a longer gap
-
-
-def _name() -> str:
-    """This process, told apart from any before it of the same host and number."""
-    return f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
 
 
 @dataclass
@@ -36,6 +28,8 @@ class Recording:
         started_at_ms: When its first frame was taken, ms since the epoch.
         captured_by: Who publishes it: this process.
         goes_on_s: Live: the time in the video, in seconds, when this process began or took it up.
+        taken_from: Who published frames of the camera before. A Redis that comes back without its
+            last moments may name it again.
     """
 
     mode: Mode
@@ -46,8 +40,9 @@ class Recording:
     height: int
     rate: Fraction
     promised: int = 0
-    captured_by: str = field(default_factory=_name, compare=False)
+    captured_by: str = field(default_factory=streams.process_name, compare=False)
     goes_on_s: float = field(default=0.0, compare=False)
+    taken_from: str = field(default="", compare=False)
 
     @property
     def frames(self) -> int:
@@ -60,11 +55,13 @@ def begin(
 ) -> Recording:
     """Registers a new recording; one that another capture left unfinished is ended first."""
     known = streams.read_hash(session.client, streams.camera_key(session.settings.camera))
+    recording = Recording(mode, 0, 0, now_ms(), width, height, rate, promised)
+    _take(session, recording, known)
     last = streams.last_frame_id(session.client, session.settings.camera)
     first = int(known.get("first_frame_id") or 0)
     if known.get("ended") == "0" and 0 < first <= last:
-        _publish_end(session, last, last - first + 1, "capture was gone")
-    recording = Recording(mode, last + 1, last + 1, now_ms(), width, height, rate, promised)
+        _publish_end(session, recording, last, last - first + 1, "capture was gone")
+    recording.first_frame_id = recording.next_frame_id = last + 1
     register(session, recording)
     session.log.info(
         f"{mask(session.settings.capture.source)}: {width}x{height} "
@@ -123,13 +120,18 @@ def take_up(session: Session, recording: Recording) -> bool:
 
     Returns:
         False if it was published to its end.
+
+    Raises:
+        TakenOverError: Another capture has taken the camera over.
     """
     client, camera = session.client, session.settings.camera
+    refuse_if_taken_over(session, recording)
     known = streams.read_hash(client, streams.camera_key(camera))
     first = recording.first_frame_id
     if known.get("first_frame_id") == str(first):
         if known.get("ended") == "1":
             return False
+        streams.register_camera(client, camera, captured_by=recording.captured_by)
         groups = [name for name in session.settings.capture.wait_for.split(",") if name]
         recording.next_frame_id = streams.rewind(client, camera, groups, first)
         session.log.info(f"going on with frame {recording.next_frame_id}")
@@ -152,7 +154,7 @@ def go_on(session: Session, recording: Recording) -> int:
         How many frames had arrived although their answer did not: none, or one.
 
     Raises:
-        SourceError: Another capture has taken the camera over.
+        TakenOverError: Another capture has taken the camera over.
     """
     refuse_if_taken_over(session, recording)
     last = streams.last_frame_id(session.client, session.settings.camera)
@@ -166,7 +168,7 @@ def meet(session: Session, recording: Recording) -> None:
     """Deals with a live frame whose id was used already: it is lost, and counted.
 
     Raises:
-        SourceError: Another capture has taken the camera over.
+        TakenOverError: Another capture has taken the camera over.
     """
     session.count(session.settings.camera, skipped_by_capture=1)
     refuse_if_taken_over(session, recording)
@@ -177,14 +179,11 @@ def refuse_if_taken_over(session: Session, recording: Recording) -> None:
     """Ends a capture that was stopped for a while and has been replaced.
 
     Raises:
-        SourceError: Another capture has begun, or gone on with, a recording of the camera since.
+        TakenOverError: Another capture has begun, or gone on with, a recording of the camera since.
     """
     owner = _owner(session)
-    if owner not in ("", recording.captured_by):
-        raise SourceError(
-            f"another capture ({owner.rpartition(':')[0]}) has taken camera "
-            f"'{session.settings.camera}' over; this one ends"
-        )
+    if owner not in ("", recording.captured_by, recording.taken_from):
+        raise streams.taken_over("capture", session.settings.camera, owner)
 
 
 def register(session: Session, recording: Recording) -> None:
@@ -210,15 +209,20 @@ def register(session: Session, recording: Recording) -> None:
 
 
 def end(session: Session, recording: Recording, reason: str) -> None:
-    """Publishes the end of a recording; leaves one alone that another capture goes on with."""
-    if recording.mode == "live" and _owner(session) not in ("", recording.captured_by):
+    """Publishes the end of a recording; leaves one alone that another capture goes on with.
+
+    Raises:
+        TakenOverError: Of a file: another capture has taken the camera over.
+    """
+    last, frames = recording.next_frame_id - 1, recording.frames
+    ended = _publish_end(session, recording, last, frames, reason, ended="1", frames=str(frames))
+    if ended is None:
+        return  # stopped while Redis was full: the next capture goes on, or ends it
+    if not ended:
+        if recording.mode == "file" and not session.stopped():
+            refuse_if_taken_over(session, recording)
         session.log.warning("another capture goes on with this recording")
         return
-    if not _publish_end(session, recording.next_frame_id - 1, recording.frames, reason):
-        return  # stopped while Redis was full: the next capture goes on, or ends it
-    streams.register_camera(
-        session.client, session.settings.camera, ended="1", frames=str(recording.frames)
-    )
     note_state(session, "ended", recording)
     session.log.info(f"{reason} after {recording.frames} frames")
 
@@ -259,12 +263,11 @@ def _shares_of_ocr(session: Session) -> dict[str, str]:
 
 def _take_over(session: Session, mode: Mode, known: dict[str, str]) -> Recording | None:
     """A recording as Redis knows it, this process's from now on; None if it makes no sense."""
-    last = streams.last_frame_id(session.client, session.settings.camera)
     try:
         recording = Recording(
             mode,
             int(known["first_frame_id"]),
-            last + 1,
+            0,
             int(known["started_at_ms"]),
             int(known["width"]),
             int(known["height"]),
@@ -273,12 +276,8 @@ def _take_over(session: Session, mode: Mode, known: dict[str, str]) -> Recording
         )
     except (KeyError, ValueError, ZeroDivisionError):
         return None
-    streams.register_camera(
-        session.client,
-        session.settings.camera,
-        captured_by=recording.captured_by,
-        **_shares_of_ocr(session),
-    )
+    _take(session, recording, known)
+    recording.next_frame_id = streams.last_frame_id(session.client, session.settings.camera) + 1
     return recording
 
 
@@ -308,13 +307,38 @@ def _same(session: Session, known: dict[str, str]) -> bool:
     )
 
 
-def _publish_end(session: Session, last: int, frames: int, reason: str) -> bool:
-    end = End(frame_id=last, frames=frames, reason=reason)
-    key = streams.frames_key(session.settings.camera)
-    return session.publish(
+def _take(session: Session, recording: Recording, known: dict[str, str]) -> None:
+    """Takes the camera over: another capture publishes nothing more, and the last frame stays."""
+    recording.taken_from = known.get("captured_by", "")
+    streams.register_camera(
+        session.client,
         session.settings.camera,
-        lambda: streams.publish(
-            session.client, key, streams.end_id(last), messages.end_fields(end)
-        ),
-        waits=True,
+        captured_by=recording.captured_by,
+        **_shares_of_ocr(session),
     )
+
+
+def _publish_end(
+    session: Session, recording: Recording, last: int, length: int, reason: str, **facts: str
+) -> bool | None:
+    """Publishes an end, and notes facts of the camera with it.
+
+    Returns:
+        False if the camera is another capture's by now; None if stopped while Redis was full.
+    """
+    end = End(frame_id=last, frames=length, reason=reason)
+    ours = True
+
+    def send() -> None:
+        nonlocal ours
+        ours = streams.publish_captured_end(
+            session.client,
+            session.settings.camera,
+            last,
+            messages.end_fields(end),
+            facts,
+            captured_by=recording.captured_by,
+        )
+
+    sent = session.publish(session.settings.camera, send, waits=True)
+    return ours if sent else None

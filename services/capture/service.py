@@ -45,6 +45,7 @@ class Capture:
         Raises:
             SettingsError: No source is given.
             SourceError: The source cannot be opened, or a live one was away for too long.
+            TakenOverError: Another capture has taken the camera over.
         """
         settings = session.settings.capture
         source = settings.source
@@ -212,7 +213,7 @@ class _Publisher:
         A live frame that a full Redis refuses is left out; the next one has its id.
 
         Raises:
-            SourceError: Live: another capture has taken the camera over.
+            TakenOverError: Another capture has taken the camera over.
         """
         settings, client = self._session.settings, self._session.client
         took = self._session.metrics.took(settings.camera)
@@ -244,6 +245,7 @@ class _Publisher:
                 fields,
                 captured_at_ms=captured_at_ms,
                 oldest_kept=oldest_kept,
+                captured_by=self._recording.captured_by,
             )
 
         if not self._producer.publish(
@@ -255,9 +257,11 @@ class _Publisher:
             drops=self._mode == "live",
         ):
             return self._mode == "live"
-        if not captured.new and self._mode == "live":
-            recordings.meet(self._session, self._recording)
-            return True
+        if not captured.new:
+            if self._mode == "live":
+                recordings.meet(self._session, self._recording)
+                return True
+            recordings.refuse_if_taken_over(self._session, self._recording)
         if not captured.known and self._recording.frames:  # Redis was emptied before anybody saw it
             if self._mode == "file":
                 raise streams.StreamsLostError(f"Redis has lost {self._key}")

@@ -11,7 +11,7 @@ import redis
 
 from platestream import messages, streams
 from platestream.clock import now_ms
-from platestream.errors import SourceError
+from platestream.errors import TakenOverError
 from platestream.messages import End
 from platestream.runtime import Session
 from platestream.settings import CaptureSettings, Settings
@@ -151,9 +151,9 @@ def test_a_capture_that_wakes_beside_its_replacement_ends_and_harms_nothing(
     for _ in range(5):
         assert heir()
     recordings.note_state(old, "lost", stopped)  # its connection has gone meanwhile
-    with pytest.raises(SourceError, match=r"another capture \(.*:\d+\) has taken camera 'gate-1'"):
+    with pytest.raises(TakenOverError, match=r"another capture \(.*:\d+\) has taken camera 'gate-1'"):
         sleeper()
-    with pytest.raises(SourceError, match="has taken camera"):
+    with pytest.raises(TakenOverError, match="has taken camera"):
         recordings.go_on(old, stopped)
     recordings.end(old, stopped, "stopped")
     assert heir()
@@ -168,13 +168,30 @@ def test_of_two_captures_the_one_that_came_last_goes_on_and_counts(client: redis
     first, second = session(client, "rtsp://h/s"), session(client, "rtsp://h/s")
     one = pictures(first, begun(first, "live"))
     other = pictures(second, begun(second, "live"))
-    assert one()
-    assert other()  # lost, as its id was taken
+    with pytest.raises(TakenOverError, match="another capture"):
+        one()  # lost, as the camera is the other's
     assert other()
-    with pytest.raises(SourceError, match="another capture"):
-        one()
+    assert other()
     assert published(client) == [1, 2]
-    assert streams.read_counts(client, CAMERA) == {"frames_in": 2, "skipped_by_capture": 2}
+    assert streams.read_counts(client, CAMERA) == {"frames_in": 2, "skipped_by_capture": 1}
+
+
+def test_of_a_file_nothing_is_lost_to_one_that_has_been_replaced(client: redis.Redis) -> None:
+    first, second = session(client, "a.mp4"), session(client, "b.mp4")
+    replaced = begun(first, "file")
+    one = pictures(first, replaced)
+    assert one()
+    other = pictures(second, begun(second, "file"))
+    for again in (one, lambda: recordings.take_up(first, replaced)):
+        with pytest.raises(TakenOverError, match="another capture"):
+            again()
+    assert other()
+    with pytest.raises(TakenOverError, match="another capture"):
+        recordings.end(first, replaced, "end of file")
+    assert published(client) == [1, 1, 2]  # with the end of the first
+    known = streams.read_hash(client, streams.camera_key(CAMERA))
+    assert (known["first_frame_id"], known["ended"]) == ("2", "0")
+    assert streams.read_counts(client, CAMERA) == {"frames_in": 2}
 
 
 def test_the_last_frame_never_goes_back(client: redis.Redis) -> None:
