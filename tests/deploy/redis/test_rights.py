@@ -79,17 +79,22 @@ KEYS = {
     **{key.partition(":")[0]: key for key in streams.camera_keys(CAMERA)},
     "alive": f"alive:{{{CAMERA}}}:x:host:1",
     "tally": f"tally:{{{CAMERA}}}:x",
+    "fence": f"fence:{{{CAMERA}}}:x:host:1:a",
+    "run": f"run:{{{CAMERA}}}",
     "cameras": "cameras",
     "replicas": "replicas:ocr",
     "other": "some:key",
 }
 """A key of each kind."""
 
+OWNED = ("track", "visualize", "writer")
+"""Of which a camera has one each."""
+
 MAY = {
     "SET {key} 1": dict.fromkeys(SERVICES, "alive tally"),
     "DEL {key}": {
-        "capture": "alive frames rendered", "ocr": "alive", "track": "alive",
-        "visualize": "alive", "writer": "alive",
+        "capture": "alive frames rendered", "ocr": "alive", "track": "alive fence",
+        "visualize": "alive fence", "writer": "alive fence",
     },
     "XADD {key} * a b": {
         "capture": "frames", "ocr": "readings dead", "track": "tracks passages",
@@ -109,17 +114,20 @@ MAY = {
     },
     "XREAD STREAMS {key} 0": {"visualize": "readings tracks"},
     "XREADGROUP GROUP g c STREAMS {key} >": {
-        "ocr": "frames retry", "track": "readings", "visualize": "frames", "writer": "rendered",
+        "ocr": "frames retry", "track": "readings fence", "visualize": "frames fence",
+        "writer": "rendered fence",
     },
     "XACK {key} g 1-0": {
-        "ocr": "frames retry", "track": "readings", "visualize": "frames", "writer": "rendered",
+        "ocr": "frames retry", "track": "readings fence", "visualize": "frames fence",
+        "writer": "rendered fence",
     },
     "XAUTOCLAIM {key} g c 0 0": {"ocr": "frames retry"},
     "XGROUP SETID {key} g 0": {"ocr": "frames retry"},
-    "XGROUP DESTROY {key} g": {},
+    "XGROUP DESTROY {key} g": dict.fromkeys(OWNED, "fence"),
     "XGROUP DELCONSUMER {key} g c": {"ocr": "frames retry"},
     "HSET {key} a b": {
-        "capture": "camera", "ocr": "replicas", "track": "tracker", "writer": "recording",
+        "capture": "camera", "ocr": "replicas", "track": "tracker owners",
+        "visualize": "owners", "writer": "recording owners",
     },
     "HDEL {key} a": {"capture": "camera", "ocr": "replicas", "track": "tracker"},
     "HINCRBY {key} a 1": dict.fromkeys(SERVICES, "counts"),

@@ -141,6 +141,14 @@ def test_what_they_do_now_and_then(secured: SecuredRedis) -> None:
     assert streams.ring_token(capture, CAMERA) == streams.ring_token(visualize, CAMERA)
     for name in ("ocr", "writer"):
         assert streams.known_ring_token(secured.client(name), CAMERA)
+    for name, read in (*list(reads.items())[1:], ("writer", streams.rendered_key(CAMERA))):
+        for _ in range(2):  # the second takes the camera over from the first
+            owner = streams.Owner(secured.client(name), CAMERA, name)
+            consumer = streams.GroupConsumer(secured.client(name), read, name, name, owner)
+            consumer.join()
+            consumer.own_pending(1)
+        owner.check()
+        consumer.ack("0-1")
     rendered = streams.rendered_key(CAMERA)
     streams.publish(visualize, rendered, "1-0", {"frame_id": "1"}, oldest_kept="1-0")
     streams.publish_rendered(visualize, CAMERA, "2-0", {"frame_id": "2"}, "2-0")
@@ -232,9 +240,9 @@ def test_a_missing_right_is_said_with_user_command_and_key(
     said = next(
         json.loads(line)["event"] for line in stderr.splitlines() if '"fatal": true' in line
     )
-    assert "user 'capture' may not do XGROUP CREATE on 'readings:{gate-1}'" in said
+    assert "user 'capture' may not do HGET on 'owners:{gate-1}'" in said
     assert "deploy/redis/users.acl" in said
-    assert server.refused()[0].startswith("user capture in toplevel: key 'readings:{gate-1}'")
+    assert server.refused()[0].startswith("user capture in toplevel: key 'owners:{gate-1}'")
 
 
 def test_a_password_that_changes_is_read_anew(start: Callable[..., SecuredRedis]) -> None:
