@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import signal
 import time
@@ -19,11 +20,12 @@ from platestream.messages import End
 from platestream.outputs import check_free
 from platestream.pixels import RunFolder
 from platestream.process_limit import StartError
-from platestream.runtime import HEARTBEAT_LIFE_S
+from platestream.runtime import HEARTBEAT_LIFE_S, HEARTBEAT_S
 from platestream.settings import RedisSettings
 from platestream.video import is_live, open_file
 
 _POLL_S = 0.05
+_CLAIM_LIFE_S = 60.0  # of a run's claim until its services are started; then it is renewed
 _DRAIN_S = 30.0
 _LAST_PASSAGES_S = 10.0
 REDIS_PATIENCE_S = 30.0
@@ -96,20 +98,23 @@ class Pipeline:
         on_progress: Callable[[Progress], None],
     ) -> Result:
         client = streams.connect(address, identity=self._server)
-        camera = self.job.camera
+        claim = streams.RunClaim(client, self.job.camera)
+        folder: RunFolder | None = None
         try:
-            client.ping()
-            _take_camera(client, camera)
-        except streams.FAILURE as error:
-            raise streams.unreachable(error, address) from error
-        folder, why_not = RunFolder.wanted(settings.load({}, self.job.assignments).streams)
-        if why_not:
-            self._on_log("run", "warning", f"pictures travel as JPEG: {why_not}")
-        try:
-            return self._serve(client, address.url, folder, server, on_progress)
+            try:
+                client.ping()
+                _take_camera(client, claim)
+            except streams.FAILURE as error:
+                raise streams.unreachable(error, address) from error
+            folder, why_not = RunFolder.wanted(settings.load({}, self.job.assignments).streams)
+            if why_not:
+                self._on_log("run", "warning", f"pictures travel as JPEG: {why_not}")
+            return self._serve(client, address.url, folder, server, claim, on_progress)
         finally:
             if folder is not None:
                 folder.remove()
+            with contextlib.suppress(*streams.FAILURE):
+                claim.release()
 
     def _serve(
         self,
@@ -117,6 +122,7 @@ class Pipeline:
         url: str,
         folder: RunFolder | None,
         server: EmbeddedRedis | None,
+        claim: streams.RunClaim,
         on_progress: Callable[[Progress], None],
     ) -> Result:
         children = self._children(url, folder)
@@ -127,7 +133,7 @@ class Pipeline:
         began = time.monotonic()
         try:
             start_all(children)
-            self._watch(client, children, server, on_progress)
+            self._watch(client, children, server, claim, on_progress)
             wall_s = time.monotonic() - began
             return self._result(client, wall_s)
         except (ServiceError, RedisError, StartError) as error:
@@ -193,12 +199,14 @@ class Pipeline:
         client: streams.Client,
         children: list[Child],
         server: EmbeddedRedis | None,
+        claim: streams.RunClaim,
         on_progress: Callable[[Progress], None],
     ) -> None:
         """Looks after the processes until the writer and the tracker are through."""
         follower: streams.Follower | None = None
         stopping_since: float | None = None
         away_since: float | None = None
+        renewed_at = -HEARTBEAT_S
         restarted = False
         capture, writer = children[0], children[1]
         while True:
@@ -212,6 +220,9 @@ class Pipeline:
                 if restarted:
                     self._keep_ids(client)
                     restarted = False
+                if time.monotonic() - renewed_at >= HEARTBEAT_S:
+                    claim.renew(HEARTBEAT_LIFE_S)
+                    renewed_at = time.monotonic()
                 done -= self._start_again(client, capture, writer, done)
                 if follower is None:
                     follower = streams.Follower(client, streams.passages_key(self.job.camera))
@@ -370,22 +381,35 @@ def stop_on_signals(pipeline: Pipeline) -> None:
     signal.signal(signal.SIGINT, stop)
 
 
-def _take_camera(client: streams.Client, camera: str) -> None:
-    """Clears what an earlier run left of a camera; refuses one that is in use.
+def _take_camera(client: streams.Client, claim: streams.RunClaim) -> None:
+    """Claims a camera's name, and clears what an earlier run left of it; refuses one in use.
+
+    Two runs that begin at once, of videos called alike, would clear away each other's frames: one
+    of them has the claim, until it ends.
 
     Raises:
-        RedisError: Another process serves this camera.
+        RedisError: Another run, or another process, serves this camera.
     """
+    camera = claim.camera
     until = time.monotonic() + HEARTBEAT_LIFE_S + 1  # what was killed is forgotten by then
+    while True:
+        if claim.take(_CLAIM_LIFE_S):
+            break
+        if time.monotonic() >= until:
+            raise _in_use(camera, f"by the run {claim.holder() or 'of another'}")
+        time.sleep(_POLL_S)
     while alive := next(client.scan_iter(match=f"alive:{{{camera}}}:*", count=1000), None):
-        if time.monotonic() < until:
-            time.sleep(_POLL_S)
-            continue
-        raise RedisError(
-            f"camera '{camera}' is in use in this Redis ({alive.decode()}); "
-            "stop that, or choose another name with --camera"
-        )
+        if time.monotonic() >= until:
+            raise _in_use(camera, f"({alive.decode()})")
+        time.sleep(_POLL_S)
     streams.forget_camera(client, camera)
+
+
+def _in_use(camera: str, whose: str) -> RedisError:
+    return RedisError(
+        f"camera '{camera}' is in use in this Redis {whose}; "
+        "stop that, or choose another name with --camera"
+    )
 
 
 def _read_lines(path: Path, ages: Ages) -> int:

@@ -35,6 +35,7 @@ from platestream.streams.cameras import (
     ring_token,
     whole_number,
 )
+from platestream.streams.claim import RunClaim
 from platestream.streams.connection import (
     FAILURE,
     OUTAGE,
@@ -178,6 +179,7 @@ __all__ = [
     "PoolConsumer",
     "PoolDelivery",
     "RestartError",
+    "RunClaim",
     "ServerIdentity",
     "StreamBacklog",
     "StreamsLostError",

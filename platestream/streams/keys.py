@@ -82,6 +82,11 @@ def fence_key(camera: str, service: str, owner: str) -> str:
     return f"fence:{{{camera}}}:{service}:{owner}"
 
 
+def run_key(camera: str) -> str:
+    """The name of the ``platestream run`` that has a camera's name; expires."""
+    return f"run:{{{camera}}}"
+
+
 def camera_keys(camera: str) -> list[str]:
     """All keys of a camera."""
     makers = (
