@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -34,7 +35,7 @@ class Segment:
     Attributes:
         kept: How many frames were found from before and kept.
         busy: Whether another process holds the files that were to be gone on with: a writer that
-            was stopped and has been replaced. What they hold counts; nothing is added to them.
+            was stopped and has been replaced. What they hold whole counts; nothing is added.
         frames: How many frames were taken, those included.
         last_frame_id: The last frame taken; 0 before the first.
         safe_frame_id: The last frame that is in both files whole, as all before it are.
@@ -70,6 +71,8 @@ class Segment:
         self._first_pts_s = lines[0].pts_s if whole else None
         self._last_pts_s = kept.pts_s
         self._lines = AppendFile(files.lines, kept.end)
+        if self.busy:
+            self._cut(kept.end)
         self._held: list[bytes] = []
         self._unsafe: list[int] = []  # ids of frames that are not whole in the file yet
         self.safe_frame_id = self.last_frame_id
@@ -191,6 +194,17 @@ class Segment:
             except OSError as error:
                 raise DiskError(f"cannot write '{self.files.lines}': {error.strerror}") from error
         return True
+
+    def _cut(self, lines_end: int) -> None:
+        """Takes off what is not whole in both files; who goes on in others writes it again."""
+        ends = {self.files.lines: lines_end}
+        if self._found.header and not self._found.finished:
+            ends[self.files.video] = (len(self._found.header), *self._found.ends)[self.kept]
+        for path, end in ends.items():
+            try:
+                os.truncate(path, end)
+            except OSError as error:
+                raise DiskError(f"cannot write '{path}': {error.strerror}") from error
 
     def _let_go(self) -> None:
         self._lines.close()
