@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import socket
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ REMIND_S = 60.0
 """How often what is still wrong is said again."""
 
 _THROUGH_POLL_S = 0.5
+_OTHER_POLL_S = 2.0
 _LONGEST_PAUSE_S = 60.0
 _STEADY_S = 60.0  # a process that has run for so long is no longer held to have failed before
 _OFTEN = 2  # failures; after them a process is held to serve only when it
@@ -103,6 +105,7 @@ class Member:
         self._next_question = 0.0
         self._failures = 0
         self._refused = False  # the last failure
+        self._last_pid = 0
         self._reason = ""
         self._said = ("", 0.0)  # a reason, and when
 
@@ -144,6 +147,7 @@ class Member:
         self.done = self.done and own == self._own and not self.leaving
         self._own, self.leaving, self.refused = own, False, False
         self._failures, self._next_try, self._reason = 0, 0.0, ""
+        self._refused = False
         return True
 
     def remove(self) -> None:
@@ -160,8 +164,26 @@ class Member:
             self._take_leave_of(self._child, code, now)
         if self.leaving:
             self._retire(now)
-        elif not self.done and now >= self._next_try:
+        elif not self.done and now >= self._next_try and not self._another_serves(now):
             self._start(now)
+
+    def _another_serves(self, now: float) -> bool:
+        """Whether the camera was taken over by a process that still serves it, elsewhere.
+
+        To start one here would take it back, and so on; it is started when the other one is gone.
+        """
+        if not self._refused:
+            return False
+        context = self._context
+        ours = f"{socket.gethostname()}:{self._last_pid}"
+        try:
+            other = streams.other_owner(context.client, self.name, context.service, ours)
+        except streams.FAILURE as error:
+            self._log.debug(f"cannot see who serves it: {error}")
+            return False  # its process waits for Redis, and says so
+        if other:
+            self._next_try = now + _OTHER_POLL_S
+        return bool(other)
 
     def terminate(self) -> None:
         """Asks the process to stop."""
@@ -205,6 +227,7 @@ class Member:
         finally:
             reports.begun()
         self._child, self._reports = child, reports
+        self._last_pid = child.process.pid if child.process else 0
 
     def _look_after_running(self, child: Child, now: float) -> None:
         if self._terminated_at is not None:

@@ -339,8 +339,7 @@ def heartbeat_key(service: str, camera: str | None, pid: int) -> str:
     Args:
         camera: Whose service it is; None for one of a pool, which keeps no camera in use.
     """
-    whose = "" if camera is None else f"{{{camera}}}:"
-    return f"alive:{whose}{service}:{socket.gethostname()}:{pid}"
+    return streams.alive_key(service, camera, f"{socket.gethostname()}:{pid}")
 
 
 def _beat(session: Session, cameras: Sequence[str], connections: streams.OpenConnections) -> None:

@@ -80,6 +80,7 @@ from platestream.streams.keys import (
     TRACK,
     VISUALIZE,
     WRITER,
+    alive_key,
     camera_key,
     camera_keys,
     counts_key,
@@ -105,6 +106,7 @@ from platestream.streams.limit import (
 from platestream.streams.open_connections import OpenConnections
 from platestream.streams.owner import (
     Owner,
+    other_owner,
     process_name,
     taken_over,
 )
@@ -189,6 +191,7 @@ __all__ = [
     "Trimmer",
     "Window",
     "ack_as_it_was",
+    "alive_key",
     "alive_services",
     "announce_replica",
     "away",
@@ -228,6 +231,7 @@ __all__ = [
     "newest_tracks",
     "noted_frame_id",
     "oldest_id",
+    "other_owner",
     "own_limit",
     "owners_key",
     "passages_key",

@@ -82,6 +82,17 @@ def fence_key(camera: str, service: str, owner: str) -> str:
     return f"fence:{{{camera}}}:{service}:{owner}"
 
 
+def alive_key(service: str, camera: str | None, process: str) -> str:
+    """The key that says that a process is alive; it expires when the process is gone.
+
+    Args:
+        camera: Whose service it is; None for one of a pool, which keeps no camera in use.
+        process: Its host and number, as ``host:1234``.
+    """
+    whose = "" if camera is None else f"{{{camera}}}:"
+    return f"alive:{whose}{service}:{process}"
+
+
 def run_key(camera: str) -> str:
     """The name of the ``platestream run`` that has a camera's name; expires."""
     return f"run:{{{camera}}}"

@@ -19,7 +19,7 @@ from platestream.clock import now_ms
 from platestream.errors import TakenOverError
 from platestream.streams.cameras import whole_number
 from platestream.streams.connection import Client, StreamsLostError
-from platestream.streams.keys import fence_key, owners_key
+from platestream.streams.keys import alive_key, camera_key, fence_key, owners_key
 
 _MOST_WORDS = 2_000  # of one command in a script: Lua's stack has room for some 8,000
 
@@ -190,6 +190,22 @@ class Owner:
         if _since_ms(known) > _since_ms(self._said):
             raise taken_over(self._service, self._camera, known)
         raise StreamsLostError(f"Redis has lost {self._key}")
+
+
+def other_owner(client: Client, camera: str, service: str, but: str) -> str:
+    """Which living process serves a camera; empty if none does.
+
+    Args:
+        service: One of the above, or ``capture``.
+        but: Host and process number of one that does not count.
+    """
+    if service == "capture":
+        value = cast("bytes | None", client.hget(camera_key(camera), "captured_by"))
+    else:
+        value = cast("bytes | None", client.hget(owners_key(camera), service))
+    known = host_and_pid(value.decode("utf-8", "replace")) if value else ""
+    alive = known and client.exists(alive_key(service, camera, known))
+    return known if alive and known != but else ""
 
 
 def in_parts(command: str, key: str, words: Sequence[Any], *first: str) -> list[list[Any]]:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from platestream import fleet
+from platestream import fleet, fleet_member, streams
 from platestream.embedded_redis import EmbeddedRedis
 from platestream.errors import SettingsError
 from platestream.fleet import Fleet
+from platestream.fleet_member import Service
 from platestream.settings import RedisSettings, Settings
 from tests.conftest import wait_until
 
@@ -29,9 +31,9 @@ def start(server: EmbeddedRedis) -> Iterator[Callable[..., Fleet]]:
     """Runs a fleet in a thread; its processes have ended when the test has."""
     running: list[tuple[Fleet, threading.Thread, list[int]]] = []
 
-    def begin(path: Path, *, once: bool = False) -> Fleet:
+    def begin(path: Path, *, once: bool = False, service: Service = "capture") -> Fleet:
         settings = Settings(redis=RedisSettings(url=server.url))
-        one = Fleet("capture", path, settings, {"redis.url": server.url}, once=once)
+        one = Fleet(service, path, settings, {"redis.url": server.url}, once=once)
         codes: list[int] = []
         thread = threading.Thread(target=lambda: codes.append(one.run()))
         thread.start()
@@ -96,3 +98,40 @@ def test_a_writer_is_refused_one_file_for_two_cameras(tmp_path: Path) -> None:
     path.write_text("[cameras.a]\nsource = 'x'\n[cameras.b]\nsource = 'y'\n")
     with pytest.raises(SettingsError, match="would both write"):
         fleet.serve("writer", path, {"writer.output": "out.mp4"}, None, None)
+
+
+def test_one_whose_camera_another_serves_waits_until_that_is_gone(
+    start: Callable[..., Fleet],
+    server: EmbeddedRedis,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Two fleets of one file: they do not take the camera from one another again and again."""
+    monkeypatch.setattr(fleet_member, "_OTHER_POLL_S", 0.1)
+    asked: list[str] = []
+    ask = streams.other_owner
+
+    def other_owner(*words: Any) -> str:
+        asked.append(ask(*words))
+        return asked[-1]
+
+    monkeypatch.setattr(streams, "other_owner", other_owner)
+    client = streams.connect(server.url)
+
+    def serves(one: Fleet) -> bool:
+        said = streams.read_hash(client, streams.owners_key("gate")).get("track", "")
+        return f":{one.states()['gate'].pid}:" in said
+
+    path = tmp_path / "cameras.toml"
+    path.write_text("[cameras.gate]\nsource = 'none.mp4'\n")
+    one = start(path, service="track")
+    wait_until(lambda: serves(one), PATIENCE_S, "the first")
+    other = start(path, service="track")
+    wait_until(lambda: serves(other), PATIENCE_S, "the second")
+    wait_until(lambda: len(asked) > 5, PATIENCE_S, "the first to look several times")
+    assert serves(other)
+    said = one.states()["gate"]
+    assert (said.state, said.failures) == ("waiting", 1)
+    assert f":{other.states()['gate'].pid}) has taken camera 'gate' over" in said.reason
+    other.stop()
+    wait_until(lambda: serves(one), PATIENCE_S, "the first again")
