@@ -133,6 +133,22 @@ def test_times_go_on_over_a_restart(files: OutputFiles) -> None:
     assert times == pytest.approx([n / 25 for n in range(20)], abs=1e-4)
 
 
+def test_what_another_process_holds_is_cut_where_it_is_whole_and_not_added_to(
+    files: OutputFiles, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("services.writer.segment._HANDOVER_S", 0.0)
+    stopped = segment(files)
+    write(stopped, *map(frame, range(101, 111)))
+    other = segment(files, resume=True)
+    assert other.busy
+    assert (other.kept, other.last_frame_id) == (9, 109)
+    assert not other.fits(frame(110))
+    other.end()
+    stopped.drop()  # as one does that wakes, and has been replaced
+    check(files, range(101, 110))
+    assert not segment(files, resume=True).busy
+
+
 def test_nothing_usable_left_means_a_fresh_start(files: OutputFiles) -> None:
     files.video.write_bytes(b"rubbish")
     files.lines.write_text("rubbish\n")
