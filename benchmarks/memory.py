@@ -86,7 +86,10 @@ def minutes(
     with EmbeddedRedis() as server:
         client = streams.connect(server.url)
         streams.register_camera(client, _CAMERA, mode="live")
-        tracker = GroupConsumer(client, streams.readings_key(_CAMERA), streams.TRACK, streams.TRACK)
+        owner = streams.Owner(client, _CAMERA, streams.TRACK)
+        tracker = GroupConsumer(
+            client, streams.readings_key(_CAMERA), streams.TRACK, streams.TRACK, owner
+        )
         tracker.join()
         trimmer = streams.readings_trimmer(client, _CAMERA, shares.readings)
         keeper = streams.TracksTrimmer(
@@ -114,7 +117,7 @@ def minutes(
                     passage_id += 1
                     gone.append((f"{passage_id}-0", next(passages)))
                 step = TrackerStep(states, gone, {}, (), [one.id for one in taken], {})
-                streams.publish_tracks(client, _CAMERA, step)
+                streams.publish_tracks(owner, _CAMERA, step)
                 keeper.published(step)
             keys = {
                 "readings": streams.readings_key(_CAMERA),
