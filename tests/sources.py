@@ -179,7 +179,9 @@ def capture(
     command = [sys.executable, *module, source, "--camera", camera, "--redis", url]
     for setting in settings:
         command += ["--set", setting]
-    start = preloaded.Popen if module[0] == "-m" else subprocess.Popen
+    # a library that is to come first can only do so in a process that begins from nothing
+    is_cold = module[0] != "-m" or "LD_PRELOAD" in os.environ
+    start = subprocess.Popen if is_cold else preloaded.Popen
     process = start(command, stderr=subprocess.PIPE, text=True, env=_environment(), cwd=cwd)
     try:
         yield process

@@ -235,18 +235,20 @@ def test_a_camera_that_cannot_be_reached_is_not_ready(server: EmbeddedRedis, por
 
 
 class _Camera(BaseHTTPRequestHandler):
-    """Streams a clip and then says nothing more; a new viewer waits until it may go on."""
+    """Streams half of a clip and then says nothing more; a new viewer waits for all of it."""
 
     clip: bytes
     first: threading.Lock
     may_go_on: threading.Event
 
     def do_GET(self) -> None:
+        sent = self.clip[: len(self.clip) // 2]
         if not self.first.acquire(blocking=False):
             self.may_go_on.wait(60)
+            sent = self.clip
         self.send_response(200)
         self.end_headers()
-        self.wfile.write(self.clip)
+        self.wfile.write(sent)
         self.rfile.read(1)  # until the viewer has gone
 
     def log_message(self, format: str, *args: object) -> None:
@@ -256,7 +258,7 @@ class _Camera(BaseHTTPRequestHandler):
 def test_a_camera_that_falls_silent_is_not_ready_until_it_is_back(
     server: EmbeddedRedis, port: int, tmp_path: Path, make_video: Callable[..., Path]
 ) -> None:
-    clip = make_video(tmp_path / "clip.mp4", frames=50).read_bytes()
+    clip = make_video(tmp_path / "clip.ts", frames=100).read_bytes()
     may_go_on = threading.Event()
     facts = {"clip": clip, "first": threading.Lock(), "may_go_on": may_go_on}
     with ThreadingHTTPServer(("127.0.0.1", 0), type("Camera", (_Camera,), facts)) as camera:
