@@ -22,6 +22,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -98,6 +99,7 @@ class _Preloaded:
     """The process that has imported everything, seen from the worker."""
 
     def __init__(self) -> None:
+        self._lock = threading.Lock()
         self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
             command = [sys.executable, "-m", "tests.preloaded", str(theirs.fileno())]
@@ -115,22 +117,25 @@ class _Preloaded:
         """Has a process forked that becomes this one's child; returns its process id."""
         asked = {"words": words, "environment": environment, "cwd": cwd, "parent": os.getpid()}
         prctl = ctypes.CDLL(None).prctl
-        # for this moment only: what tests orphan otherwise is not theirs to wait for
-        assert not prctl(_SUBREAPER, 1, 0, 0, 0)
-        try:
-            socket.send_fds(self._socket, [json.dumps(asked).encode()], files)
-            return int(self._socket.recv(100))
-        finally:
-            prctl(_SUBREAPER, 0, 0, 0, 0)
+        with self._lock:  # a test may start processes from several threads
+            # for this moment only: what tests orphan otherwise is not theirs to wait for
+            assert not prctl(_SUBREAPER, 1, 0, 0, 0)
+            try:
+                socket.send_fds(self._socket, [json.dumps(asked).encode()], files)
+                return int(self._socket.recv(100))
+            finally:
+                prctl(_SUBREAPER, 0, 0, 0, 0)
 
 
 _started: list[_Preloaded] = []
+_starting = threading.Lock()
 
 
 def _preloaded() -> _Preloaded:
-    if not _started:
-        _started.append(_Preloaded())
-    return _started[0]
+    with _starting:
+        if not _started:
+            _started.append(_Preloaded())
+        return _started[0]
 
 
 def _serve(asked: socket.socket) -> tuple[list[str], int]:

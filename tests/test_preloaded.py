@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -69,3 +70,12 @@ def test_what_it_leaves_behind_is_nobodys_here(tmp_path: Path) -> None:
     finally:
         os.kill(left, signal.SIGKILL)
         wait_until(lambda: not Path(f"/proc/{left}").exists(), what="its end")
+
+
+def test_several_threads_start_processes_of_their_own() -> None:
+    def echo(word: int) -> str:
+        command = [sys.executable, "-c", f"print({word})"]
+        return str(preloaded.run(command, capture_output=True, text=True, timeout=60).stdout)
+
+    with ThreadPoolExecutor(4) as threads:
+        assert list(threads.map(echo, range(24))) == [f"{word}\n" for word in range(24)]
