@@ -103,12 +103,9 @@ class _Preloaded:
         self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
             command = [sys.executable, "-m", "tests.preloaded", str(theirs.fileno())]
+            # ends when nobody can ask any more; not with the thread that happens to start it
             self._process = subprocess.Popen(
-                command,
-                cwd=_ROOT,
-                pass_fds=[theirs.fileno()],
-                stdin=subprocess.DEVNULL,
-                preexec_fn=die_with_parent,
+                command, cwd=_ROOT, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL
             )
 
     def fork(

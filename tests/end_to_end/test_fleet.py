@@ -202,7 +202,7 @@ def test_cameras_come_and_go_without_a_restart(
         for name in expected:
             assert frames_of(out, name) == list(range(100))
         south = frames_of(out, "south")
-        assert south == list(range(len(south)))
+        assert south == [number % 50 for number in range(len(south))]  # again and again the same
         assert at_removal <= len(south) < 2000
         assert client.xlen(streams.frames_key("south")) == 0
         assert client.xlen(streams.rendered_key("south")) == 0
