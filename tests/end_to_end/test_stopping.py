@@ -27,15 +27,6 @@ SOON_S = 10.0  # what docker gives; some 3 s without anything else on the machin
 pytestmark = pytest.mark.usefixtures("blind_ocr")
 
 
-@pytest.fixture
-def silent(redis_program: str) -> Iterator[EmbeddedRedis]:
-    """A server of the test's own, to be stopped with SIGSTOP."""
-    server = EmbeddedRedis(redis_program)
-    yield server
-    server.process.send_signal(signal.SIGCONT)
-    server.stop()
-
-
 @contextmanager
 def started(service: str, source: Path, folder: Path, url: str) -> Iterator[subprocess.Popen[str]]:
     command = [sys.executable, "-m", f"services.{service}", "--redis", url]
@@ -76,12 +67,15 @@ def test_every_service_ends_soon_though_redis_is_silent(
         began = time.monotonic()
         for process in processes.values():
             process.send_signal(signal.SIGTERM)
-        took = {}
-        while len(took) < len(processes) and time.monotonic() < began + 60:
+        took: dict[str, float] = {}
+
+        def all_have_ended() -> bool:
             for name, process in processes.items():
                 if name not in took and process.poll() is not None:
                     took[name] = time.monotonic() - began
-            time.sleep(0.02)  # between two looks
+            return len(took) == len(processes)
+
+        wait_until(all_have_ended, 60, "their ends")
         said = {name: process.communicate()[1] for name, process in processes.items()}
     assert {name: process.returncode for name, process in processes.items()} == dict.fromkeys(
         SERVICES, 0

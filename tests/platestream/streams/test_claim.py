@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 import redis
 
-from platestream import pipeline, streams
+from platestream import camera_claim, streams
+from platestream.camera_claim import take_camera
 from platestream.errors import RedisError
 from platestream.streams import RunClaim
 from tests.conftest import wait_until
@@ -47,10 +48,10 @@ def test_it_is_held_in_a_redis_that_was_emptied(client: redis.Redis) -> None:
 def test_the_second_run_is_told_to_take_another_name(
     client: redis.Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pipeline, "HEARTBEAT_LIFE_S", -1.0)
-    pipeline._take_camera(client, RunClaim(client, CAMERA))
+    monkeypatch.setattr(camera_claim, "HEARTBEAT_LIFE_S", -1.0)
+    take_camera(client, RunClaim(client, CAMERA))
     streams.register_camera(client, CAMERA, source="a/clip.mp4")
     with pytest.raises(RedisError, match=r"'clip' is in use .* run .+:\d+; .* with --camera"):
-        pipeline._take_camera(client, RunClaim(client, CAMERA))
+        take_camera(client, RunClaim(client, CAMERA))
     assert streams.registered_cameras(client) == [CAMERA]  # and nothing is cleared away
     assert client.exists(streams.camera_key(CAMERA))

@@ -5,22 +5,12 @@ from __future__ import annotations
 import signal
 import threading
 import time
-from collections.abc import Iterator
 
 import pytest
 import redis
 
 from platestream import streams
 from platestream.embedded_redis import EmbeddedRedis
-
-
-@pytest.fixture
-def silent(redis_program: str) -> Iterator[EmbeddedRedis]:
-    """A server of the test's own, which has been stopped with SIGSTOP."""
-    server = EmbeddedRedis(redis_program)
-    yield server
-    server.process.send_signal(signal.SIGCONT)
-    server.stop()
 
 
 @pytest.mark.parametrize("known", [True, False])

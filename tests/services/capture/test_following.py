@@ -54,12 +54,8 @@ class Camera:
         """Has nothing to close."""
 
 
-def test_a_clock_that_is_set_back_does_not_squeeze_a_source_without_stamps(
-    client: redis.Redis, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(following, "LiveReader", Camera)
-    capture = CaptureSettings(source="http://camera/mjpeg")
-    session = Session("capture", Settings(camera="gate-1", capture=capture), client)
+def followed(session: Session) -> list[float]:
+    """Follows the camera to its end; the times, in seconds, of the frames that are published."""
     times: list[float] = []
 
     def publisher(recording: Recording) -> following.Publish:
@@ -71,6 +67,16 @@ def test_a_clock_that_is_set_back_does_not_squeeze_a_source_without_stamps(
         return publish
 
     following.Following(session).run(publisher)
+    return times
+
+
+def test_a_clock_that_is_set_back_does_not_squeeze_a_source_without_stamps(
+    client: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(following, "LiveReader", Camera)
+    capture = CaptureSettings(source="http://camera/mjpeg")
+    session = Session("capture", Settings(camera="gate-1", capture=capture), client)
+    times = followed(session)
     steps = [b - a for a, b in itertools.pairwise(times)]
     assert steps == pytest.approx([0.1] * 99)
 
@@ -92,17 +98,7 @@ def test_where_the_clock_was_set_back_a_restarted_capture_goes_on_behind_the_las
     streams.publish_captured(
         client, "gate-1", 1, messages.frame_fields(last), captured_at_ms=last.captured_at_ms
     )
-    times: list[float] = []
-
-    def publisher(recording: Recording) -> following.Publish:
-        def publish(frame: SourceFrame, captured_at_ms: int) -> bool:
-            times.append(frame.pts_s)
-            recording.next_frame_id += 1
-            return True
-
-        return publish
-
-    following.Following(session).run(publisher)
+    times = followed(session)
     assert 1_800.0 <= times[0] < 1_830.0
     steps = [b - a for a, b in itertools.pairwise(times)]
     assert steps == pytest.approx([0.1] * 99)

@@ -13,8 +13,8 @@ import pytest
 import redis
 
 from platestream import cli, options, streams
+from platestream.camera_claim import take_camera
 from platestream.embedded_redis import EmbeddedRedis
-from platestream.pipeline import _take_camera
 from services.ocr.presence import CLAIM_FACTOR
 from tests.conftest import wait_until
 from tests.services.ocr.conftest import capture, counted, frames_read, held
@@ -82,7 +82,7 @@ def test_a_pool_keeps_no_camera_in_use(real: redis.Redis, replica: Start) -> Non
     wait_until(lambda: frames_read(real, "a") == [1], 60, "a reading")
     wait_until(lambda: real.keys("alive:ocr:*"), 10, "the pool's heartbeat")
     before = time.monotonic()
-    _take_camera(real, streams.RunClaim(real, "a"))
+    take_camera(real, streams.RunClaim(real, "a"))
     assert time.monotonic() - before < 5
     capture(real, "a", 2)
     wait_until(lambda: frames_read(real, "a") == [2], 20, "a reading of the new recording")
