@@ -216,8 +216,8 @@ class OcrSettings(_Section):
     device: str = Field("cpu", description="cpu, cuda, cuda:0, …")
     precision: Literal["auto", "fp32", "bf16", "int8"] = Field(
         "auto",
-        description="auto: bf16 where openvino finds a CPU that computes in it, else int8 of the "
-        "networks that are shipped so, else fp32",
+        description="auto: with openvino int8 of the networks that are shipped so, else bf16 "
+        "where it finds a CPU that computes in it, else fp32",
     )
     threads: int | None = Field(
         None,

@@ -86,8 +86,8 @@ def load_network(
             reads such a file.
         device: ``cpu``, ``cuda`` or ``cuda:0``.
         threads: CPU threads; 0 leaves it to the backend.
-        precision: ``auto`` is bf16 where openvino finds a CPU that computes in it; else, for
-            videos, openvino's int8 where a network is shipped so; else fp32. A quantized file of
+        precision: ``auto`` is, for videos, openvino's int8 where a network is shipped so; else
+            bf16 where openvino finds a CPU that computes in it; else fp32. A quantized file of
             one's own is computed in int8.
         video: Of the shipped networks those for the frames of a video, where speed counts more
             than a plate in some hundred: the small ones, and int8.
@@ -125,14 +125,11 @@ def load_network(
 def _shipped(task: str, backend: str, precision: str, video: bool) -> Path:
     """Which of the shipped files a backend runs; see ``load_network``."""
     quantized = model_file.default_path(task, _QUANTIZED, small=video)
-    plain = model_file.default_path(task, _SUFFIX[backend], small=video)
-    if precision == "int8" and _SUFFIX[backend] == ".onnx" and quantized.is_file():
+    asked = precision == "int8" and _SUFFIX[backend] == ".onnx"
+    gains = precision == "auto" and video and backend == "openvino"
+    if (asked or gains) and quantized.is_file():
         return quantized
-    if video and precision == "auto" and backend == "openvino" and quantized.is_file():
-        from platestream.vision.backends.openvino import prefers_bf16
-
-        return plain if prefers_bf16() else quantized
-    return plain
+    return model_file.default_path(task, _SUFFIX[backend], small=video)
 
 
 def probe(network: Network, batch: npt.NDArray[Any], expected: tuple[int | None, ...]) -> None:

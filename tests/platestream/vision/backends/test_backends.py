@@ -126,19 +126,21 @@ def test_int8_agrees_with_fp32(task: str, small: bool, backend: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("bf16", "video", "names"),
+    ("backend", "video", "names"),
     [
-        (False, True, ["detector-small.int8.onnx", "recognizer-small.int8.onnx"]),
-        (True, True, ["detector-small.onnx", "recognizer-small.onnx"]),
-        (False, False, ["detector.onnx", "recognizer.onnx"]),
+        ("openvino", True, ["detector-small.int8.onnx", "recognizer-small.int8.onnx"]),
+        ("onnxruntime", True, ["detector-small.onnx", "recognizer-small.onnx"]),
+        ("openvino", False, ["detector.onnx", "recognizer.onnx"]),
     ],
 )
-def test_int8_is_taken_for_videos_where_there_is_no_bf16(
-    monkeypatch: pytest.MonkeyPatch, bf16: bool, video: bool, names: list[str]
+def test_int8_is_taken_for_videos_with_what_gains_by_it(
+    backend: str, video: bool, names: list[str]
 ) -> None:
-    openvino = pytest.importorskip("platestream.vision.backends.openvino")
-    monkeypatch.setattr(openvino, "prefers_bf16", lambda: bf16)
-    taken = [backends._shipped(t, "openvino", "auto", video) for t in ("detector", "recognizer")]
+    need(backend)
+    taken = [
+        loaded(None, task, backend=backend, threads=1, video=video).path
+        for task in ("detector", "recognizer")
+    ]
     assert [path.name for path in taken] == names
 
 
