@@ -179,6 +179,18 @@ class Installation:
         entries = self.client.xrange(streams.readings_key(CAMERA))
         return {messages.parse_reading(fields).frame_id for _, fields in entries}
 
+    def passages(self) -> list[messages.Passage]:
+        """All passages, once the tracker has come to the end."""
+        found: list[messages.Passage | messages.End] = []
+
+        def ended() -> bool:
+            entries = self.client.xrange(streams.passages_key(CAMERA))
+            found[:] = [messages.parse_passage(fields) for _, fields in entries]
+            return any(isinstance(entry, messages.End) for entry in found)
+
+        wait_until(ended, PATIENCE_S, what="the end of the passages")
+        return [entry for entry in found if isinstance(entry, messages.Passage)]
+
     def beats(self, service: str) -> bool:
         """Whether Redis has heard of a service lately."""
         pattern = f"alive:{{{CAMERA}}}:{service}:*"
@@ -242,10 +254,8 @@ def test_ocr_on_another_host_reads_the_clip_over_a_cable_that_is_pulled(
         assert len(before) < 300
         hosts.plug()
         installation.finish(300)
-        passages = installation.client.xrange(streams.passages_key(CAMERA))
-        texts = {
-            fields[b"text"].decode() for _, fields in passages if fields.get(b"accepted") == b"1"
-        }
+        passages = installation.passages()
+        texts = {passage.text for passage in passages if passage.accepted}
         assert len(texts & {plate["text"] for plate in truth["plates"]}) >= 5
         assert texts <= {plate["text"] for plate in truth["plates"]}
 
