@@ -26,7 +26,10 @@ from platestream import streams
 from platestream.embedded_redis import EmbeddedRedis
 from platestream.video import VideoEncoder
 from tests.numbered import numbered_picture
-from tests.scheduling import pytest_xdist_make_scheduler  # noqa: F401  # a hook
+from tests.scheduling import (  # noqa: F401  # hooks
+    pytest_ignore_collect,
+    pytest_xdist_make_scheduler,
+)
 
 SHARED = Path(__file__).parent.parent.parent / "shared"
 

@@ -10,14 +10,7 @@ from pathlib import Path
 import cv2
 import pytest
 
-from platestream.vision.detector import Detector
-from platestream.vision.reader import PlateReader
-from platestream.vision.recognizer import Recognizer
-from training.detection import evaluation as detection
-from training.recognition import evaluation as recognition
-
 pytestmark = [pytest.mark.shared, pytest.mark.timeout(300)]
-CHECKED = Path(__file__).parents[2] / "training" / "data"
 
 
 def run(*arguments: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
@@ -57,32 +50,6 @@ def test_a_live_source_is_written_at_its_rate(shared: Path, tmp_path: Path) -> N
     assert result["frames_lost"] == 0
     # a CPU without bfloat16 reads four frames a second; what is older than this is not drawn
     assert result["overlay_age_ms"]["p95"] < 1000
-
-
-def test_the_recognizer_keeps_its_score(shared: Path) -> None:
-    result = recognition.evaluate(
-        Recognizer.load(),
-        shared / "data" / "CropNumbers",
-        CHECKED / "crops_validation.csv",
-        CHECKED / "negative_validation.csv",
-    )
-    assert result["exact"]["of"] >= 300
-    assert result["exact"]["share"] >= 0.97
-    assert result["negatives_accepted"]["share"] <= 0.02
-
-
-@pytest.mark.parametrize(("as_read", "recall"), [(False, 0.96), (True, 0.98)])
-def test_plates_are_found_as_well_as_they_were(shared: Path, as_read: bool, recall: float) -> None:
-    detector = Detector.load()
-    reader = PlateReader(detector, Recognizer.load())
-    result = detection.evaluate(
-        detection.as_read(reader) if as_read else detector.detect,
-        shared / "data" / "plate_boxes",
-        CHECKED / "photos_validation_boxes.csv",
-    )
-    assert result["photographs"] >= 150
-    assert result["recall"]["share"] >= recall
-    assert result["precision"]["share"] >= 0.97
 
 
 def test_real_crops_with_a_broken_one_among_them(shared: Path, tmp_path: Path) -> None:

@@ -10,12 +10,15 @@ import numpy as np
 import pytest
 
 from platestream.errors import DataError
-from platestream.vision.detector import Detection, Image
+from platestream.vision.detector import Detection, Detector, Image
+from platestream.vision.reader import PlateReader
+from platestream.vision.recognizer import Recognizer
 from training.cli import main
-from training.detection.evaluation import evaluate
+from training.detection.evaluation import as_read, evaluate
 from training.synthesis.paste import composite
 from training.synthesis.plate import render_plate
 
+CHECKED = Path(__file__).parents[3] / "training" / "data"
 HEAD = "file,x1,y1,x2,y2,ignore\n"
 PLATE, ELSEWHERE = (200, 150, 420, 197), (20, 20, 120, 45)
 
@@ -86,3 +89,21 @@ def test_the_command_finds_a_clean_plate(
     result = json.loads(capsys.readouterr().out)
     assert (result["recall"]["hits"], result["precision"]["of"]) == (1, 1)
     assert 0 < result["score_threshold"] < 1
+
+
+@pytest.mark.shared
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize(("is_read", "recall"), [(False, 0.96), (True, 0.98)])
+def test_the_shipped_one_finds_as_much_as_it_did(
+    shared: Path, is_read: bool, recall: float
+) -> None:
+    detector = Detector.load()
+    reader = PlateReader(detector, Recognizer.load())
+    result = evaluate(
+        as_read(reader) if is_read else detector.detect,
+        shared / "data" / "plate_boxes",
+        CHECKED / "photos_validation_boxes.csv",
+    )
+    assert result["photographs"] >= 150
+    assert result["recall"]["share"] >= recall
+    assert result["precision"]["share"] >= 0.97

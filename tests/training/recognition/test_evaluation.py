@@ -16,6 +16,7 @@ from training import cli
 from training.recognition.evaluation import evaluate, evaluate_photos
 from training.synthesis.plate import render_plate
 
+CHECKED = Path(__file__).parents[3] / "training" / "data"
 TEXTS = ["A301PO174", "M807MA71", "T631TA71", "K282OT71"]
 
 
@@ -157,3 +158,17 @@ def test_photographs_and_their_texts_go_together(
     arguments = ["--data", str(crops / "crops"), "--labels", str(crops / "labels.csv")]
     assert cli.main(["evaluate", "recognizer", *arguments, "--photos", str(photos)]) == 2
     assert "--photo-texts" in capsys.readouterr().err
+
+
+@pytest.mark.shared
+@pytest.mark.timeout(300)
+def test_the_shipped_one_keeps_its_score(recognizer: Recognizer, shared: Path) -> None:
+    result = evaluate(
+        recognizer,
+        shared / "data" / "CropNumbers",
+        CHECKED / "crops_validation.csv",
+        CHECKED / "negative_validation.csv",
+    )
+    assert result["exact"]["of"] >= 300
+    assert result["exact"]["share"] >= 0.97
+    assert result["negatives_accepted"]["share"] <= 0.02
