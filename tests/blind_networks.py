@@ -16,21 +16,24 @@ _HEIGHT, _WIDTH, _STEP = 48, 192, 4  # pixels of the recognizer's input, and for
 
 
 def blind_detector(path: Path) -> Path:
-    """Writes a detector: of pictures' means, weighed with nothing, it makes maps without a peak."""
+    """Writes a detector: of a pixel a cell, weighed with nothing, it makes maps without a peak."""
     nodes = [
-        helper.make_node("Cast", ["pictures"], ["real"], to=TensorProto.FLOAT),
-        helper.make_node("Transpose", ["real"], ["channels"], perm=[0, 3, 1, 2]),
-        helper.make_node(
-            "AveragePool", ["channels"], ["cells"], kernel_shape=[STRIDE] * 2, strides=[STRIDE] * 2
-        ),
+        helper.make_node("Slice", ["pictures", "begin", "end", "axes", "steps"], ["pixels"]),
+        helper.make_node("Cast", ["pixels"], ["real"], to=TensorProto.FLOAT),
+        helper.make_node("Transpose", ["real"], ["cells"], perm=[0, 3, 1, 2]),
         helper.make_node("Conv", ["cells", "weight", "bias"], ["maps"]),
     ]
+    of_axes = {"begin": [0, 0], "end": [2**31 - 1] * 2, "axes": [1, 2], "steps": [STRIDE] * 2}
     graph = helper.make_graph(
         nodes,
         "detector",
         [helper.make_tensor_value_info("pictures", TensorProto.UINT8, ["n", "h", "w", 3])],
         [helper.make_tensor_value_info("maps", TensorProto.FLOAT, ["n", 9, "r", "c"])],
-        [_tensor("weight", np.zeros((9, 3, 1, 1))), _tensor("bias", np.full(9, -20))],
+        [
+            _tensor("weight", np.zeros((9, 3, 1, 1))),
+            _tensor("bias", np.full(9, -20)),
+            *(numpy_helper.from_array(np.array(v), name) for name, v in of_axes.items()),
+        ],
     )
     return _write(path, graph, "detector", "plate-centres-2", {"score_threshold": 0.6})
 
