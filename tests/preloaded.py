@@ -95,6 +95,19 @@ def run(
     return subprocess.CompletedProcess(command, process.returncode, stdout, stderr)
 
 
+def limited(command: Sequence[str], largest_file: int) -> list[str]:
+    """The same for a process whose files may grow to so many bytes; the limit may be raised."""
+    python, flag, module, *words = map(str, command)
+    assert flag == "-m", command
+    script = (
+        "import resource, runpy\n"
+        f"limits = {largest_file}, resource.RLIM_INFINITY\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, limits)\n"
+        f"runpy.run_module({module!r}, run_name='__main__', alter_sys=True)\n"
+    )
+    return [python, "-c", script, *words]
+
+
 class _Preloaded:
     """The process that has imported everything, seen from the worker."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 from pathlib import Path
 
@@ -11,13 +10,15 @@ import pytest
 import redis
 
 from platestream import streams
-from platestream.embedded_redis import EmbeddedRedis, die_with_parent
+from platestream.embedded_redis import EmbeddedRedis
+from tests import preloaded
 from tests.conftest import wait_until
 
 CAMERA = "gate-1"
 ENTRIES = 400
 
 
+@pytest.mark.usefixtures("blind_ocr")
 @pytest.mark.parametrize("server", ["system"], indirect=True)
 @pytest.mark.parametrize(
     ("service", "stream", "words"),
@@ -45,7 +46,7 @@ def test_a_flood_of_bad_entries_is_a_few_lines(
     command += ["--set", "visualize.live_backlog_frames=1000", "--set", "ocr.policy=every"]
     log = tmp_path / "log"
     with log.open("w") as file:
-        process = subprocess.Popen(command, stderr=file, preexec_fn=die_with_parent)
+        process = preloaded.Popen(command, stderr=file)
     try:
         wait_until(
             lambda: streams.read_counts(real, CAMERA).get(counter, 0) == ENTRIES, 100, counter

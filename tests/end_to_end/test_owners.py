@@ -17,10 +17,11 @@ import pytest
 import redis
 
 from platestream import messages, streams
-from platestream.embedded_redis import EmbeddedRedis, die_with_parent
+from platestream.embedded_redis import EmbeddedRedis
 from platestream.messages import End, Plate, Reading
 from platestream.streams import GroupConsumer
 from platestream.video import VideoSource
+from tests import preloaded
 from tests.conftest import wait_until
 from tests.end_to_end.running import CAMERA, FRAMES, counts, running, written
 from tests.numbered import number_of
@@ -47,9 +48,7 @@ def start(any_server: EmbeddedRedis) -> Iterator[Start]:
     def begin(name: str, *words: str) -> Process:
         command = [sys.executable, "-m", f"services.{name}", *words, "--camera", CAMERA]
         command += ["--redis", any_server.url, "--set", "log.format=json"]
-        process = subprocess.Popen(
-            command, stderr=subprocess.PIPE, text=True, preexec_fn=die_with_parent
-        )
+        process = preloaded.Popen(command, stderr=subprocess.PIPE, text=True)
         started.append(process)
         return process
 

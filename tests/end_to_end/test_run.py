@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import resource
 import subprocess
 import sys
 from collections.abc import Callable
@@ -31,15 +30,12 @@ def platestream(
 ) -> subprocess.CompletedProcess[str]:
     """Runs the command line as a user does; ``largest_file``: bytes that files may grow to."""
 
-    def limit() -> None:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (largest_file, resource.RLIM_INFINITY))
-
     env = {k: v for k, v in os.environ.items() if not k.startswith(("PLATESTREAM", "REDIS"))}
     command = [sys.executable, "-m", "platestream", *map(str, arguments)]
     more = {"cwd": cwd, "env": {**env, **environment}, "capture_output": True, "text": True}
-    if largest_file is None:
-        return preloaded.run(command, timeout=110, **more)
-    return subprocess.run(command, timeout=110, preexec_fn=limit, **more)
+    if largest_file is not None:
+        command = preloaded.limited(command, largest_file)
+    return preloaded.run(command, timeout=110, **more)
 
 
 def said(done: subprocess.CompletedProcess[str]) -> dict[str, object]:
@@ -55,13 +51,16 @@ def said(done: subprocess.CompletedProcess[str]) -> dict[str, object]:
     [pytest.param(Fraction(25), 45, marks=pytest.mark.soak), (Fraction(30_000, 1001), 45)],
 )
 def test_every_frame_once_in_order_at_the_same_rate(
-    make_video: Callable[..., Path], tmp_path: Path, rate: Fraction, frames: int
+    make_video: Callable[..., Path],
+    tmp_path: Path,
+    rate: Fraction,
+    frames: int,
+    blind_networks: dict[str, str],
 ) -> None:
     source = make_video(tmp_path / "in.mp4", frames=frames, rate=rate)
     out, lines = tmp_path / "out.mp4", tmp_path / "lines.jsonl"
-    result = said(
-        platestream("run", source, "--output", out, "--readings", lines, "--json", cwd=tmp_path)
-    )
+    command = ("run", source, "--output", out, "--readings", lines, "--json")
+    result = said(platestream(*command, cwd=tmp_path, **blind_networks))
     assert result["frames_in"] == result["frames_written"] == frames
     assert result["frames_lost"] == 0
     with VideoSource(str(out)) as video:
@@ -136,8 +135,10 @@ def test_a_disk_that_takes_nothing_is_one_clear_sentence(
     assert shown == list(range(len(shown)))
 
 
-def test_the_demo_reads_its_plates(tmp_path: Path) -> None:
-    result = said(platestream("demo", "--json", cwd=tmp_path))
+@pytest.mark.parametrize("read_every", ["4", pytest.param("1", marks=pytest.mark.soak)])
+def test_the_demo_reads_its_plates(tmp_path: Path, read_every: str) -> None:
+    every = {"PLATESTREAM_OCR__READ_EVERY": read_every}
+    result = said(platestream("demo", "--json", cwd=tmp_path, **every))
     assert result["frames_written"] == 300
     assert len(result["right"]) >= 5  # type: ignore[arg-type]
     assert len(result["wrong"]) <= 2  # type: ignore[arg-type]

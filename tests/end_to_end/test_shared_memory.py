@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import resource
 import signal
 import subprocess
 import sys
@@ -75,13 +74,8 @@ def test_too_little_shared_memory_is_said_at_the_start(
     command = [sys.executable, "-m", "services.capture", str(source), "--camera", CAMERA]
     command += ["--redis", server.url, "--set", "streams.pixels=shm"]
     command += ["--set", f"streams.shm_dir={tmp_path / 'shm'}", "--set", "log.format=json"]
-    done = subprocess.run(
-        command,
-        capture_output=True,
-        text=True,
-        timeout=100,
-        cwd=Path(__file__).parents[2],
-        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (2**19, 2**19)),
+    done = preloaded.run(
+        preloaded.limited(command, 2**19), capture_output=True, text=True, timeout=100
     )
     assert done.returncode == 2, done.stderr
     said = json.loads(done.stderr.splitlines()[-1])["event"]

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -17,9 +17,9 @@ import pytest
 from platestream import streams
 from platestream.embedded_redis import EmbeddedRedis
 from platestream.video import VideoSource
+from tests import preloaded
 from tests.conftest import wait_until
 from tests.services.capture.published import CAMERA, counts
-from tests.sources import write_video
 
 SERVICES = ("capture", "ocr", "track", "visualize", "writer")
 SOON_S = 10.0  # what docker gives; some 3 s without anything else on the machine
@@ -36,9 +36,8 @@ def started(service: str, source: Path, folder: Path, url: str) -> Iterator[subp
         command += ["--set", f"writer.output={folder}/out.mp4"]
     if service != "ocr":
         command += ["--camera", CAMERA]
-    root = str(Path(__file__).parents[2])
-    environment = {**os.environ, "PYTHONPATH": root, "PLATESTREAM_LOG__FORMAT": "json"}
-    process = subprocess.Popen(
+    environment = {**os.environ, "PLATESTREAM_LOG__FORMAT": "json"}
+    process = preloaded.Popen(
         command, stderr=subprocess.PIPE, text=True, env=environment, cwd=folder
     )
     try:
@@ -50,10 +49,13 @@ def started(service: str, source: Path, folder: Path, url: str) -> Iterator[subp
 
 @pytest.mark.parametrize("noticed", [False, True])
 def test_every_service_ends_soon_though_redis_is_silent(
-    silent: EmbeddedRedis, tmp_path: Path, noticed: bool
+    silent: EmbeddedRedis,
+    make_long_video: Callable[[Path, int], Path],
+    tmp_path: Path,
+    noticed: bool,
 ) -> None:
     client = streams.connect(silent.url)
-    source = write_video(tmp_path / "in.mp4", [n / 25 for n in range(1500)])
+    source = make_long_video(tmp_path / "in.mp4", 60)
     with ExitStack() as stack:
         processes = {
             name: stack.enter_context(started(name, source, tmp_path, silent.url))

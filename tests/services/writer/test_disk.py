@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +11,7 @@ import redis
 
 from platestream.embedded_redis import EmbeddedRedis
 from platestream.errors import OutputError
+from tests import preloaded
 from tests.conftest import fill, wait_until
 from tests.services.writer.writing import (
     CAMERA,
@@ -103,12 +103,7 @@ def test_a_disk_that_refuses_more_is_waited_for_by_a_process(
     (tmp_path / "out").mkdir()
     command = [sys.executable, "-m", "services.writer", str(tmp_path / "out" / "a.mp4"), "--once",
                "--camera", CAMERA, "--redis", server.url]  # fmt: skip
-    limits = (12_000, resource.RLIM_INFINITY)  # bytes
-    process = subprocess.Popen(
-        command,
-        stderr=log,
-        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, limits),
-    )
+    process = preloaded.Popen(preloaded.limited(command, 12_000), stderr=log)
     try:
         wait_until(lambda: counts(real).get("waits_for_disk") == 1, 60, "waiting")
         assert process.poll() is None
