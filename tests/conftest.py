@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import importlib.util
 import os
 import shutil
@@ -31,6 +32,7 @@ from tests.scheduling import (  # noqa: F401  # hooks
     pytest_xdist_make_scheduler,
 )
 
+MadeOnce = Callable[[str, Callable[[Path], object]], Path]
 SHARED = Path(__file__).parent.parent.parent / "shared"
 
 
@@ -136,6 +138,27 @@ def client(
     connected = streams.connect(start_redis(find_redis(request.param)).url)
     connected.flushall()
     return connected
+
+
+@pytest.fixture(scope="session")
+def made_once(tmp_path_factory: pytest.TempPathFactory) -> MadeOnce:
+    """Fills a folder of this name for all workers of pytest-xdist: the first to ask makes it."""
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent  # a worker's own lies in what all of them have
+
+    def make_once(name: str, make: Callable[[Path], object]) -> Path:
+        made, begun = folder / name, folder / f"{name}-begun"
+        with (folder / f"{name}-lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not made.exists():
+                shutil.rmtree(begun, ignore_errors=True)
+                begun.mkdir()
+                make(begun)
+                begun.rename(made)
+        return made
+
+    return make_once
 
 
 @pytest.fixture(scope="session")

@@ -8,22 +8,26 @@ from pathlib import Path
 import pytest
 
 from platestream.embedded_redis import EmbeddedRedis
+from tests.conftest import MadeOnce
 from tests.end_to_end.running import FRAMES, Written, finish, running
 
 
 @pytest.fixture(scope="session")
-def source(make_video: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+def source(make_video: Callable[..., Path], made_once: MadeOnce) -> Path:
     """A small video of ``FRAMES`` numbered frames."""
-    return make_video(tmp_path_factory.mktemp("source") / "in.mp4", frames=FRAMES)
+    folder = made_once("source", lambda folder: make_video(folder / "in.mp4", frames=FRAMES))
+    return folder / "in.mp4"
 
 
 @pytest.fixture(scope="session")
-def undisturbed(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Written:
+def undisturbed(source: Path, made_once: MadeOnce) -> Written:
     """What a run writes that nothing happens to; without OCR, as there is no plate to draw."""
-    out = tmp_path_factory.mktemp("undisturbed") / "out.mp4"
-    with running(source, out, None, "--ocr-replicas", "0") as run:
-        assert finish(run)["frames_written"] == FRAMES
-    left = Written.of(out)
+
+    def go(folder: Path) -> None:
+        with running(source, folder / "out.mp4", None, "--ocr-replicas", "0") as run:
+            assert finish(run)["frames_written"] == FRAMES
+
+    left = Written.of(made_once("undisturbed", go) / "out.mp4")
     assert left.numbers == list(range(FRAMES))
     assert left.times == [round(number / 25, 4) for number in range(FRAMES)]
     assert [frame_id for frame_id, _ in left.lines] == list(range(1, FRAMES + 1))

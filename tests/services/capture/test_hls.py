@@ -14,7 +14,7 @@ import pytest
 
 from platestream import streams
 from platestream.embedded_redis import EmbeddedRedis
-from tests.conftest import wait_until
+from tests.conftest import MadeOnce, wait_until
 from tests.services.capture.published import (
     CAMERA,
     FAST,
@@ -32,9 +32,12 @@ SECONDS = 60
 
 
 @pytest.fixture(scope="module")
-def pieces(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def pieces(made_once: MadeOnce) -> Path:
     """A minute of numbered frames: pieces of a second, ``all.m3u8``, and ``eight.m3u8``."""
-    folder = tmp_path_factory.mktemp("hls")
+    return made_once("hls", _write_pieces)
+
+
+def _write_pieces(folder: Path) -> None:
     options = {"hls_time": "1", "hls_list_size": "0", "hls_segment_filename": f"{folder}/%d.ts"}
     with av.open(str(folder / "all.m3u8"), "w", format="hls", options=options) as file:
         for packet in packets(file, [n / 25 for n in range(25 * SECONDS)], key_frames=25):
@@ -43,7 +46,6 @@ def pieces(tmp_path_factory: pytest.TempPathFactory) -> Path:
     text = (folder / "all.m3u8").read_text()
     short = text[: text.index("8.ts") + 5].removesuffix("#EXTINF:1.000000,\n8.ts\n")
     (folder / "eight.m3u8").write_text(f"{short}#EXT-X-ENDLIST\n")
-    return folder
 
 
 class Server:

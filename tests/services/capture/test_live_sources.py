@@ -20,7 +20,7 @@ import pytest
 
 from platestream import streams
 from platestream.embedded_redis import EmbeddedRedis
-from tests.conftest import wait_until
+from tests.conftest import MadeOnce, wait_until
 from tests.numbered import numbered_picture
 from tests.platestream.video.test_damage import decode, destroyed
 from tests.services.capture.published import (
@@ -104,9 +104,10 @@ def test_mpeg_ts_over_udp_that_falls_silent_has_stalled_and_is_followed_again(
 
 
 @pytest.fixture
-def paced_udp(tmp_path: Path) -> Iterator[Callable[[int], subprocess.Popen[str]]]:
+def paced_udp(made_once: MadeOnce) -> Iterator[Callable[[int], subprocess.Popen[str]]]:
     """Sends a minute of MPEG-TS to a UDP port at its own pace, in a process of its own."""
-    clip = write_video(tmp_path / "udp.ts", [n / 25 for n in range(1500)])
+    times = [n / 25 for n in range(1500)]
+    clip = made_once("udp", lambda folder: write_video(folder / "a.ts", times)) / "a.ts"
     started: list[subprocess.Popen[str]] = []
 
     def start(port: int) -> subprocess.Popen[str]:

@@ -16,7 +16,7 @@ import redis
 
 from platestream import pixels, streams
 from platestream.embedded_redis import EmbeddedRedis, redis_server
-from tests.conftest import wait_until
+from tests.conftest import MadeOnce, wait_until
 from tests.numbered import number_of
 from tests.services.capture.published import (
     CAMERA,
@@ -39,10 +39,10 @@ def rtsp() -> Iterator[RtspServer]:
 
 
 @pytest.fixture(scope="session")
-def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def clip(made_once: MadeOnce) -> Path:
     """Eighty seconds with numbered frames."""
-    path = tmp_path_factory.mktemp("rtsp") / "clip.mp4"
-    return write_video(path, [n / 25 for n in range(2000)])
+    times = [n / 25 for n in range(2000)]
+    return made_once("rtsp", lambda folder: write_video(folder / "clip.mp4", times)) / "clip.mp4"
 
 
 @pytest.mark.parametrize("transport", ["tcp", pytest.param("udp", marks=pytest.mark.soak)])

@@ -109,7 +109,7 @@ def crowd(plates: int, frames: int) -> Tracker:
 def test_of_more_plates_than_there_is_room_for_less_is_remembered(real: redis.Redis) -> None:
     """Where each is, of all; the readings of those that were seen last, as they fit."""
     most, key = 300_000, "tracker"
-    tracker, memory = crowd(100, 8), Memory(most)
+    tracker, memory = crowd(60, 8), Memory(most)
     for n in range(9, 13):
         fields, deleted = memory.changes(tracker, Position())
         memory.wrote(fields, deleted)
@@ -123,7 +123,7 @@ def test_of_more_plates_than_there_is_room_for_less_is_remembered(real: redis.Re
     assert set(Memory(most, written)._written) == set(memory._written)
     new = Tracker()
     restore(written, new)
-    assert len(new.tracks) == 100
+    assert len(new.tracks) == 60
     (seen,) = (track for track in new.tracks if track.last_frame_id == 11)
     assert len(seen.fusion.readings) == 11
     assert sum(len(track.fusion.readings) for track in new.tracks) < 700
