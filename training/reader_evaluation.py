@@ -16,6 +16,7 @@ from platestream.vision.geometry import box_iou
 from platestream.vision.reader import PlateReader, ReadPlate
 from training.intervals import share
 from training.recognition.crops import Crop, photo_crops
+from training.spoiling import WAYS
 
 Image = npt.NDArray[np.uint8]
 
@@ -142,6 +143,44 @@ def evaluate_small(reader: PlateReader, root: Path, truth: Path, width: int) -> 
     }
 
 
+def evaluate_spoiled(reader: PlateReader, root: Path, truth: Path) -> dict[str, Any]:
+    """Reads photographs as bad days and places would have made them; see ``spoiling``.
+
+    Args:
+        root, truth: As ``evaluate`` takes them. Each plate is read in a picture spoiled for it,
+            and found where its middle is within a detection's corners.
+
+    Returns:
+        ``ways``: rows with the ``way``, how many plates are found, read exactly and accepted, and
+        how many of the accepted are right.
+    """
+    by_photo = sorted(_by_photo(root, truth).items())
+    rows: list[dict[str, Any]] = []
+    for name, spoil in WAYS.items():
+        rng = np.random.default_rng(0)
+        hits: list[tuple[str, ReadPlate | None]] = []
+        for path, crops in by_photo:
+            image = _picture(path)
+            for crop in crops:
+                assert crop.box is not None
+                spoiled, matrix = spoil(image, crop.box, rng)
+                (found,) = reader.read([spoiled])
+                x1, y1, x2, y2 = crop.box
+                middle = np.array([[[(x1 + x2) / 2, (y1 + y2) / 2]]])
+                (((x, y),),) = cv2.perspectiveTransform(middle, matrix)
+                hits.append((crop.text, _covering(found, (float(x), float(y)))))
+        texts = [(text, hit.text) for text, hit in hits if hit is not None]
+        accepted = [(text, read) for text, read in texts if read.accepted]
+        rows.append({
+            "way": name,
+            "found": share(len(texts), len(hits)),
+            "found_and_exact": share(sum(read.guess == text for text, read in texts), len(hits)),
+            "accepted": share(len(accepted), len(hits)),
+            "accepted_right": share(sum(read.text == t for t, read in accepted), len(accepted)),
+        })  # fmt: skip
+    return {"ways": rows}
+
+
 def _by_photo(root: Path, truth: Path) -> dict[Path, list[Crop]]:
     found: dict[Path, list[Crop]] = defaultdict(list)
     for crop in photo_crops(root, truth):
@@ -165,3 +204,12 @@ def _hit(crop: Crop, found: list[ReadPlate], image: Image) -> ReadPlate | None:
     if not len(shared) or shared.max() < _OVERLAP:
         return None
     return found[int(shared.argmax())]
+
+
+def _covering(found: list[ReadPlate], point: tuple[float, float]) -> ReadPlate | None:
+    """The first plate that a point of the picture lies on."""
+    for one in found:
+        corners = one.detection.corners.astype(np.float32).reshape(-1, 1, 2)
+        if cv2.pointPolygonTest(corners, point, False) >= 0:
+            return one
+    return None

@@ -10,7 +10,13 @@ import pytest
 
 from platestream.errors import DataError
 from platestream.vision.reader import PlateReader
-from training.reader_evaluation import evaluate, evaluate_cut, evaluate_small
+from training.reader_evaluation import (
+    evaluate,
+    evaluate_cut,
+    evaluate_small,
+    evaluate_spoiled,
+)
+from training.spoiling import WAYS
 from training.synthesis.paste import composite
 from training.synthesis.plate import render_plate
 
@@ -69,6 +75,17 @@ def test_plates_are_made_small_in_a_large_frame(photo: Path) -> None:
     truth.write_text(HEAD + "a.png,200,150,260,197,A123BC77,1,1\n")
     with pytest.raises(DataError, match="single plate of 70 px"):
         evaluate_small(reader, photo, truth, 24)
+
+
+def test_plates_are_read_in_spoiled_pictures_where_those_have_them(photo: Path) -> None:
+    truth = photo / "t.csv"
+    truth.write_text(HEAD + "a.png,200,150,420,197,A123BC77,1,1\n")
+    rows = evaluate_spoiled(PlateReader.load(threads=1), photo, truth)["ways"]
+    by_way = {row["way"]: row for row in rows}
+    assert list(by_way) == list(WAYS)
+    for way in ("turned by 30 degrees", "leaning by 20 degrees", "fog", "dusk"):
+        assert by_way[way]["found_and_exact"]["hits"] == 1, way
+    assert all(row["found"]["of"] == 1 for row in rows)
 
 
 def test_nothing_to_judge_and_a_missing_photograph_are_said(photo: Path) -> None:

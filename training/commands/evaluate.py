@@ -174,6 +174,10 @@ def _evaluate_reader(
             min=8, max=70, metavar="PX", help="Plates made so small lie in frames of 1920x1080."
         ),
     ] = None,
+    spoiled: Annotated[
+        bool,
+        typer.Option("--spoiled", help="Photographs turned, smeared, dark, in rain, in mud, …"),
+    ] = False,
     video: Annotated[
         bool, typer.Option("--video", help="As frames of videos are read, with no parts.")
     ] = False,
@@ -185,10 +189,15 @@ def _evaluate_reader(
 ) -> None:
     """Judges detector and recognizer together on whole photographs."""
     from platestream.vision.reader import PICTURE_TILE, PlateReader
-    from training.reader_evaluation import evaluate, evaluate_cut, evaluate_small
+    from training.reader_evaluation import (
+        evaluate,
+        evaluate_cut,
+        evaluate_small,
+        evaluate_spoiled,
+    )
 
-    if cut is not None and width is not None:
-        raise DataError("--cut and --width do not go together")
+    if (cut is not None) + (width is not None) + spoiled > 1:
+        raise DataError("--cut, --width and --spoiled do not go together")
     reader = PlateReader.load(
         detector_weights=detector_weights,
         recognizer_weights=recognizer_weights,
@@ -202,6 +211,8 @@ def _evaluate_reader(
         report(evaluate_cut(reader, data, labels, cut), as_json)
     elif width is not None:
         report(evaluate_small(reader, data, labels, width), as_json)
+    elif spoiled:
+        report(evaluate_spoiled(reader, data, labels), as_json)
     else:
         report(evaluate(reader, data, labels), as_json)
 
