@@ -29,7 +29,8 @@ def street(seed: int | None = None) -> Callable[[Image], Image]:
                 ],
                 p=0.35,
             ),
-            A.Lambda(image=_dirt, p=0.12),
+            A.Lambda(image=_dirt, p=0.14),
+            A.Lambda(image=_rain, p=0.06),
             A.OneOf([A.Lambda(image=_shadow), A.Lambda(image=_glare)], p=0.3),
             A.OneOf(
                 [
@@ -43,11 +44,11 @@ def street(seed: int | None = None) -> Callable[[Image], Image]:
             A.InvertImg(p=0.02),  # white on black: military plates, and what infrared may do
             A.OneOf(
                 [
-                    A.MotionBlur(blur_limit=(3, 11)),
-                    A.GaussianBlur(sigma_limit=(0.5, 2.6)),
+                    A.Lambda(image=_motion),
+                    A.Lambda(image=_unsharp),
                     A.Defocus(radius=(1, 3), alias_blur=(0.1, 0.3)),
                 ],
-                p=0.45,
+                p=0.5,
             ),
             A.Downscale(
                 scale_range=(0.16, 0.75),
@@ -59,7 +60,7 @@ def street(seed: int | None = None) -> Callable[[Image], Image]:
                 p=0.25,
             ),
             A.GaussNoise(std_range=(0.01, 0.1), p=0.3),
-            A.ImageCompression(quality_range=(15, 85), p=0.5),
+            A.ImageCompression(quality_range=(8, 85), p=0.5),
         ],
         seed=seed,
     )  # fmt: skip
@@ -81,6 +82,49 @@ def _dirt(image: Image, **_: Any) -> Image:
     colour = np.random.choice([60, 110, 225]) + np.random.uniform(-15, 15)
     mixed = image * (1 - mask) + colour * mask
     return np.clip(mixed, 0, 255).astype(np.uint8)
+
+
+def _rain(image: Image, **_: Any) -> Image:
+    """Bright, thin streaks of falling drops, nearly upright, before a veil that takes contrast."""
+    height, width = image.shape[:2]
+    streaks = np.zeros((height, width), np.float32)
+    lean = np.random.normal(0, 0.25)
+    for _streak in range(np.random.poisson(np.random.uniform(2, 14))):
+        x, y = np.random.uniform(0, width), np.random.uniform(-0.5, 1) * height
+        long = np.random.uniform(0.2, 1.6) * height
+        end = (round(x + lean * long), round(y + long))
+        light = float(np.random.uniform(40, 170))
+        cv2.line(streaks, (round(x), round(y)), end, light, 1 + height // 60, cv2.LINE_AA)
+    streaks = cv2.GaussianBlur(streaks, (0, 0), np.random.uniform(0.005, 0.03) * height)
+    wet = image * np.random.uniform(0.7, 1.0) + streaks
+    return np.clip(wet, 0, 255).astype(np.uint8)
+
+
+def _motion(image: Image, **_: Any) -> Image:
+    """What moves while the shutter is open smears, mostly along the road.
+
+    In shares of the plate's height, for the same speed smears more pixels of a larger picture; a
+    little is more frequent than much.
+    """
+    height = image.shape[0]
+    along = np.random.random() < 0.75
+    most = 0.28 if along else 0.2
+    length = (0.03 + most * np.random.random() ** 1.5) * height
+    angle = np.random.normal(0, 0.2) if along else np.random.uniform(0, np.pi)
+    size = max(3, int(length) | 1)
+    ys, xs = np.mgrid[:size, :size].astype(np.float32) - size // 2
+    # how much of the line that a point is drawn to falls on each pixel
+    across = np.abs(xs * np.sin(angle) - ys * np.cos(angle))
+    beyond = np.abs(xs * np.cos(angle) + ys * np.sin(angle)) - length / 2
+    kernel = np.clip(1 - across, 0, 1) * np.clip(0.5 - beyond, 0, 1)
+    return np.asarray(cv2.filter2D(image, -1, kernel / kernel.sum(),
+                                   borderType=cv2.BORDER_REPLICATE))  # fmt: skip
+
+
+def _unsharp(image: Image, **_: Any) -> Image:
+    """Out of focus, or too few pixels scaled up: in shares of the height, as ``_motion``."""
+    sigma = (0.008 + 0.08 * np.random.random() ** 1.5) * image.shape[0]
+    return np.asarray(cv2.GaussianBlur(image, (0, 0), sigma))
 
 
 def _shadow(image: Image, **_: Any) -> Image:
@@ -109,6 +153,6 @@ def _glare(image: Image, **_: Any) -> Image:
 
 def _night(image: Image, **_: Any) -> Image:
     """Too little light: dark, flat, with the noise of a sensor turned up."""
-    gain, lift = np.random.uniform(0.12, 0.45), np.random.uniform(0, 35)
-    dark = image * gain + lift + np.random.normal(0, np.random.uniform(0.5, 5), image.shape)
+    gain, lift = np.random.uniform(0.08, 0.45), np.random.uniform(0, 35)
+    dark = image * gain + lift + np.random.normal(0, np.random.uniform(0.5, 6), image.shape)
     return np.clip(dark, 0, 255).astype(np.uint8)
