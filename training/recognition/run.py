@@ -39,6 +39,9 @@ from training.teaching import TaughtLoss
 Image = npt.NDArray[np.uint8]
 
 
+_COPIES = 2  # spoiled ones, of each picture that watches
+
+
 @dataclass(frozen=True)
 class Options:
     """How long and how to train; the defaults made the shipped weights."""
@@ -168,7 +171,7 @@ def train(
         length=options.steps * options.batch,
         seed=options.seed,
     )
-    judged = JudgedCrops(valid_pictures, config, alphabet)
+    judged = JudgedCrops(valid_pictures, config, alphabet, copies=_COPIES)
     cuda = options.device.startswith("cuda")
     loaders = {
         "train": DataLoader(

@@ -8,7 +8,7 @@ pytest.importorskip("catalyst", reason="the train extra is not installed")
 import numpy as np
 
 from platestream.vision.recognition_model import LineConfig
-from training.recognition.dataset import SYNTHETIC_SHARE, TrainingCrops, with_real
+from training.recognition.dataset import SYNTHETIC_SHARE, JudgedCrops, TrainingCrops, with_real
 from training.recognition.plate_pictures import PlatePicture
 
 
@@ -32,3 +32,20 @@ def test_without_synthetic_plates_only_what_is_given_is_read() -> None:
     seen = [crops[i]["target"].tolist() for i in range(24)]
     assert all(one in (target, []) for one in seen)
     assert target in seen
+
+
+def test_pictures_that_watch_are_judged_as_they_are_and_spoiled_the_same_each_time() -> None:
+    image = np.tile(np.linspace(0, 255, 192, dtype=np.uint8), (48, 1))
+    pictures = [PlatePicture(image, text, (0.0, 0.0, 192.0, 48.0)) for text in ("A001AA77", "")]
+    alphabet, before = "A017", np.random.get_state()[1].tolist()
+    plain = JudgedCrops(pictures, LineConfig(5), alphabet)
+    first, second = (JudgedCrops(pictures, LineConfig(5), alphabet, copies=6) for _ in range(2))
+    assert np.random.get_state()[1].tolist() == before  # what training draws stays as it is
+    assert (len(plain), len(first)) == (2, 14)
+    for index in range(2):
+        assert plain[index]["image"].equal(first[7 * index]["image"])
+    for index in range(14):
+        assert first[index]["image"].equal(second[index]["image"])
+        assert len(first[index]["target"]) == (8 if index < 7 else 0)
+    spoiled = [i for i in range(7) if not first[i]["image"].equal(plain[0]["image"])]
+    assert len(spoiled) >= 4
