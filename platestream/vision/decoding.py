@@ -12,9 +12,12 @@ import numpy.typing as npt
 from platestream.grammar import State
 from platestream.plates import PlateFormats
 from platestream.vision.beam_search import Hypothesis, search
-from platestream.vision.probabilities import check_classes, sequence_log_probabilities
+from platestream.vision.probabilities import (
+    BLANK,
+    check_classes,
+    sequence_log_probabilities,
+)
 
-BLANK = 0
 OTHER = "*"  # stands in the network's alphabet for any sign that no plate we know carries
 UNSURE = "?"  # stands in a text for a character that is likelier wrong than right
 LIKELY = 0.5

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -18,7 +19,7 @@ from platestream.vision.decoding import (
     differing,
     shown,
 )
-from platestream.vision.probabilities import sequence_log_probabilities
+from platestream.vision.probabilities import sequence_log_table
 
 MOST_READINGS = 32  # of one plate; the best are kept
 MOST_CANDIDATES = 16
@@ -60,15 +61,36 @@ class TextReading:
         return min(1.0, max(0.05, (self.width / _FULL_WIDTH) ** 2))
 
 
+@dataclass(slots=True)
+class _Kept:
+    """A reading that counts, with what was found out about it.
+
+    Attributes:
+        weight: How much it counts.
+        own: Its candidates' probabilities.
+        left: What it leaves to all other texts.
+        log_left: The logarithm, at least ``_STRAY``.
+        log_likeliest: The same of the likeliest of them, at most.
+        said: What it says of texts, in nats, at least ``_STRAY``, and weighted.
+        runners_up: By lines: what it gives its candidates but the likeliest, by formats.
+    """
+
+    reading: TextReading
+    weight: float
+    own: dict[str, float]
+    left: float
+    log_left: float
+    log_likeliest: float
+    said: dict[str, float]
+    runners_up: dict[int, float] = field(default_factory=dict)
+
+
 class TextFusion:
     """Gathers a plate's readings and tells the text that all of them together make likeliest.
 
     For every candidate text of any reading, the readings' log P(text | picture), each by CTC's
     forward algorithm, are added up, weighted; the largest sum wins. A reading that went astray
     (another plate, a lamp post before it) can say no more than ``_STRAY`` against a text.
-
-    Attributes:
-        readings: Those that count, in the order in which they came; at most ``MOST_READINGS``.
     """
 
     def __init__(self, correlation: float = CORRELATION) -> None:
@@ -78,12 +100,14 @@ class TextFusion:
             correlation: Of what the readings get wrong, 0 to 1; 1: all say the same thing again.
         """
         self._correlation = correlation
-        self.readings: list[TextReading] = []
-        # by frame id: what a reading says of texts, in nats, at least _STRAY, and weighted
-        self._said: dict[int, dict[str, float]] = {}
-        self._own: dict[int, dict[str, float]] = {}  # by frame id: its candidates' probabilities
+        self._kept: dict[int, _Kept] = {}  # by frame id
         self._candidates: list[str] = []
         self._names: dict[tuple[str, int], str | None] = {}  # formats by text and lines
+
+    @property
+    def readings(self) -> list[TextReading]:
+        """Those that count, in the order in which they came; at most ``MOST_READINGS``."""
+        return [one.reading for one in self._kept.values()]
 
     def add(self, *readings: TextReading) -> None:
         """Takes readings in; of more than ``MOST_READINGS`` the least goes.
@@ -95,29 +119,24 @@ class TextFusion:
             ValueError: Its probabilities are not of its alphabet.
         """
         for reading in readings:
-            texts = reading.texts
-            if not texts or reading.frame_id in self._said:
+            if not reading.texts or reading.frame_id in self._kept:
                 continue
-            logs = sequence_log_probabilities(reading.probabilities, texts, reading.alphabet)
-            own = dict(zip(texts, np.exp(logs).tolist(), strict=True))
-            self.readings.append(reading)
-            self._said[reading.frame_id] = {}
-            self._own[reading.frame_id] = own
-            least_share = _LEAST_SHARE * max(own.values())
+            one = _heard(reading, self._candidates)
+            self._kept[reading.frame_id] = one
+            least_share = _LEAST_SHARE * max(one.own.values())
             self._candidates += [
-                c for c, p in own.items() if p >= least_share and c not in self._candidates
+                c for c, p in one.own.items() if p >= least_share and c not in self._candidates
             ]
-            if len(self.readings) > MOST_READINGS:
-                least = min(self.readings, key=lambda r: (r.weight, r.frame_id))
-                self.readings.remove(least)
-                del self._said[least.frame_id], self._own[least.frame_id]
+            if len(self._kept) > MOST_READINGS:
+                least = min(self._kept.values(), key=lambda k: (k.weight, k.reading.frame_id))
+                del self._kept[least.reading.frame_id]
         self._measure()
         if len(self._candidates) > MOST_CANDIDATES:
             sums = self._sums()
             self._candidates.sort(key=lambda c: -sums[c])
             for dropped in self._candidates[MOST_CANDIDATES:]:
-                for said in self._said.values():
-                    said.pop(dropped, None)
+                for one in self._kept.values():
+                    one.said.pop(dropped, None)
             del self._candidates[MOST_CANDIDATES:]
 
     def text(self, threshold: float, formats: PlateFormats) -> PlateText:
@@ -133,9 +152,9 @@ class TextFusion:
             threshold: The least confidence, 0 to 1, of a character that is believed.
             formats: What plates may carry.
         """
-        if not self.readings:
+        if not self._kept:
             return PlateText("", 0.0, (), False)
-        lines = max((r.lines for r in self.readings), key=self._weight_of_lines)
+        lines = self._lines()
         names = {c: self._name(c, lines, formats) for c in self._candidates}
         effective, scale = self._scale()
         logs = {
@@ -183,35 +202,40 @@ class TextFusion:
             self._names[key] = formats.format_of(text, lines)
         return self._names[key]
 
-    def _weight_of_lines(self, lines: int) -> float:
-        return sum(r.weight for r in self.readings if r.lines == lines)
+    def _lines(self) -> int:
+        """On how many lines it is written, by most of the weight; the first of equals."""
+        weights: dict[int, float] = {}
+        for one in self._kept.values():
+            weights[one.reading.lines] = weights.get(one.reading.lines, 0.0) + one.weight
+        return max(weights, key=lambda lines: weights[lines])
 
     def _scale(self) -> tuple[float, float]:
         """How many readings they are worth, and what brings their weights to that sum."""
-        total = sum(r.weight for r in self.readings)
-        count = total**2 / sum(r.weight**2 for r in self.readings)
+        weights = [one.weight for one in self._kept.values()]
+        total = sum(weights)
+        count = total**2 / sum([weight**2 for weight in weights])
         effective = count / (1 + (count - 1) * self._correlation)
         return effective, effective / total
 
     def _measure(self) -> None:
         """Finds what readings say of the candidates that they have not been asked about."""
-        wanted = [
-            (reading, text)
-            for reading in self.readings
-            for text in self._candidates
-            if text not in self._said[reading.frame_id]
-        ]
-        for alike in _by_shape(wanted):
-            probabilities = np.stack([reading.probabilities for reading, _ in alike])
-            texts = [text for _, text in alike]
-            logs = sequence_log_probabilities(probabilities, texts, alike[0][0].alphabet)
-            weighted = np.logaddexp(logs, _STRAY) * [reading.weight for reading, _ in alike]
-            for (reading, text), said in zip(alike, weighted.tolist(), strict=True):
-                self._said[reading.frame_id][text] = said
+        alike: dict[tuple[Any, ...], list[_Kept]] = {}
+        for one in self._kept.values():
+            unasked = tuple([c for c in self._candidates if c not in one.said])
+            if unasked:
+                reading = one.reading
+                key = (unasked, reading.probabilities.shape, reading.alphabet)
+                alike.setdefault(key, []).append(one)
+        for (unasked, _, alphabet), ones in alike.items():
+            pictures = np.stack([one.reading.probabilities for one in ones])
+            logs = sequence_log_table(pictures, unasked, alphabet)
+            weights = np.array([[one.weight] for one in ones])
+            for one, said in zip(ones, _weighted(logs, weights), strict=True):
+                one.said.update(zip(unasked, said, strict=True))
 
     def _sums(self) -> dict[str, float]:
         """By candidate, what all readings say for it, in weighted nats."""
-        said = self._said.values()
+        said = [one.said for one in self._kept.values()]
         return {c: sum([one[c] for one in said]) for c in self._candidates}
 
     def _rest(self, effective: float, scale: float) -> float:
@@ -222,13 +246,8 @@ class TextFusion:
         power of the likeliest of them; that one is below the reading's own candidates.
         """
         total = 0.0
-        for reading in self.readings:
-            left = _bounded(math.log(max(1e-12, 1 - sum(self._own[reading.frame_id].values()))))
-            own = sorted(self._own[reading.frame_id].values())
-            # the last of a full list may stand there as the decoder's choice, not by its rank
-            ceiling = own[int(len(own) == MAX_CANDIDATES)]
-            likeliest = min(left, _bounded(math.log(max(1e-12, ceiling))))
-            total += reading.weight * ((effective - 1) * likeliest + left)
+        for one in self._kept.values():
+            total += one.weight * ((effective - 1) * one.log_likeliest + one.log_left)
         return scale * total / effective
 
     def _unlisted(self, formats: PlateFormats, lines: int) -> float:
@@ -238,26 +257,45 @@ class TextFusion:
         texts are like the runners-up, of which that is known.
         """
         left = runners_up = 0.0
-        for reading in self.readings:
-            own = self._own[reading.frame_id]
-            left += reading.weight * max(0.0, 1 - sum(own.values()))
-            counted = [
-                p * (1.0 if self._name(text, lines, formats) else FORMAT_ODDS)
-                for text, p in own.items()
-            ]
-            runners_up += reading.weight * (sum(counted) - max(counted))
+        for one in self._kept.values():
+            left += one.weight * max(0.0, one.left)
+            if lines not in one.runners_up:
+                counted = [
+                    p * (1.0 if self._name(text, lines, formats) else FORMAT_ODDS)
+                    for text, p in one.own.items()
+                ]
+                one.runners_up[lines] = sum(counted) - max(counted)
+            runners_up += one.weight * one.runners_up[lines]
         return left / runners_up if runners_up else math.inf
 
 
-def _by_shape(
-    wanted: Iterable[tuple[TextReading, str]],
-) -> Iterable[Sequence[tuple[TextReading, str]]]:
-    """Parts pairs so that those of one part can be asked at once."""
-    parts: dict[tuple[tuple[int, ...], str], list[tuple[TextReading, str]]] = {}
-    for reading, text in wanted:
-        key = (reading.probabilities.shape, reading.alphabet)
-        parts.setdefault(key, []).append((reading, text))
-    return parts.values()
+def _heard(reading: TextReading, candidates: Sequence[str]) -> _Kept:
+    """A reading, asked for its own texts and for those of others.
+
+    Raises:
+        ValueError: Its probabilities are not of its alphabet.
+    """
+    texts, weight = reading.texts, reading.weight
+    asked = list(dict.fromkeys([*texts, *candidates]))
+    logs = sequence_log_table(reading.probabilities[None], asked, reading.alphabet)
+    own = dict(zip(asked, np.exp(logs[0, : len(set(texts))]).tolist(), strict=False))
+    left = 1 - sum(own.values())
+    log_left = _bounded(math.log(max(1e-12, left)))
+    # the last of a full list may stand there as the decoder's choice, not by its rank
+    ceiling = sorted(own.values())[int(len(own) == MAX_CANDIDATES)]
+    log_likeliest = min(log_left, _bounded(math.log(max(1e-12, ceiling))))
+    (said,) = _weighted(logs, weight)
+    return _Kept(
+        reading, weight, own, left, log_left, log_likeliest, dict(zip(asked, said, strict=True))
+    )
+
+
+def _weighted(
+    logs: npt.NDArray[np.float64], weights: float | npt.NDArray[np.float64]
+) -> list[list[float]]:
+    """What readings say of texts: never less than ``_STRAY``, and by their weights."""
+    weighted: list[list[float]] = (np.logaddexp(logs, _STRAY) * weights).tolist()
+    return weighted
 
 
 def _bounded(log: float) -> float:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from platestream.errors import MessageError
 
+BLANK = 0  # the class that is no character
 MAX_STEPS = 256
 MAX_CLASSES = 256
 _HEADER = struct.Struct(">2sHH")  # a mark with the layout's version, T, C
@@ -96,79 +99,147 @@ def sequence_log_probabilities(
         ValueError: The number of classes is not the alphabet's plus one.
     """
     check_classes(probabilities, alphabet)
-    count, states = len(texts), 2 * max(map(len, texts), default=0) + 1
-    labels = np.zeros((count, states), np.intp)  # blank, character, blank, character, …, blank
-    known = np.ones(count, bool)
-    for row, text in enumerate(texts):
-        for at, char in enumerate(text):
-            label = alphabet.find(char) + 1
-            known[row] &= label > 0
-            labels[row, 2 * at + 1] = label
     if probabilities.ndim == 2:
-        emitted = probabilities[:, labels]  # T x count x states
-    else:
-        emitted = np.take_along_axis(probabilities, labels[:, None, :], 2).transpose(1, 0, 2)
+        logs: npt.NDArray[np.float64]
+        (logs,) = sequence_log_table(probabilities[None], texts, alphabet)
+        return logs
+    states = _states(texts, alphabet)
+    own = probabilities[np.arange(len(texts)), :, states.labels]  # SxNxT
+    return _logs(own.transpose(2, 0, 1), states)
+
+
+def sequence_log_table(
+    probabilities: npt.NDArray[np.float32], texts: Sequence[str], alphabet: str
+) -> npt.NDArray[np.float64]:
+    """How likely each of several texts is by each of several pictures; RxN.
+
+    Args:
+        probabilities: RxTxC, as ``sequence_log_probability`` takes each.
+
+    Raises:
+        ValueError: The number of classes is not the alphabet's plus one.
+    """
+    check_classes(probabilities, alphabet)
+    states = _states(texts, alphabet)
+    pictures, steps, _ = probabilities.shape
+    by_class = np.ascontiguousarray(probabilities.transpose(1, 2, 0), np.float64)
+    emitted = by_class.take(states.labels, 1)  # TxSxNxR
+    columns = emitted.reshape(steps, len(states.labels), len(texts) * pictures)
+    return _logs(columns, states.repeated(pictures)).reshape(len(texts), pictures).T
+
+
+class _States(NamedTuple):
+    """Texts as CTC's forward algorithm goes through them: blank, character, blank, …, blank.
+
+    A text is a column: what is done to a state of all of them lies side by side in memory.
+
+    Attributes:
+        labels: SxN, the class of each state.
+        leap: SxN, 1 where a state may follow the one two before.
+        last: N, each text's last state.
+        known: N, whether all of a text is of the alphabet.
+    """
+
+    labels: npt.NDArray[np.intp]
+    leap: npt.NDArray[np.float64]
+    last: npt.NDArray[np.intp]
+    known: npt.NDArray[np.bool_]
+
+    def repeated(self, times: int) -> _States:
+        """Each text so many times, one after the other."""
+        if times == 1:
+            return self
+        return _States(
+            self.labels.repeat(times, 1),
+            self.leap.repeat(times, 1),
+            self.last.repeat(times),
+            self.known.repeat(times),
+        )
+
+    def only(self, texts: npt.NDArray[np.bool_]) -> _States:
+        """Some of the texts."""
+        return _States(
+            self.labels[:, texts], self.leap[:, texts], self.last[texts], self.known[texts]
+        )
+
+
+def _states(texts: Sequence[str], alphabet: str) -> _States:
+    count, states = len(texts), 2 * max(map(len, texts), default=0) + 1
+    labels = np.zeros((states, count), np.intp)
+    known = np.ones(count, bool)
+    for column, text in enumerate(texts):
+        classes = _classes(text, alphabet)
+        labels[1 : 2 * len(text) : 2, column] = classes
+        known[column] = BLANK not in classes
     # a character may follow the one before without a blank, unless it is the same
-    leap = np.zeros((count, states))
-    leap[:, 3::2] = labels[:, 3::2] != labels[:, 1:-2:2]
-    last = np.array([2 * len(text) for text in texts], np.intp)
-    ends = _forward(emitted, leap, last)
+    leap = np.zeros((states, count))
+    leap[3::2] = labels[3::2] != labels[1:-2:2]
+    return _States(labels, leap, np.array([2 * len(text) for text in texts], np.intp), known)
+
+
+@lru_cache(maxsize=4096)  # the candidates of a plate are asked for again with each reading of it
+def _classes(text: str, alphabet: str) -> tuple[int, ...]:
+    """The class of each character; the blank's for one that is not of the alphabet."""
+    return tuple(alphabet.find(char) + 1 for char in text)
+
+
+def _logs(emitted: npt.NDArray[Any], states: _States) -> npt.NDArray[np.float64]:
+    """Logarithms of the probabilities of texts.
+
+    Args:
+        emitted: TxSxN, the probability of each state's class at each step.
+    """
+    ends = _forward(emitted, states)
     with np.errstate(divide="ignore"):
         logs = np.log(ends)
-        small = known & (ends < _UNDERFLOW)
+        small = states.known & (ends < _UNDERFLOW)
         if small.any():
-            logs[small] = _log_forward(np.log(emitted[:, small]), np.log(leap[small]), last[small])
-    result: npt.NDArray[np.float64] = np.where(known, np.minimum(logs, 0.0), -np.inf)
+            logs[small] = _log_forward(emitted[:, :, small], states.only(small))
+    result: npt.NDArray[np.float64] = np.where(states.known, np.minimum(logs, 0.0), -np.inf)
     return result
 
 
-def _forward(
-    emitted: npt.NDArray[np.float32], leap: npt.NDArray[np.float64], last: npt.NDArray[np.intp]
-) -> npt.NDArray[np.float64]:
+def _forward(emitted: npt.NDArray[Any], states: _States) -> npt.NDArray[np.float64]:
     """Probabilities of texts; exact where above ``_UNDERFLOW``.
 
     What is lost below the least float, 1e-308, can only have become less on its way to the end.
 
     Args:
-        emitted: TxNxS, the probability of each state's label in each frame.
-        leap: NxS, 1 where a state may follow the one two before.
-        last: N, each text's last state.
+        emitted: TxSxN, the probability of each state's class at each step.
     """
-    steps, count, states = emitted.shape
-    if steps == 0:
+    leap, last = states.leap, states.last
+    if len(emitted) == 0:
         return np.where(last == 0, 1.0, 0.0)
     rows = np.ascontiguousarray(emitted, np.float64)
-    forward = np.zeros((count, states + 2))  # two columns more, that stay impossible
-    here, before, two_before = forward[:, 2:], forward[:, 1:-1], forward[:, :-2]
-    here[:, :2] = rows[0, :, :2]
-    sums = np.empty((count, states))
-    for step in range(1, steps):
+    forward = np.zeros((len(leap) + 2, len(last)))  # two rows more, that stay impossible
+    here, before, two_before = forward[2:], forward[1:-1], forward[:-2]
+    here[:2] = rows[0, :2]
+    sums = np.empty_like(leap)
+    for row in rows[1:]:
         np.multiply(two_before, leap, out=sums)
         sums += before
         sums += here
-        np.multiply(sums, rows[step], out=here)
-    each = np.arange(count)
-    ends: npt.NDArray[np.float64] = forward[each, last + 2] + forward[each, last + 1] * (last > 0)
+        np.multiply(sums, row, out=here)
+    each = np.arange(len(last))
+    ends: npt.NDArray[np.float64] = forward[last + 2, each] + forward[last + 1, each] * (last > 0)
     return ends
 
 
-def _log_forward(
-    emitted: npt.NDArray[np.float32], leap: npt.NDArray[np.float64], last: npt.NDArray[np.intp]
-) -> npt.NDArray[np.float64]:
+def _log_forward(emitted: npt.NDArray[Any], states: _States) -> npt.NDArray[np.float64]:
     """The same in logarithms, ten times slower, for what is too unlikely to be a float."""
-    steps, count, states = emitted.shape
-    forward = np.full((count, states + 2), -np.inf)
-    here, before, two_before = forward[:, 2:], forward[:, 1:-1], forward[:, :-2]
-    here[:, :2] = emitted[0, :, :2]
-    sums = np.empty((count, states))
-    for step in range(1, steps):
+    rows, leap, last = np.log(emitted), np.log(states.leap), states.last
+    forward = np.full((len(leap) + 2, len(last)), -np.inf)
+    here, before, two_before = forward[2:], forward[1:-1], forward[:-2]
+    here[:2] = rows[0, :2]
+    sums = np.empty_like(leap)
+    for row in rows[1:]:
         np.add(two_before, leap, out=sums)
         np.logaddexp(sums, before, out=sums)
         np.logaddexp(sums, here, out=sums)
-        np.add(sums, emitted[step], out=here)
-    each = np.arange(count)
+        np.add(sums, row, out=here)
+    each = np.arange(len(last))
     ends: npt.NDArray[np.float64] = np.logaddexp(
-        forward[each, last + 2], np.where(last > 0, forward[each, last + 1], -np.inf)
+        forward[last + 2, each], np.where(last > 0, forward[last + 1, each], -np.inf)
     )
     return ends
 

@@ -18,6 +18,7 @@ from platestream.vision.probabilities import (
     pack,
     sequence_log_probabilities,
     sequence_log_probability,
+    sequence_log_table,
     unpack,
 )
 
@@ -99,6 +100,19 @@ def test_a_texts_probability_is_the_sum_over_its_paths(
         own = sequence_log_probabilities(np.stack([rows] * len(texts)), list(texts), ALPHABET)
     np.testing.assert_allclose(np.exp(logs), list(texts.values()), rtol=1e-3, atol=1e-12)
     np.testing.assert_allclose(own, logs)
+
+
+@pytest.mark.parametrize("underflow", [0.0, 1e-4, 2.0])
+def test_every_text_is_asked_of_every_picture(underflow: float) -> None:
+    pictures = np.stack([drawn(12, 3, seed, 0.7) for seed in range(5)])
+    texts = ["AB", "", "ABBA", "AZ", "B" * 13]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "_UNDERFLOW", underflow)
+        table = sequence_log_table(pictures, texts, ALPHABET)
+    each = [[sequence_log_probability(one, text, ALPHABET) for text in texts] for one in pictures]
+    np.testing.assert_allclose(table, each)
+    assert np.isfinite(table[:, :3]).all()
+    assert sequence_log_table(pictures, [], ALPHABET).shape == (5, 0)
 
 
 def test_impossible_texts_have_no_probability() -> None:
