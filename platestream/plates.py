@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Self
@@ -317,6 +317,7 @@ def format_of(text: str, lines: int = 1) -> str | None:
     return shipped().format_of(text, lines)
 
 
+@lru_cache(maxsize=4096)  # trackers compare the same few texts, frame after frame
 def edit_distance(a: str, b: str) -> int:
     """Levenshtein's distance: least number of insertions, deletions and replacements."""
     row = list(range(len(b) + 1))

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from functools import partial
+from operator import attrgetter
 from typing import Any
 
 import msgpack
@@ -30,6 +31,9 @@ _PLAIN = (
     "track_id", "score", "first_frame_id", "last_frame_id", "first_ms", "last_ms", "last_pts_s",
     "frames_seen", "crop_quality", "crop_frame_id",
 )  # fmt: skip
+_coordinate = attrgetter(
+    "position", "velocity", "position_variance", "covariance", "velocity_variance"
+)
 
 
 @dataclass(slots=True)
@@ -137,7 +141,7 @@ def _record(track: Track) -> dict[str, Any]:
     record: dict[str, Any] = {name: getattr(track, name) for name in _PLAIN}
     record["corners"] = [float(v) for v in track.corners.ravel()]
     for name in ("x", "y", "size"):
-        record[name] = list(asdict(getattr(track, name)).values())
+        record[name] = _coordinate(getattr(track, name))
     return record
 
 
