@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import secrets
+from collections.abc import Mapping
 from typing import Any, cast
 
 from platestream.messages import CAMERA_NAME
@@ -101,7 +102,11 @@ def known_ring_token(client: Client, camera: str) -> str | None:
 
 def read_hash(client: Client, key: str) -> dict[str, str]:
     """A hash as text; empty if there is none."""
-    raw = cast("dict[bytes, bytes]", client.hgetall(key))
+    return as_text(cast("dict[bytes, bytes]", client.hgetall(key)))
+
+
+def as_text(raw: Mapping[bytes, bytes]) -> dict[str, str]:
+    """A hash as Redis sends it, as text."""
     return {k.decode("utf-8", "replace"): v.decode("utf-8", "replace") for k, v in raw.items()}
 
 

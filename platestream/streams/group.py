@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, NoReturn, cast
 
 import redis
 
@@ -190,20 +190,46 @@ class GroupConsumer:
         elif ids:
             self._client.xack(self.key, self.group, *ids)
 
-    def _read(self, start: str, count: int, block_ms: int | None) -> list[Delivery]:
-        places: dict[Any, Any] = {self.key: start}
-        if self._owner:
-            places[self._owner.fence] = start
+    def ask(self, pipeline: Any, count: int) -> Callable[[Any], list[Delivery]]:
+        """Puts ``read``, without waiting, among the commands of a pipeline.
+
+        Returns:
+            What makes entries of its reply, or raises what ``read`` would have raised.
+        """
         asked_at = time.monotonic()
+        pipeline.xreadgroup(self.group, self.name, self._places(">"), count=count)
+
+        def answered(reply: Any) -> list[Delivery]:
+            if isinstance(reply, Exception):
+                self._refused(reply)
+            return self._deliveries(reply, asked_at)
+
+        return answered
+
+    def _read(self, start: str, count: int, block_ms: int | None) -> list[Delivery]:
+        asked_at, places = time.monotonic(), self._places(start)
         try:
             reply = cast(
                 "Any",
                 self._client.xreadgroup(self.group, self.name, places, count=count, block=block_ms),
             )
-        except redis.ResponseError:
-            if self._owner:
-                self._owner.check()  # the fence is gone where another has taken the camera over
-            raise
+        except redis.ResponseError as error:
+            self._refused(error)
+        return self._deliveries(reply, asked_at)
+
+    def _places(self, start: str) -> dict[Any, Any]:
+        """Where it reads, and after which entry."""
+        places: dict[Any, Any] = {self.key: start}
+        if self._owner:
+            places[self._owner.fence] = start
+        return places
+
+    def _refused(self, error: Exception) -> NoReturn:
+        if self._owner and isinstance(error, redis.ResponseError):
+            self._owner.check()  # the fence is gone where another has taken the camera over
+        raise error
+
+    def _deliveries(self, reply: Any, asked_at: float) -> list[Delivery]:
         if self._owner:
             self._owner.was_handed(asked_at)
         return [
@@ -252,10 +278,19 @@ def first_unfinished(client: Client, key: str, group: str) -> int:
 def lowest_unfinished(client: Client, key: str, groups: Sequence[str]) -> int:
     """The lowest frame id that some group has not acknowledged, in one round trip."""
     pipeline = client.pipeline(transaction=False)
+    ask_unfinished(pipeline, key, groups)
+    return unfinished_of(client, key, groups, pipeline.execute(raise_on_error=False))
+
+
+def ask_unfinished(pipeline: Any, key: str, groups: Sequence[str]) -> None:
+    """Puts the question of ``lowest_unfinished`` into a pipeline: a command, and one a group."""
     pipeline.xinfo_groups(key)
     for group in groups:
         pipeline.xpending(key, group)
-    replies = pipeline.execute(raise_on_error=False)
+
+
+def unfinished_of(client: Client, key: str, groups: Sequence[str], replies: Sequence[Any]) -> int:
+    """The answer to it."""
     for reply in replies:
         if isinstance(reply, redis.exceptions.NoPermissionError):
             raise reply

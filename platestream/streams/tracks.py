@@ -1,16 +1,21 @@
-"""What the tracker publishes and remembers, in one transaction."""
+"""What the tracker looks up, in one round trip; what it publishes and remembers, in another."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
+from platestream.streams.cameras import as_text
 from platestream.streams.connection import Client
+from platestream.streams.group import Delivery, GroupConsumer, ask_unfinished, unfinished_of
 from platestream.streams.keys import (
+    OCR,
     TRACK,
+    camera_key,
     counts_key,
     frame_id_of,
+    frames_key,
     passages_key,
     readings_key,
     tracker_key,
@@ -22,6 +27,43 @@ from platestream.streams.publishing import adding
 
 MOST_STATES = 1_000
 MOST_PASSAGES = 5_000
+
+
+class Turn(NamedTuple):
+    """What a tracker must know before a step.
+
+    Attributes:
+        before: The first frame that OCR was not done with.
+        known: The camera's facts, as they were then.
+        readings: What lay in the stream after that: where they are fewer than were asked for,
+            every reading of an earlier frame has been handed out.
+    """
+
+    before: int
+    known: dict[str, str]
+    readings: list[Delivery]
+
+
+def look_around(client: Client, camera: str, consumer: GroupConsumer, count: int) -> Turn:
+    """Asks for all of it at once; Redis answers in the order of the questions.
+
+    Args:
+        consumer: The tracker's, of the camera's readings.
+        count: At most so many readings.
+
+    Raises:
+        TakenOverError: Another tracker has taken the camera over.
+    """
+    key = frames_key(camera)
+    pipeline = client.pipeline(transaction=False)
+    ask_unfinished(pipeline, key, [OCR])
+    pipeline.hgetall(camera_key(camera))
+    readings = consumer.ask(pipeline, count)
+    *unfinished, known, reply = pipeline.execute(raise_on_error=False)
+    handed_out = readings(reply)
+    if isinstance(known, Exception):
+        raise known
+    return Turn(unfinished_of(client, key, [OCR], unfinished), as_text(known), handed_out)
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,12 +47,13 @@ def run(session: Session) -> None:
         held = deliveries[-1].id
     while not session.stopped():
         service.take(consumer.read(_BATCH, _BLOCK_MS))
-        before, known = service.watermark()
-        # what OCR had finished by then lies in the stream: with it, nothing before is missing
-        while more := consumer.read(_BATCH, None):
+        before, known, more = streams.look_around(session.client, camera, consumer, _BATCH)
+        service.take(more)
+        while len(more) == _BATCH:  # a long list: only what exceeds the limit goes
+            service.step(0, known)
+            more = consumer.read(_BATCH, None)
             service.take(more)
-            if len(more) == _BATCH:
-                service.step(0, known)  # a long list: only what exceeds the limit goes
+        # what OCR had finished by then has been handed out: nothing before is missing
         service.step(before, known)
 
 
@@ -112,12 +113,6 @@ class _Service:
             if not self._order.add(reading, delivery.id, time.monotonic()):
                 self._count("late_for_track")
                 self._useless.append(delivery.id)
-
-    def watermark(self) -> tuple[int, dict[str, str]]:
-        """The first frame that OCR is not done with, and what is known of the camera."""
-        key = streams.frames_key(self._camera)
-        before = streams.first_unfinished(self._client, key, streams.OCR)
-        return before, streams.read_hash(self._client, streams.camera_key(self._camera))
 
     def step(self, before: int, known: dict[str, str]) -> None:
         """Follows plates over the readings whose turn has come; ends a recording with its last.
