@@ -103,7 +103,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="What it costs to follow plates.")
     parser.add_argument("source", nargs="?", type=Path, default=built_in_clip()[0])
     parser.add_argument("--fps", type=int, default=30)
-    parser.add_argument("--readings", type=int, default=900, help="that count")
+    parser.add_argument("--readings", type=int, default=450, help="that count")
     parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument(
         "--keep", type=Path, help="folder for the readings; what lies there is not read again"
