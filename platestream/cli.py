@@ -312,7 +312,7 @@ def _batches(paths: list[str], at_once: int) -> Iterator[list[tuple[str, Image |
 def _expand(paths: list[str]) -> Iterator[tuple[str, str]]:
     """Every path, for a folder those of its pictures, with what is wrong with it already."""
     for path in paths:
-        if not path or not Path(path).is_dir():
+        if not path or not os.path.isdir(path):  # what may not be looked at is said when it is read
             yield path, "" if path else "an empty path names no picture"
             continue
         try:

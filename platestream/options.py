@@ -54,8 +54,8 @@ def load(
 def invoke(command: Callable[..., Any], name: str, argv: Sequence[str] | None = None) -> int:
     """Runs a function with the options of its signature; returns the exit code.
 
-    An error of ours becomes one line on stderr and exit code 2, never a traceback; with ``--json``
-    it is an object on stdout, too.
+    An error of ours, and a file that cannot be read or written, becomes one line on stderr and exit
+    code 2, never a traceback; with ``--json`` it is an object on stdout, too.
     """
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
     app.command()(command)
@@ -73,10 +73,12 @@ def invoke_app(app: typer.Typer, name: str, argv: Sequence[str] | None = None) -
             sys.stdout.flush()
             return int(done.code) if isinstance(done.code, int) else (1 if done.code else 0)
         except PlatestreamError as error:
-            print(f"error: {error}", file=sys.stderr)
-            if "--json" in words:
-                print_json({"error": str(error)})
-            return 2
+            return _refuse(str(error), words)
+        except OSError as error:
+            if error.errno == errno.ENOSPC or not isinstance(error.filename, str | bytes):
+                raise
+            # a path that was given, and that the system has something against
+            return _refuse(f"'{os.fsdecode(error.filename)}': {error.strerror}", words)
     except OSError as error:
         if error.errno != errno.ENOSPC:
             raise
@@ -85,6 +87,13 @@ def invoke_app(app: typer.Typer, name: str, argv: Sequence[str] | None = None) -
         _forget_stdout()
         return 2
     return 0
+
+
+def _refuse(why: str, words: Sequence[str]) -> int:
+    print(f"error: {why}", file=sys.stderr)
+    if "--json" in words:
+        print_json({"error": why})
+    return 2
 
 
 def _forget_stdout() -> None:

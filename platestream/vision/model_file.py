@@ -45,11 +45,16 @@ def check_size(path: Path, task: str) -> None:
     """Looks at a file from outside, before anything of it is read.
 
     Raises:
-        WeightsError: It is missing or too large.
+        WeightsError: It is missing, may not be looked at, or is too large.
     """
-    if not path.is_file():
+    try:
+        is_file, size = path.is_file(), path.stat().st_size
+    except FileNotFoundError:
+        is_file, size = False, 0
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
+        raise WeightsError(f"cannot read {task} weights '{path}': {error}") from error
+    if not is_file:
         raise WeightsError(f"no {task} weights at '{path}'; {remedy(task)}")
-    size = path.stat().st_size
     if size > MAX_BYTES:
         raise WeightsError(f"'{path}' has {size} bytes; {task} weights have at most {MAX_BYTES}")
 

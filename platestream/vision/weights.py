@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +13,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from platestream.errors import WeightsError
+from platestream.errors import OutputError, WeightsError
 from platestream.vision import model_file
 
 
@@ -32,10 +34,21 @@ def save_weights(
     architecture: str,
     config: Mapping[str, Any],
 ) -> None:
-    """Writes weights with what is needed to build their network again."""
+    """Writes weights with what is needed to build their network again, whole or not at all.
+
+    Raises:
+        OutputError: The file cannot be written.
+    """
     metadata = model_file.describe(task, architecture, config)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, path, metadata)
+    part = path.with_name(f"{path.name}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, part, metadata)
+        os.replace(part, path)
+    except (OSError, SafetensorError) as error:
+        with contextlib.suppress(OSError):
+            part.unlink(missing_ok=True)
+        raise OutputError(f"weights '{path}' cannot be written: {error}") from error
 
 
 def load_weights(path: Path, task: str) -> Weights:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -153,6 +156,48 @@ def test_a_folders_tiffs_and_gifs_are_read(
     ]  # fmt: skip
 
 
+@contextmanager
+def without_rights() -> Iterator[None]:
+    """As a user who may not look into folders of root's, where root runs the tests."""
+    before = os.geteuid()
+    if before == 0:
+        os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(before)
+
+
+@pytest.mark.parametrize("command", ["recognize", "read"])
+def test_what_may_not_be_looked_at_is_said_and_the_others_are_read(
+    command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    closed = tmp_path / "closed"
+    closed.mkdir()
+    cv2.imwrite(str(closed / "a.png"), PLATE)
+    closed.chmod(0)
+    names = [str(closed / "a.png"), str(closed), "x" * 300, "a\0b"]
+    cv2.imwrite(str(tmp_path / "last.png"), PLATE)
+    for folder in (tmp_path, tmp_path.parent, tmp_path.parent.parent):  # pytest's own
+        folder.chmod(0o755)
+    arguments = [command, str(tmp_path / "last.png"), *names, str(tmp_path / "last.png"), "--json"]
+    options.invoke_app(cli.app, "platestream", arguments[:2])  # all is imported, and loaded once
+    capsys.readouterr()
+    try:
+        with without_rights():
+            assert options.invoke_app(cli.app, "platestream", arguments) == 1
+    finally:
+        closed.chmod(0o700)
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [line["path"] for line in lines] == arguments[1:-1]
+    said = [line.get("error", "") for line in lines]
+    assert said[0] == said[-1] == ""
+    assert "Permission denied" in said[1]
+    assert "Permission denied" in said[2]
+    assert "File name too long" in said[3]
+    assert "no such file" in said[4]
+
+
 @pytest.mark.parametrize("command", ["recognize", "read"])
 def test_a_folder_without_a_picture_is_said(
     command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -173,6 +218,7 @@ def test_a_folder_without_a_picture_is_said(
         (["run", "gone.mp4", "--output", "a.mp4"], "no such file: 'gone.mp4'"),
         (["run", "gone.mp4", "--output", "a.avi"], "call it 'a.mp4'"),
         (["evaluate", "recognizer", "--data", "gone"], "no such folder"),
+        (["evaluate", "recognizer", "--data", "x" * 300], "File name too long"),
     ],
 )
 def test_what_is_refused_is_json_too(

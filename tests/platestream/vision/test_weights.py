@@ -8,7 +8,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from platestream.errors import WeightsError
+from platestream.errors import OutputError, WeightsError
 from platestream.vision import model_file, weights
 
 TENSORS = {"a": torch.arange(6.0).reshape(2, 3)}
@@ -59,3 +59,17 @@ def test_size_is_bounded_before_reading(path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(model_file, "MAX_BYTES", 10)
     monkeypatch.setattr(weights, "safe_open", lambda *a, **k: pytest.fail("opened"))
     refused(path, "recognizer", "at most 10")
+
+
+def test_what_cannot_be_written_is_said_and_what_is_there_stays(path: Path, tmp_path: Path) -> None:
+    whole = path.read_bytes()
+    (tmp_path / "folder").mkdir()
+    for place in (path / "w.safetensors", tmp_path / "folder", Path("/proc/none/w.safetensors")):
+        with pytest.raises(OutputError, match=f"weights '{place}' cannot be written"):
+            weights.save_weights(place, TENSORS, task="recognizer", architecture="x", config={})
+    assert path.read_bytes() == whole
+    assert sorted(one.name for one in tmp_path.iterdir()) == ["folder", path.name]
+
+
+def test_a_name_that_the_system_refuses(tmp_path: Path) -> None:
+    refused(tmp_path / ("x" * 300), "recognizer", "File name too long")
