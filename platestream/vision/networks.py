@@ -70,5 +70,5 @@ def build(path: Path, task: str, weights: Weights) -> nn.Module:
         recognizer = recognition_model.build(weights.config["network"])
         recognizer.load_state_dict(weights.tensors)
         return PlateTexts(fold(recognizer)).eval()
-    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError, RuntimeError) as error:
         raise WeightsError(f"'{path}' does not fit its own network: {error}") from error

@@ -96,6 +96,8 @@ class Recognizer:
             alphabet = str(network.config["alphabet"])
             own = float(network.config.get("threshold", DEFAULT_THRESHOLD))
             fitted = float(network.config.get("temperature", 1.0))
+            if not 0 <= own <= 1:
+                raise ValueError(f"a threshold of {own}")
             if not 0 < fitted < 1e3:
                 raise ValueError(f"a temperature of {fitted}")
         except (KeyError, TypeError, ValueError) as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
+import math
 import subprocess
 import sys
 from collections.abc import Callable
@@ -329,6 +330,8 @@ def widened(width: int) -> Callable[[dict[str, Any]], object]:
         (widened(992), "does not take"),
         (lambda config: config.update(alphabet=config["alphabet"][1:]), "gives .* not"),
         (lambda config: config.pop("alphabet"), "does not say what its network takes"),
+        (lambda config: config.update(threshold=math.nan), "a threshold of nan"),
+        (lambda config: config.update(threshold=7), "a threshold of 7"),
     ],
 )
 def test_a_config_that_does_not_fit_the_network(
