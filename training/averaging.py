@@ -98,6 +98,8 @@ def average_weights(task: str, paths: Sequence[Path], output: Path) -> None:
         for what in ("network", "alphabet"):
             if run.config.get(what) != runs[0].config.get(what):
                 raise DataError(f"'{path}' has another {what} than '{paths[0]}'")
+        if _shapes(run) != _shapes(runs[0]):
+            raise DataError(f"'{path}' has other tensors than '{paths[0]}'")
     tensors = {
         name: torch.stack([run.tensors[name].double() for run in runs]).mean(0).to(first.dtype)
         for name, first in runs[0].tensors.items()
@@ -109,3 +111,7 @@ def average_weights(task: str, paths: Sequence[Path], output: Path) -> None:
         architecture=runs[0].architecture,
         config=runs[0].config,
     )
+
+
+def _shapes(run: weights.Weights) -> dict[str, torch.Size]:
+    return {name: tensor.shape for name, tensor in run.tensors.items()}

@@ -36,9 +36,12 @@ def write_sheet(
     while len(cells) % columns:
         cells.append(np.zeros_like(cells[0]))
     rows = [np.hstack(cells[i : i + columns]) for i in range(0, len(cells), columns)]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if not cv2.imwrite(str(path), np.vstack(rows)):
-        raise OutputError(f"cannot write '{path}'")
+    done, data = cv2.imencode(path.suffix, np.vstack(rows))
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data.tobytes() if done else b"")
+    except OSError as error:
+        raise OutputError(f"cannot write '{path}': {error.strerror}") from error
 
 
 def unnormalize(image: npt.NDArray[np.float32]) -> Image:

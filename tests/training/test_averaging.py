@@ -37,6 +37,15 @@ def test_runs_of_different_networks_have_no_mean(tmp_path: Path) -> None:
         average_weights("recognizer", [one, other], tmp_path / "mean.safetensors")
 
 
+def test_tensors_that_do_not_fit_each_other_have_no_mean(tmp_path: Path) -> None:
+    one, other = save(tmp_path / "a", 1.0, 1), tmp_path / "b"
+    for tensors in ({"w": torch.zeros(3), "n": torch.tensor(1)}, {"w": torch.zeros(2)}):
+        config = {"network": {}, "alphabet": "AB"}
+        weights.save_weights(other, tensors, task="recognizer", architecture="x", config=config)
+        with pytest.raises(DataError, match=r"b' has other tensors than .*a'"):
+            average_weights("recognizer", [one, other], tmp_path / "mean.safetensors")
+
+
 @pytest.mark.parametrize(("decay", "expected"), [(0.0, 8.0), (0.5, 6.0)])
 def test_a_moving_average_follows_as_fast_as_it_is_told(decay: float, expected: float) -> None:
     net = torch.nn.Linear(1, 1, bias=False)
