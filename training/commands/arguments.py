@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import csv
+import tempfile
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
@@ -10,13 +10,16 @@ from typing import Annotated
 import typer
 
 from platestream import options
-from platestream.errors import DataError, PlatestreamError
+from platestream.errors import DataError, OutputError, PlatestreamError
+from training import tables
 
 CHECKED = Path(__file__).parents[1] / "data"  # lists of what was looked at by eye
 PLAIN = {"add_completion": False, "pretty_exceptions_enable": False, "no_args_is_help": True}
 
 Data = Annotated[Path, typer.Option(help="The folder with the pictures.")]
-Seed = Annotated[int, typer.Option()]
+Seed = Annotated[int, typer.Option(min=0, max=2**32 - 1)]
+LearningRate = Annotated[float, typer.Option(min=1e-9, max=1.0)]
+Patience = Annotated[int, typer.Option(min=1, help="Epochs without a better score.")]
 Logs = Annotated[Path, typer.Option(help="Checkpoints, TensorBoard and CSV logs.")]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint in --logs.")]
 Weights = Annotated[Path | None, typer.Option(help="Default: the shipped ones.")]
@@ -42,6 +45,22 @@ def need_training() -> None:
         )
 
 
+def need_place(output: Path) -> None:
+    """Sees, before hours of training, that weights can be written where they are to be.
+
+    Raises:
+        OutputError: They cannot.
+    """
+    try:
+        if output.is_dir():
+            raise OutputError(f"'{output}' is a folder; name a file")
+        output.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=output.parent):
+            pass
+    except OSError as error:
+        raise OutputError(f"weights '{output}' cannot be written: {error.strerror}") from error
+
+
 def last_checkpoint(logs: Path) -> Path:
     """Where a run that is to go on has left its state.
 
@@ -56,5 +75,4 @@ def last_checkpoint(logs: Path) -> Path:
 
 def column(path: Path) -> list[str]:
     """The column ``file`` of a CSV."""
-    with path.open(newline="", encoding="utf-8") as file:
-        return [row["file"] for row in csv.DictReader(file)]
+    return [row["file"] for _, row in tables.whole_rows(path, ["file"])]

@@ -14,7 +14,9 @@ from training.commands.arguments import (
     PLAIN,
     Data,
     Device,
+    LearningRate,
     Logs,
+    Patience,
     Precision,
     Resume,
     Seed,
@@ -22,6 +24,7 @@ from training.commands.arguments import (
     Workers,
     column,
     last_checkpoint,
+    need_place,
     need_training,
 )
 from training.commands.reports import say
@@ -93,12 +96,12 @@ def _train_recognizer(
     synthetic_share: Annotated[
         float, typer.Option(min=0, max=1, help="Of synthetic plates beside real crops.")
     ] = 0.3,
-    learning_rate: Annotated[float, typer.Option()] = 1.5e-3,
+    learning_rate: LearningRate = 1.5e-3,
     average_decay: Annotated[
         float,
         typer.Option(min=0, max=0.9999, help="Of the moving average of weights that is kept."),
     ] = 0.998,
-    patience: Annotated[int, typer.Option(help="Epochs without a better score.")] = 12,
+    patience: Patience = 12,
     workers: Workers = 1,
     threads: Threads = 2,
     device: Device = "cpu",
@@ -108,6 +111,7 @@ def _train_recognizer(
 ) -> None:
     """Trains the recognizer on plate crops and synthetic plates."""
     need_training()
+    need_place(output)
     from platestream import plates
     from training.recognition.crops import gather_photos
     from training.recognition.grounds import plate_free
@@ -232,7 +236,7 @@ def _train_detector(
     epochs: Annotated[int, typer.Option(min=1)] = 60,
     steps: Annotated[int, typer.Option(min=1, help="Batches an epoch.")] = 50,
     batch: Annotated[int, typer.Option(min=1, help="Pictures a batch.")] = 16,
-    learning_rate: Annotated[float, typer.Option()] = 2e-3,
+    learning_rate: LearningRate = 2e-3,
     workers: Workers = 1,
     threads: Threads = 2,
     device: Device = "cpu",
@@ -242,6 +246,7 @@ def _train_detector(
 ) -> None:
     """Trains the detector on street photographs and plates put into them."""
     need_training()
+    need_place(output)
     from training.detection.material import gather
     from training.detection.run import Options, train
 
