@@ -9,16 +9,16 @@ Other countries' files are named plainly, or have their texts in a CSV.
 
 from __future__ import annotations
 
-import csv
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from platestream import plates
 from platestream.errors import DataError
 from platestream.plates import PlateFormats
+from training import tables
 
 _LETTER = f"[{plates.letters()}]"
 _NAME = re.compile(
@@ -107,7 +107,7 @@ def from_plain_names(files: Iterable[str], formats: PlateFormats) -> Labels:
     labels = Labels()
     for file in files:
         written = re.split(r"[_(]", Path(file).stem)[0]
-        text = _plain(written)
+        text = plain(written)
         strange = [char for char in text if char not in formats.alphabet]
         if not any(formats.format_of(text, lines) for lines in (1, 2)):
             labels.unlabelled[file] = (
@@ -133,7 +133,7 @@ def _settle(name: Name, candidates: list[str], tails: set[str]) -> str | None:
     return None
 
 
-def _plain(written: str) -> str:
+def plain(written: str) -> str:
     """A text in capitals without blanks and dashes; as it is where it has nothing else."""
     return re.sub(r"[\s-]", "", written).upper() or written.strip()
 
@@ -160,13 +160,13 @@ def read_csv(
             one that another row has too.
     """
     texts: dict[str, str] = {}
-    for line, row in _rows(path):
+    for line, row in tables.rows(path, lambda there: _check_columns(path, there)):
         name, text = row.get("file", row.get("filename")), row.get("text", row.get("reading"))
         if name is None or text is None:
             raise DataError(f"'{path}' line {line} ends too early: '{name}' has no text beside it")
         if not name:
             raise DataError(f"'{path}' line {line} names no file beside '{text}'")
-        text = _plain(text)
+        text = plain(text)
         if row.get("readable", "1") == "0":
             if not unreadable:
                 continue
@@ -192,32 +192,8 @@ def holds_texts(path: Path) -> bool:
     Raises:
         DataError: As ``read_csv``, of the file and its columns.
     """
-    return any("text" in row for _, row in _rows(path))
-
-
-def _rows(path: Path) -> Iterator[tuple[int, dict[str, str | None]]]:
-    """The rows of a CSV of labels, with the lines they end on; None where a cell is not there.
-
-    Raises:
-        DataError: As ``read_csv``, of the file and its columns.
-    """
-    line = 0
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file, strict=True)  # strict: a quote that nobody closes
-            _check_columns(path, reader.fieldnames or ())
-            line = reader.line_num
-            for row in reader:
-                line = reader.line_num
-                yield line, row
-    except OSError as error:
-        raise DataError(f"cannot read labels '{path}': {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise DataError(f"labels '{path}' are not a CSV in UTF-8: {error}") from error
-    except csv.Error as error:
-        raise DataError(
-            f"'{path}' line {line + 1} is no row of a CSV ({error}): is there a quote too many?"
-        ) from error
+    rows = tables.rows(path, lambda there: _check_columns(path, there))
+    return any("text" in row for _, row in rows)
 
 
 def _check_columns(path: Path, columns: Sequence[str]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -38,10 +39,10 @@ def evaluate(reader: PlateReader, root: Path, truth: Path) -> dict[str, Any]:
     Raises:
         DataError: The CSV does not fit, or a photograph cannot be read.
     """
-    by_photo = _by_photo(root, truth)
+    by_photo = _by_photo(reader, root, truth)
     pairs: list[tuple[Crop, ReadPlate | None]] = []
     for path, crops in sorted(by_photo.items()):
-        image = _picture(path)
+        image = _picture(path, crops)
         (found,) = reader.read([image])
         pairs += [(crop, _hit(crop, found, image)) for crop in crops]
     hits = [(crop.text, read.text) for crop, read in pairs if read is not None]
@@ -74,8 +75,8 @@ def evaluate_cut(reader: PlateReader, root: Path, truth: Path, cut: float) -> di
     for side in ("right", "left"):
         accepted: list[bool] = []
         count = 0
-        for path, crops in sorted(_by_photo(root, truth).items()):
-            image = _picture(path)
+        for path, crops in sorted(_by_photo(reader, root, truth).items()):
+            image = _picture(path, crops)
             for crop in crops:
                 x1, y1, x2, y2 = crop.box
                 missing = cut * (x2 - x1)
@@ -113,12 +114,13 @@ def evaluate_small(reader: PlateReader, root: Path, truth: Path, width: int) -> 
     rng = np.random.default_rng(0)
     found: list[ReadPlate | None] = []
     exact = 0
-    for path, (crop, *others) in sorted(_by_photo(root, truth).items()):
+    for path, crops in sorted(_by_photo(reader, root, truth).items()):
+        crop = crops[0]
         assert crop.box is not None
-        if others or crop.box[2] - crop.box[0] < _LEAST:
+        if len(crops) > 1 or crop.box[2] - crop.box[0] < _LEAST:
             continue
         scale = width / (crop.box[2] - crop.box[0])
-        photo = _picture(path)
+        photo = _picture(path, crops)
         small = cv2.resize(photo, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
         height, across = small.shape[:2]
         if across > _FRAME[0] or height > _FRAME[1]:
@@ -154,7 +156,7 @@ def evaluate_spoiled(reader: PlateReader, root: Path, truth: Path) -> dict[str, 
         ``ways``: rows with the ``way``, how many plates are found, read exactly and accepted, and
         how many of the accepted are right.
     """
-    by_photo = sorted(_by_photo(root, truth).items())
+    by_photo = sorted(_by_photo(reader, root, truth).items())
     rows: list[dict[str, Any]] = []
     for name, spoil in WAYS.items():
         rng = np.random.default_rng(0)
@@ -181,19 +183,26 @@ def evaluate_spoiled(reader: PlateReader, root: Path, truth: Path) -> dict[str, 
     return {"ways": rows}
 
 
-def _by_photo(root: Path, truth: Path) -> dict[Path, list[Crop]]:
+def _by_photo(reader: PlateReader, root: Path, truth: Path) -> dict[Path, list[Crop]]:
     found: dict[Path, list[Crop]] = defaultdict(list)
-    for crop in photo_crops(root, truth):
+    for crop in photo_crops(root, truth, reader.alphabet):
         found[crop.path].append(crop)
     if not found:
         raise DataError(f"'{truth}' names no readable plate")
     return found
 
 
-def _picture(path: Path) -> Image:
+def _picture(path: Path, crops: Sequence[Crop]) -> Image:
+    """A photograph, which must be large enough for its plates."""
     image = cv2.imread(str(path))
     if image is None:
         raise DataError(f"'{path}' cannot be read")
+    height, width = image.shape[:2]
+    for crop in crops:
+        assert crop.box is not None
+        x1, y1, x2, y2 = crop.box
+        if x1 >= width or y1 >= height or x2 <= 0 or y2 <= 0:
+            raise DataError(f"'{path}' has {width}x{height} pixels, and no plate at {crop.box}")
     return image.astype(np.uint8)
 
 

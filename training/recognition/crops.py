@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import csv
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,13 +15,14 @@ from platestream import picture_file
 from platestream.errors import DataError, SourceError
 from platestream.picture_file import KINDS, is_picture
 from platestream.plates import PlateFormats
-from training import labels, splits
+from training import labels, splits, tables
 
 Image = npt.NDArray[np.uint8]
 
 _KEPT_WIDTH = 320  # pixels; wider pictures are made smaller when they are read
 _NAMED = 5  # pictures that cannot be read, in one message
 _STACK_ASPECT = 2.6  # a crop less wide than this may show two lines; see platestream.vision.reader
+_PHOTO_COLUMNS = ("file", "x1", "y1", "x2", "y2", "text", "readable", "lines")
 _CONTEXT = (0.35, 0.7)  # of a box's width and height: how much round it is kept
 
 
@@ -247,23 +248,44 @@ def gather_photos(
     return [names[i] for i in left], [names[i] for i in right]
 
 
-def photo_crops(root: Path, texts: Path) -> list[Crop]:
+def photo_crops(root: Path, texts: Path, alphabet: str | None = None) -> list[Crop]:
     """The readable plates of a CSV with columns ``file,x1,y1,x2,y2,text,readable,lines``.
+
+    Blanks and dashes in texts do not count.
+
+    Args:
+        alphabet: Where given, texts may have no other characters.
 
     Raises:
         DataError: The CSV is missing or lacks a column, or a row of it makes no sense.
     """
     crops = []
-    try:
-        with texts.open(newline="", encoding="utf-8-sig") as file:
-            for number, row in enumerate(csv.DictReader(file), 2):
-                try:
-                    if row["readable"] == "1":
-                        x1, y1, x2, y2 = (float(row[k]) for k in ("x1", "y1", "x2", "y2"))
-                        path = root / "images" / row["file"]
-                        crops.append(Crop(path, row["text"], (x1, y1, x2, y2), int(row["lines"])))
-                except (KeyError, ValueError) as error:
-                    raise DataError(f"'{texts}', row {number}: {error}") from error
-    except OSError as error:
-        raise DataError(f"cannot read '{texts}': {error.strerror}") from error
+    for line, row in tables.whole_rows(texts, _PHOTO_COLUMNS):
+        try:
+            if row["readable"] not in ("0", "1"):
+                raise ValueError(f"'readable' is 1 or 0, not '{row['readable']}'")
+            if row["readable"] == "1":
+                crops.append(_photo_crop(root, row, alphabet))
+        except ValueError as error:
+            raise DataError(f"'{texts}' line {line}: {error}") from error
     return crops
+
+
+def _photo_crop(root: Path, row: Mapping[str, str], alphabet: str | None) -> Crop:
+    """A readable plate.
+
+    Raises:
+        ValueError: It is none.
+    """
+    x1, y1, x2, y2 = (float(row[key]) for key in ("x1", "y1", "x2", "y2"))
+    if not (-math.inf < x1 < x2 < math.inf and -math.inf < y1 < y2 < math.inf):
+        raise ValueError(f"x1, y1, x2, y2 are {x1:g}, {y1:g}, {x2:g}, {y2:g}, which is no box")
+    if row["lines"] not in ("1", "2"):
+        raise ValueError(f"'lines' is 1 or 2, not '{row['lines']}'")
+    text = labels.plain(row["text"])
+    if not text:
+        raise ValueError("it is readable, but has no text")
+    strange = next((char for char in text if alphabet is not None and char not in alphabet), "")
+    if strange:
+        raise ValueError(f"'{text}' has '{strange}', which is not in the alphabet '{alphabet}'")
+    return Crop(root / "images" / row["file"], text, (x1, y1, x2, y2), int(row["lines"]))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,7 +16,7 @@ from platestream.plates import PlateFormats
 from platestream.vision.crop_reader import CropReader
 from platestream.vision.decoding import PlateText
 from platestream.vision.recognizer import Recognizer
-from training import labels
+from training import labels, tables
 from training.intervals import share
 from training.recognition.acceptance import cross_fitted
 from training.recognition.crops import (
@@ -95,7 +94,7 @@ def evaluate_photos(recognizer: Recognizer | CropReader, root: Path, texts: Path
         SourceError: A photograph cannot be read.
     """
     pairs = []
-    crops = photo_crops(root, texts)
+    crops = photo_crops(root, texts, recognizer.formats.alphabet)
     if not crops:
         raise DataError(f"'{texts}' has no plate that can be read")
     for crop in crops:
@@ -113,11 +112,12 @@ def evaluate_photos(recognizer: Recognizer | CropReader, root: Path, texts: Path
 def _shares(pairs: Sequence[tuple[str, str, PlateText]]) -> dict[str, Any]:
     accepted = [(t, r) for _, t, r in pairs if r.accepted]
     edits = sum(plates.edit_distance(t, r.guess) for _, t, r in pairs)
+    characters = sum(len(t) for _, t, _ in pairs)
     return {
         "exact": share(sum(r.text == t for _, t, r in pairs), len(pairs)),
         "exact_guessed": share(sum(r.guess == t for _, t, r in pairs), len(pairs)),
         "exact_unconstrained": share(sum(r.raw == t for _, t, r in pairs), len(pairs)),
-        "character_error_rate": round(edits / sum(len(t) for _, t, _ in pairs), 5),
+        "character_error_rate": round(edits / characters, 5) if characters else None,
         "accepted": share(len(accepted), len(pairs)),
         "accepted_right": share(sum(r.text == t for t, r in accepted), len(accepted)),
     }
@@ -201,13 +201,16 @@ def _read(
 
 
 def _files(path: Path, folder: Path) -> list[str]:
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file)
-            rows = [(reader.line_num, row["file"]) for row in reader]
-    except (OSError, KeyError, UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"'{path}' is not a CSV with a column 'file': {error}") from error
-    for line, name in rows:
-        if not (folder / name).is_file():
-            raise DataError(f"'{path}' line {line}: '{name}' is not in '{folder}'")
-    return [name for _, name in rows]
+    """The column ``file`` of a CSV.
+
+    Raises:
+        DataError: There is none, or it names no file, or one that is not in the folder.
+    """
+    names = []
+    for line, row in tables.whole_rows(path, ["file"]):
+        if not (folder / row["file"]).is_file():
+            raise DataError(f"'{path}' line {line}: '{row['file']}' is not in '{folder}'")
+        names.append(row["file"])
+    if not names:
+        raise DataError(f"'{path}' names no file")
+    return names

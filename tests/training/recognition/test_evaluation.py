@@ -99,6 +99,28 @@ def test_negatives_that_are_not_there_are_named(recognizer: Recognizer, crops: P
         evaluate(recognizer, crops / "crops", crops / "labels.csv", crops / "negatives.csv")
 
 
+@pytest.mark.parametrize(
+    ("rows", "named"),
+    [("text,file\nA\n", "line 2 ends too early: it has no 'file'"), ("file\n", "names no file"),
+     ("name\na.png\n", "needs columns file"), ('file\n"a.png\n', "a quote too many")],
+)  # fmt: skip
+def test_a_list_of_negatives_that_does_not_hold_is_refused(
+    recognizer: Recognizer, crops: Path, rows: str, named: str
+) -> None:
+    (crops / "negatives.csv").write_text(rows)
+    with pytest.raises(DataError, match=named):
+        evaluate(recognizer, crops / "crops", crops / "labels.csv", crops / "negatives.csv")
+
+
+def test_where_no_plate_has_a_text_no_character_can_be_wrong(
+    recognizer: Recognizer, crops: Path
+) -> None:
+    (crops / "labels.csv").write_text("file,text\nNegative/a.png,\n")
+    result = evaluate(recognizer, crops / "crops", crops / "labels.csv", None)
+    assert result["character_error_rate"] is None
+    assert (result["exact"]["hits"], result["exact"]["of"]) == (1, 1)
+
+
 def test_labels_that_are_no_text_are_refused(recognizer: Recognizer, crops: Path) -> None:
     (crops / "labels.csv").write_bytes(b"file,text\n\xff\xfe,A\n")
     with pytest.raises(DataError, match="UTF-8"):

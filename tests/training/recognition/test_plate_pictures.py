@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import cv2
@@ -72,12 +73,49 @@ def test_crops_that_cannot_be_read_are_named_and_left_out(tmp_path: Path) -> Non
         load(crops[2:])
 
 
-def test_a_bad_row_of_a_list_of_photographs_is_named(tmp_path: Path) -> None:
-    rows = "file,x1,y1,x2,y2,text,readable,lines\na.jpg,1,2,3,4,A001AA77,1,1\n"
-    good = tmp_path / "good.csv"
-    good.write_text(rows + "b.jpg,1,2,3,4,,0,1\n")
-    assert [c.text for c in photo_crops(tmp_path, good)] == ["A001AA77"]
+HEAD = "file,x1,y1,x2,y2,text,readable,lines\n"
+
+
+def test_readable_plates_of_photographs_are_listed(tmp_path: Path) -> None:
+    rows = HEAD + "a.jpg,1,2,3,4,a001aa 77,1,1\nb.jpg,1,2,3,4,,0,1\nc.jpg,-1,0,9,9,A001AA77,1,2\n"
+    (tmp_path / "good.csv").write_text(rows, encoding="utf-8-sig")
+    crops = photo_crops(tmp_path, tmp_path / "good.csv")
+    assert [(c.path.name, c.text, c.lines) for c in crops] == [
+        ("a.jpg", "A001AA77", 1),
+        ("c.jpg", "A001AA77", 2),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("row", "named"),
+    [
+        ("b.jpg,1,x,3,4,A001AA77,1,1", "could not convert"),
+        ("b.jpg,1,2,nan,4,A001AA77,1,1", "no box"),
+        ("b.jpg,1,2,inf,4,A001AA77,1,1", "no box"),
+        ("b.jpg,3,2,1,4,A001AA77,1,1", "no box"),
+        ("b.jpg,1,2,3,4,A001AA77,1", "ends too early: it has no 'lines'"),
+        ("b.jpg,1", "ends too early: it has no 'y1'"),
+        ("b.jpg,1,2,3,4,A001AA77,1,7", "'lines' is 1 or 2, not '7'"),
+        ("b.jpg,1,2,3,4,A001AA77,yes,1", "'readable' is 1 or 0, not 'yes'"),
+        ("b.jpg,1,2,3,4,,1,1", "readable, but has no text"),
+        ("b.jpg,1,2,3,4,A001ЖA77,1,1", "'A001ЖA77' has 'Ж'"),
+        ('b.jpg,1,2,3,4,"A001AA77,1,1', "a quote too many"),
+    ],
+)
+def test_a_bad_row_of_a_list_of_photographs_is_named(tmp_path: Path, row: str, named: str) -> None:
     bad = tmp_path / "bad.csv"
-    bad.write_text(rows + "b.jpg,1,x,3,4,A001AA77,1,1\n")
-    with pytest.raises(DataError, match="row 3"):
-        photo_crops(tmp_path, bad)
+    bad.write_text(f"{HEAD}a.jpg,1,2,3,4,A001AA77,1,1\n{row}\n", encoding="utf-8")
+    with pytest.raises(DataError, match=f"line 3.*{re.escape(named)}"):
+        photo_crops(tmp_path, bad, "0123456789A")
+
+
+@pytest.mark.parametrize(
+    ("content", "named"),
+    [(b"file,x1\na.jpg,1\n", "needs columns"), (HEAD.encode() + b"\xff", "UTF-8")],
+)
+def test_what_is_no_list_of_photographs_is_refused(
+    tmp_path: Path, content: bytes, named: str
+) -> None:
+    (tmp_path / "bad.csv").write_bytes(content)
+    with pytest.raises(DataError, match=named):
+        photo_crops(tmp_path, tmp_path / "bad.csv")
