@@ -12,9 +12,9 @@ from typing import Annotated, Any
 
 import typer
 
-from platestream import settings
+from platestream import settings, stdout
 from platestream.errors import PlatestreamError
-from platestream.stdout import escape_what_does_not_fit, print_json
+from platestream.stdout import print_json
 
 Camera = Annotated[str | None, typer.Option(help="The camera's name; keys in Redis carry it.")]
 Cameras = Annotated[
@@ -65,7 +65,7 @@ def invoke(command: Callable[..., Any], name: str, argv: Sequence[str] | None = 
 def invoke_app(app: typer.Typer, name: str, argv: Sequence[str] | None = None) -> int:
     """Runs a typer application; returns the exit code, as ``invoke`` does."""
     words = list(sys.argv[1:] if argv is None else argv)
-    escape_what_does_not_fit()
+    stdout.prepare()
     try:
         try:
             app(args=words, prog_name=name, standalone_mode=True)

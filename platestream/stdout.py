@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import os
 import sys
 from typing import Any
 
@@ -31,8 +32,16 @@ def printable(text: object) -> str:
     return "".join(c if c.isprintable() or c == " " else ascii(c)[1:-1] for c in str(text))
 
 
-def escape_what_does_not_fit() -> None:
-    """Lets stdout escape the characters that its encoding does not have, instead of failing."""
+def prepare() -> None:
+    """Makes stdout and stderr fit for what commands print.
+
+    Where one was closed by who started the command, what is printed there goes nowhere (print
+    would put the one's into the other); characters that stdout's encoding does not have are
+    escaped, instead of failing.
+    """
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115 (until the process ends)
     if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
         with contextlib.suppress(ValueError):
             sys.stdout.reconfigure(errors="backslashreplace")

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import io
 import json
+import shlex
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from platestream.stdout import escape_what_does_not_fit, print_json, printable
+from platestream.stdout import prepare, print_json, printable
 
 NAMES = ["plain", "пластина é", "\udcff.jpg", "two\nlines", "\x1b[2J"]
 
@@ -38,7 +40,19 @@ def test_what_is_no_json_is_not_printed(number: float, capsys: pytest.CaptureFix
 def test_lines_for_people_never_fail(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     raw = io.BytesIO()
     monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(raw, "ascii"))
-    escape_what_does_not_fit()
+    prepare()
     print(printable(name), flush=True)
     assert raw.getvalue().count(b"\n") == 1
     assert b"\x1b" not in raw.getvalue()
+
+
+@pytest.mark.parametrize(("closed", "said"), [(">&-", "stderr"), ("2>&-", "stdout")])
+def test_where_stdout_or_stderr_is_closed_the_other_has_its_own(closed: str, said: str) -> None:
+    words = [sys.executable, "-m", "platestream", "run", "gone.mp4", "--output", "a.mp4", "--json"]
+    done = subprocess.run(
+        f"{shlex.join(words)} {closed}", shell=True, capture_output=True, text=True
+    )
+    assert done.returncode == 2
+    printed = {"stdout": done.stdout, "stderr": done.stderr}
+    assert printed.pop(said).count("gone.mp4") == 1
+    assert "".join(printed.values()) == ""

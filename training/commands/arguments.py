@@ -46,10 +46,10 @@ def need_training() -> None:
 
 
 def need_place(output: Path) -> None:
-    """Sees, before hours of training, that weights can be written where they are to be.
+    """Sees, before hours of training, that what comes of it can be written where it is to be.
 
     Raises:
-        OutputError: They cannot.
+        OutputError: It cannot.
     """
     try:
         if output.is_dir():
@@ -58,7 +58,7 @@ def need_place(output: Path) -> None:
         with tempfile.TemporaryFile(dir=output.parent):
             pass
     except OSError as error:
-        raise OutputError(f"weights '{output}' cannot be written: {error.strerror}") from error
+        raise OutputError(f"'{output}' cannot be written: {error.strerror}") from error
 
 
 def last_checkpoint(logs: Path) -> Path:

@@ -15,6 +15,7 @@ from training.commands.arguments import (
     Seed,
     Threads,
     column,
+    need_place,
     need_training,
 )
 from training.commands.reports import say
@@ -45,6 +46,9 @@ def clean_labels(
 ) -> None:
     """Finds wrong labels with models that never saw the crops that they judge."""
     need_training()
+    need_place(output)
+    if report:
+        need_place(report)
     from collections import Counter
 
     from platestream import plates

@@ -239,7 +239,12 @@ def gather_photos(
 
     Returns:
         Crops to train on, and crops to watch.
+
+    Raises:
+        DataError: There is no such folder; or see ``photo_crops``.
     """
+    if not (root / "images").is_dir():
+        raise DataError(f"'{root}' needs a folder 'images', with the photographs")
     apart = set(left_out)
     crops = [crop for crop in photo_crops(root, texts) if crop.path.name not in apart]
     names = {str(index): crop for index, crop in enumerate(crops)}

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from platestream.errors import DataError
-from training.recognition.crops import Crop, photo_crops
+from training.recognition.crops import Crop, gather_photos, photo_crops
 from training.recognition.plate_pictures import (
     LINE_SIZE,
     STACK_SIZE,
@@ -119,3 +119,9 @@ def test_what_is_no_list_of_photographs_is_refused(
     (tmp_path / "bad.csv").write_bytes(content)
     with pytest.raises(DataError, match=named):
         photo_crops(tmp_path, tmp_path / "bad.csv")
+
+
+def test_photographs_to_train_on_that_are_not_there_are_no_silence(tmp_path: Path) -> None:
+    (tmp_path / "good.csv").write_text(f"{HEAD}a.jpg,1,2,3,4,A001AA77,1,1\n")
+    with pytest.raises(DataError, match="needs a folder 'images'"):
+        gather_photos(tmp_path, tmp_path / "good.csv", [])
