@@ -157,9 +157,10 @@ class TextFusion:
         lines = self._lines()
         names = {c: self._name(c, lines, formats) for c in self._candidates}
         effective, scale = self._scale()
+        sums = self._sums()
         logs = {
             c: scale * total + (0.0 if names[c] else math.log(FORMAT_ODDS))
-            for c, total in self._sums().items()
+            for c, total in sums.items()
         }
         best = max(logs, key=lambda c: logs[c])
         shares = {c: math.exp(log - logs[best]) for c, log in logs.items()}
@@ -185,7 +186,7 @@ class TextFusion:
             confidence,
             characters,
             confidence >= threshold and name is not None,
-            best,
+            max(sums, key=lambda c: sums[c]),
             name,
             candidates=tuple(
                 (c, math.log(max(share / total, 1e-300)))

@@ -57,6 +57,20 @@ def test_fusion_beats_single_readings_and_the_vote_on_strings() -> None:
     assert together >= single + 6
 
 
+def test_the_likeliest_text_is_kept_beside_the_one_that_a_plate_may_carry() -> None:
+    """A zero, a little likelier than the letter that alone may stand there."""
+    rows = np.full((STEPS, len(ALPHABET) + 1), 1e-6)
+    rows[:, 0] = 1
+    for at, (likelier, other) in enumerate(zip("A301P0174", "A301PO174", strict=True)):
+        rows[3 * at + 1] = 1e-6
+        rows[3 * at + 1, ALPHABET.index(other) + 1] = 0.3
+        rows[3 * at + 1, ALPHABET.index(likelier) + 1] += 0.7
+    rows = (rows / rows.sum(1, keepdims=True)).astype(np.float32)
+    assert (read(rows).guess, read(rows).raw) == ("A301PO174", "A301P0174")
+    said = fused(reading(1, rows), reading(2, rows))
+    assert (said.guess, said.raw, said.format) == ("A301PO174", "A301P0174", "ru-1")
+
+
 def test_readings_that_agree_make_a_text_surer() -> None:
     rng = np.random.default_rng(8)
     matrices = [noisy("A301PO174", rng, 2.5) for _ in range(8)]
