@@ -34,7 +34,8 @@ def evaluate(reader: PlateReader, root: Path, truth: Path) -> dict[str, Any]:
         truth: A CSV as ``photo_crops`` takes it; plates that nobody can read are not asked for.
 
     Returns:
-        Shares with their intervals, and every mistake.
+        Shares with their intervals, and every mistake. ``found_and_exact`` is with the best guess
+        for every character, ``found_and_shown`` the text as it is given, with ``?``.
 
     Raises:
         DataError: The CSV does not fit, or a photograph cannot be read.
@@ -51,6 +52,7 @@ def evaluate(reader: PlateReader, root: Path, truth: Path) -> dict[str, Any]:
         "photographs": len(by_photo),
         "found": share(len(hits), len(pairs)),
         "found_and_exact": share(sum(read.guess == text for text, read in hits), len(pairs)),
+        "found_and_shown": share(sum(read.text == text for text, read in hits), len(pairs)),
         "accepted": share(len(accepted), len(pairs)),
         "accepted_right": share(sum(read.text == text for text, read in accepted), len(accepted)),
         "mistakes": [

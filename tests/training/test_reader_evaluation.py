@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 import cv2
 import numpy as np
 import pytest
 
 from platestream.errors import DataError
-from platestream.vision.reader import PlateReader
+from platestream.vision.reader import PlateReader, ReadPlate
 from training.reader_evaluation import (
     evaluate,
     evaluate_cut,
@@ -44,12 +46,34 @@ def test_plates_are_found_read_or_missed(photo: Path) -> None:
     )
     result = evaluate(PlateReader.load(threads=1), photo, truth)
     assert (result["found"]["hits"], result["found"]["of"]) == (1, 2)
-    assert result["found_and_exact"]["hits"] == 1
+    assert result["found_and_exact"]["hits"] == result["found_and_shown"]["hits"] == 1
     assert [m["read"] for m in result["mistakes"]] == ["not found"]
     truth.write_text(HEAD + "a.png,200,150,420,197,A128BC77,1,1\n")
     result = evaluate(PlateReader.load(threads=1), photo, truth)
     assert (result["found"]["hits"], result["found_and_exact"]["hits"]) == (1, 0)
     assert result["mistakes"] == [{"file": "a.png", "text": "A128BC77", "read": "A123BC77"}]
+
+
+def test_a_character_that_is_not_shown_is_not_read_for_who_looks(photo: Path) -> None:
+    (photo / "t.csv").write_text(HEAD + "a.png,200,150,420,197,A123BC77,1,1\n")
+    reader = PlateReader.load(threads=1)
+    ((plate,),) = reader.read([cv2.imread(str(photo / "images" / "a.png"))])
+    hidden = replace(plate, text=replace(plate.text, text="A12?BC77", accepted=False))
+
+    class Doubting:
+        alphabet = reader.alphabet
+
+        def read(self, images: list[np.ndarray]) -> list[list[ReadPlate]]:
+            return [[hidden] for _ in images]
+
+    result = evaluate(cast("PlateReader", Doubting()), photo, photo / "t.csv")
+    assert (result["found_and_exact"]["hits"], result["found_and_shown"]["hits"]) == (1, 0)
+
+
+def test_a_plate_beyond_its_photograph_is_no_miss_but_an_error(photo: Path) -> None:
+    (photo / "t.csv").write_text(HEAD + "a.png,900,150,990,197,A123BC77,1,1\n")
+    with pytest.raises(DataError, match=r"a\.png' has 640x360 pixels, and no plate at"):
+        evaluate(PlateReader.load(threads=1), photo, photo / "t.csv")
 
 
 def test_plates_at_the_edge_of_the_picture_are_judged_apart(photo: Path) -> None:
