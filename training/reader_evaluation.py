@@ -164,7 +164,7 @@ def evaluate_spoiled(reader: PlateReader, root: Path, truth: Path) -> dict[str, 
         rng = np.random.default_rng(0)
         hits: list[tuple[str, ReadPlate | None]] = []
         for path, crops in by_photo:
-            image = _picture(path)
+            image = _picture(path, crops)
             for crop in crops:
                 assert crop.box is not None
                 spoiled, matrix = spoil(image, crop.box, rng)
