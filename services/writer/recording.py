@@ -44,6 +44,7 @@ class Recording:
         self._started = started
         self._frames_before = frames_before
         self._last_frame_before = last_frame_before
+        self._newest_ms = 0  # when the newest frame was captured that this process has taken
         self.number = number
         self.segment = Segment(files, session.settings.writer, codec, resume=resume)
         self._warn_of_another(session)
@@ -135,6 +136,17 @@ class Recording:
         """The last frame that is on the disk, as all before it are."""
         return max(self._last_frame_before, self.segment.safe_frame_id)
 
+    def is_newer(self, frame: RenderedFrame) -> bool:
+        """Whether a live frame came after all that it has, whatever its id says.
+
+        Ids begin again where Redis has lost its last moments and capture was started anew.
+        """
+        if frame.mode != "live":
+            return False
+        if self._newest_ms:
+            return frame.captured_at_ms > self._newest_ms
+        return self.segment.frames > 0 and frame.pts_s > self.segment.last_pts_s
+
     def next_segment(self, frame: RenderedFrame) -> Path:
         """Completes the segment and begins another, for this frame; may be called again.
 
@@ -166,11 +178,12 @@ class Recording:
         """
         picture = self._receiver.unpack(frame.pixels, frame.width, frame.height)
         self.segment.add(picture, frame)
+        self._newest_ms = max(self._newest_ms, frame.captured_at_ms)
 
     def _advance(self, frame: RenderedFrame, frames: int) -> None:
         """Names the next segment in Redis, then turns to it; nothing has changed if that fails."""
         number, files = _free(self._session, self._started, frame, None, self.number + 1)
-        frames, last = self._frames_before + frames, self.safe_frame_id
+        frames, last = self._frames_before + frames, min(self.safe_frame_id, frame.frame_id - 1)
         self._note(number, files, frames, last)
         self.number, self._frames_before, self._last_frame_before = number, frames, last
         self.segment = Segment(files, self._session.settings.writer, self._codec)

@@ -38,6 +38,7 @@ class Segment:
             was stopped and has been replaced. What they hold whole counts; nothing is added.
         frames: How many frames were taken, those included.
         last_frame_id: The last frame taken; 0 before the first.
+        last_pts_s: Its time in the video, in seconds.
         safe_frame_id: The last frame that is in both files whole, as all before it are.
     """
 
@@ -69,10 +70,11 @@ class Segment:
         kept = lines[whole - 1] if whole else Line(0, 0, 0.0)
         self.last_frame_id = kept.frame_id
         self._first_pts_s = lines[0].pts_s if whole else None
-        self._last_pts_s = kept.pts_s
+        self.last_pts_s = kept.pts_s
         self._lines = AppendFile(files.lines, kept.end)
+        self._kept_end = kept.end
         if self.busy:
-            self._cut(kept.end)
+            self._cut()
         self._held: list[bytes] = []
         self._unsafe: list[int] = []  # ids of frames that are not whole in the file yet
         self.safe_frame_id = self.last_frame_id
@@ -87,9 +89,11 @@ class Segment:
             return False
         if self._first_pts_s is None:
             return True
-        if frame.pts_s < self._last_pts_s - _TIME_STEPPED_BACK_S:  # another start of the source
+        if frame.frame_id <= self.last_frame_id:
             return False
-        if frame.pts_s > self._last_pts_s + LONGEST_GAP_S:
+        if frame.pts_s < self.last_pts_s - _TIME_STEPPED_BACK_S:  # another start of the source
+            return False
+        if frame.pts_s > self.last_pts_s + LONGEST_GAP_S:
             return False
         limit_s = self._settings.segment_s
         if limit_s == "auto":
@@ -121,7 +125,7 @@ class Segment:
         self._unsafe.append(frame.frame_id)
         self.frames += 1
         self.last_frame_id = frame.frame_id
-        self._last_pts_s = frame.pts_s
+        self.last_pts_s = frame.pts_s
 
     def flush(self) -> None:
         """Writes what is held; the last frame may stay behind until the next one comes.
@@ -155,6 +159,8 @@ class Segment:
                 self._encoder.abandon()
             finally:
                 self._note_safe(self._encoder)
+        if self.frames == self.kept:  # else what is appended has cut it
+            self._cut()
         self._let_go()
 
     def drop(self) -> None:
@@ -195,14 +201,17 @@ class Segment:
                 raise DiskError(f"cannot write '{self.files.lines}': {error.strerror}") from error
         return True
 
-    def _cut(self, lines_end: int) -> None:
+    def _cut(self) -> None:
         """Takes off what is not whole in both files; who goes on in others writes it again."""
-        ends = {self.files.lines: lines_end}
+        ends = {self.files.lines: self._kept_end}
         if self._found.header and not self._found.finished:
             ends[self.files.video] = (len(self._found.header), *self._found.ends)[self.kept]
         for path, end in ends.items():
             try:
-                os.truncate(path, end)
+                if path.stat().st_size > end:
+                    os.truncate(path, end)
+            except FileNotFoundError:
+                continue
             except OSError as error:
                 raise DiskError(f"cannot write '{path}': {error.strerror}") from error
 

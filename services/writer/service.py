@@ -182,7 +182,7 @@ class Writer:
             else:
                 if self._recording is None:
                     self._recording = self._begin(session, codec, message)
-                if message.frame_id > self._known:
+                if message.frame_id > self._known or self._is_newer(session, message):
                     took = session.metrics.took(camera, message.rendered_at_ms)
                     self._write(session, message)
                     session.metrics.written(camera, message)
@@ -197,6 +197,16 @@ class Writer:
             consumer.ack(delivery.id)
             session.count(camera, refused_by_writer=1)
         self._missing.go_on_after(delivery.frame_id)
+
+    def _is_newer(self, session: Session, frame: RenderedFrame) -> bool:
+        recording = self._recording
+        if recording is None or not recording.is_newer(frame):
+            return False
+        session.log.warning(
+            f"frame ids are back at {frame.frame_id}, after {recording.last_frame_id}: Redis has "
+            "lost its last moments, and capture was started again"
+        )
+        return True
 
     @property
     def _known(self) -> int:

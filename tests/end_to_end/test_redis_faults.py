@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -32,6 +33,7 @@ from tests.end_to_end.running import (
     written,
 )
 from tests.numbered import number_of
+from tests.sources import free_port
 
 pytestmark = pytest.mark.usefixtures("blind_ocr")
 SOAK = pytest.mark.soak
@@ -208,6 +210,79 @@ def test_live_mode_loses_only_what_an_outage_covers_and_counts_it(
     with VideoSource(str(out)) as video:
         times = [f.pts_s for f in video.frames()]
     assert times == pytest.approx([number / 25 for number in numbers], abs=0.02)
+
+
+@pytest.mark.parametrize(
+    ("lost", "killed"),
+    [
+        (10**9, ["capture"]),
+        (400_000, ["capture", "writer"]),
+        pytest.param(400_000, ["capture"], marks=SOAK),
+    ],
+    ids=["all", "some", "some, and the writer stays"],
+)
+def test_frames_of_a_capture_that_is_started_again_are_not_taken_for_those_before(
+    make_long_video: Callable[[Path, int], Path],
+    tmp_path: Path,
+    durable: DurableRedis,
+    lost: int,
+    killed: list[str],
+) -> None:
+    """Redis has lost its last moments, so ids are used again, for other pictures."""
+    media = make_long_video(tmp_path / "in.mp4", 120)
+    port = free_port(socket.SOCK_DGRAM)
+    words: dict[str, list[str]] = {
+        "capture": [f"udp://@:{port}"],
+        "visualize": [],
+        "writer": [f"{tmp_path}/out/{{camera}}-{{started}}.mp4"],
+    }
+    (tmp_path / "out").mkdir()
+
+    def start(name: str) -> subprocess.Popen[str]:
+        command = [sys.executable, "-m", f"services.{name}", *words[name], "--camera", CAMERA]
+        return preloaded.Popen([*command, "--redis", durable.url], cwd=tmp_path)
+
+    def lines() -> list[list[int]]:
+        """The frame ids of each file, in the order of their names."""
+        files = sorted((tmp_path / "out").glob("*.jsonl"))
+        # the last line may be half there
+        texts = [file.read_text().splitlines(keepends=True) for file in files]
+        whole = [[line for line in text if line.endswith("\n")] for text in texts]
+        return [[json.loads(line)["frame_id"] for line in some] for some in whole]
+
+    to = f"udp://127.0.0.1:{port}?pkt_size=1316"
+    camera = preloaded.Popen([sys.executable, "-m", "tests.paced_server", to, str(media)])
+    services = {name: start(name) for name in words}
+    try:
+        wait_until(lambda: sum(map(len, lines())) >= 150, 60, "lines")
+        for name in killed:
+            services[name].kill()
+            services[name].wait()
+        durable.end("kill")
+        (log,) = durable.log_files()
+        with log.open("r+b") as file:
+            file.truncate(max(0, log.stat().st_size - lost))
+        before = lines()
+        assert len(before) == 1
+        durable.start()
+        services |= {name: start(name) for name in killed}
+        new = lambda: sum(map(len, lines())) - len(before[0])  # noqa: E731
+        wait_until(lambda: new() >= 75, 60, "lines of frames since")
+        for name in ("capture", "visualize", "writer"):
+            services[name].send_signal(signal.SIGTERM)
+            assert services[name].wait(30) == 0
+    finally:
+        for process in (camera, *services.values()):
+            process.kill()
+            process.wait()
+    first, second = lines()
+    kept = len(before[0]) - 1  # of a killed writer the last line may have no frame, and goes
+    assert first[:kept] == before[0][:kept]
+    assert 1 <= second[0] < first[-1]  # used again
+    assert second == list(range(second[0], second[-1] + 1))
+    for video, ids in zip(sorted((tmp_path / "out").glob("*.mp4")), (first, second), strict=True):
+        with VideoSource(str(video)) as opened:
+            assert sum(1 for _ in opened.frames()) == len(ids)
 
 
 def test_a_redis_whose_disk_is_full_is_waited_for(

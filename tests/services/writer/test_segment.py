@@ -237,6 +237,22 @@ def test_other_settings_than_before_the_restart_do_not_fit(files: OutputFiles) -
     check(files, range(101, 111))
 
 
+@pytest.mark.parametrize("why", ["other settings", "an id used again"])
+def test_what_is_not_gone_on_with_keeps_no_line_without_a_frame(
+    files: OutputFiles, why: str
+) -> None:
+    """The frame comes again, and goes into the next segment."""
+    dead = segment(files)
+    write(dead, *map(frame, range(101, 111)))
+    dead.drop()
+    assert len(files.lines.read_text().splitlines()) == 10
+    assert len(scan(files.video).ends) == 9
+    alive = segment(files, resume=True, crf=30 if why == "other settings" else 23)
+    assert not alive.fits(frame(110 if why == "other settings" else 105))
+    alive.end()
+    check(files, range(101, 110))
+
+
 def test_a_disk_that_takes_nothing_loses_and_repeats_nothing(tmp_path: Path) -> None:
     folder = tmp_path / "away"
     files = OutputFiles(folder / "a.mp4", folder / "a.jsonl")
