@@ -28,6 +28,7 @@ _POLL_S = 0.05
 _DRAIN_S = 30.0
 _LAST_PASSAGES_S = 10.0
 REDIS_PATIENCE_S = 30.0
+_ANSWER_S = 3.0  # how long Redis may take for an answer while services are at work
 # what the environment says of another Redis is not for the private one
 _WITHOUT_LOGIN = {
     f"PLATESTREAM_REDIS__{name}": ""
@@ -64,6 +65,7 @@ class Pipeline:
             0  # the last frame of the recording, once its passages are all there
         )
         self._written_since: float | None = None
+        self._silent = False  # whether it was stopped without Redis, which gave no answer
         self._warnings: list[str] = []
         job.check_outputs()
         for files in job.names.found():
@@ -97,7 +99,8 @@ class Pipeline:
         on_progress: Callable[[Progress], None],
     ) -> Result:
         client = streams.connect(address, identity=self._server)
-        claim = streams.RunClaim(client, self.job.camera)
+        watching = streams.connect(address, timeout_s=_ANSWER_S, identity=self._server)
+        claim = streams.RunClaim(watching, self.job.camera)
         folder: RunFolder | None = None
         try:
             try:
@@ -108,12 +111,13 @@ class Pipeline:
             folder, why_not = RunFolder.wanted(settings.load({}, self.job.assignments).streams)
             if why_not:
                 self._on_log("run", "warning", f"pictures travel as JPEG: {why_not}")
-            return self._serve(client, address.url, folder, server, claim, on_progress)
+            return self._serve(watching, address.url, folder, server, claim, on_progress)
         finally:
             if folder is not None:
                 folder.remove()
-            with contextlib.suppress(*streams.FAILURE):
-                claim.release()
+            if not self._silent:
+                with contextlib.suppress(*streams.FAILURE):
+                    claim.release()
 
     def _serve(
         self,
@@ -215,6 +219,7 @@ class Pipeline:
             if self._stopping and stopping_since is None:
                 stopping_since = time.monotonic()
                 capture.terminate()
+            asked = time.monotonic()
             try:
                 if restarted:
                     self._keep_ids(client)
@@ -238,6 +243,11 @@ class Pipeline:
             except streams.FAILURE as error:
                 if not streams.is_outage(error):
                     raise
+                if self._stopping and time.monotonic() - asked >= _ANSWER_S:
+                    self._silent = True
+                    for child in children:  # what is under way cannot be finished
+                        child.terminate()
+                    raise RedisError("Redis is silent; stopped without it") from error
                 away_since = away_since or time.monotonic()
                 if time.monotonic() - away_since > REDIS_PATIENCE_S:
                     raise RedisError(

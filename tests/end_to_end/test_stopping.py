@@ -19,6 +19,7 @@ from platestream.embedded_redis import EmbeddedRedis
 from platestream.video import VideoSource
 from tests import preloaded
 from tests.conftest import wait_until
+from tests.end_to_end.running import running
 from tests.services.capture.published import CAMERA, counts
 
 SERVICES = ("capture", "ocr", "track", "visualize", "writer")
@@ -88,3 +89,23 @@ def test_every_service_ends_soon_though_redis_is_silent(
         shown = sum(1 for _ in video.frames())
     lines = (tmp_path / "out-00001.readings.jsonl").read_text().splitlines()
     assert shown == len([json.loads(line) for line in lines]) >= 30
+
+
+def test_a_run_ends_soon_though_redis_is_silent(silent: EmbeddedRedis, tmp_path: Path) -> None:
+    client = streams.connect(silent.url)
+    source = write_video(tmp_path / "in.mp4", [n / 25 for n in range(1500)])
+    out = tmp_path / "out.mp4"
+    with running(source, out, silent.url, "--live", "--ocr-replicas", "0") as run:
+        wait_until(lambda: counts(client, "frames_written") >= 30, 60, what="frames written")
+        silent.process.send_signal(signal.SIGSTOP)
+        began = time.monotonic()
+        run.send_signal(signal.SIGTERM)
+        stdout, stderr = run.communicate(timeout=60)
+    assert time.monotonic() - began < 2 * SOON_S  # it waits for its services
+    assert run.returncode == 2, stderr
+    error = json.loads(stdout)["error"]
+    assert error.startswith("Redis is silent; stopped without it")
+    assert "can be played" in error
+    assert "Traceback" not in stderr
+    with VideoSource(str(out)) as video:
+        assert sum(1 for _ in video.frames()) >= 30
