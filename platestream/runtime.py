@@ -176,13 +176,35 @@ class Session:
         """Adds to a camera's counters, in Redis and for Prometheus; zeros are left out.
 
         A Redis that is full refuses that too, and one that is away does not answer: then it is
-        added the next time, and once, whether or not it had done it. Count after what is counted
-        is done (and acknowledged): what then comes again is counted once.
+        added the next time, and once, whether or not it had done it. What is counted of an
+        entry that is acknowledged goes with that: see ``done``.
         """
         self.metrics.count(camera, **counters)
         if camera not in self._tallies:
             self._tallies[camera] = streams.Tally(self.client, camera)
         self._tallies[camera].add(**counters)
+        self.catch_up()
+
+    def done(self, consumer: streams.GroupConsumer, *ids: str, **counters: int) -> None:
+        """Says, as the owner, that entries are done with, and counts what became of them.
+
+        In one step: Redis may do what it is asked though its answer comes too late, and who was
+        done with an entry is not handed it again, to count it then.
+
+        Args:
+            counters: As for ``count``.
+
+        Raises:
+            TakenOverError: Another has taken the camera over.
+        """
+        counted = {name: amount for name, amount in counters.items() if amount}
+        try:
+            consumer.ack(*ids, counted=counted)
+        except redis.OutOfMemoryError:  # who is done with entries makes room
+            consumer.ack(*ids)
+            self.count(self.settings.camera, **counted)
+            return
+        self.metrics.count(self.settings.camera, **counted)
         self.catch_up()
 
     def catch_up(self) -> None:

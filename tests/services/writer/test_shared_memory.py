@@ -101,5 +101,5 @@ def test_one_that_an_outage_leaves_unacknowledged_is_counted_once(
     assert counts == {"overwritten_before_writer": 3, "frames_written": 4}
 
 
-def _away(*_: object) -> None:
+def _away(*_: object, **__: object) -> None:
     raise redis.ConnectionError("gone")
