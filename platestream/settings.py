@@ -159,6 +159,19 @@ class CaptureSettings(_Section):
         "opened; `run` waits 20 s",
     )
     rtsp_transport: Literal["tcp", "udp"] = "tcp"
+    tls_verify: bool = Field(
+        True, description="https, rtsps: whether the source's certificate is checked"
+    )
+    ca_file: OptionalPath = Field(
+        None,
+        description="https, rtsps: certificates of the authorities, or the source's own; none: the "
+        "system's authorities",
+    )
+    tls_name: str = Field(
+        "",
+        max_length=255,
+        description="https, rtsps: whom the certificate is for; default: the URL's host",
+    )
     folder_fps: float = Field(5.0, gt=0, le=240, description="pictures of a folder in a second")
     timeout_s: float = Field(
         10.0, gt=0, description="a live source that gives no frame for so long has stalled"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -37,17 +38,20 @@ def free_port(kind: socket.SocketKind = socket.SOCK_STREAM) -> int:
 class RtspServer:
     """GStreamer's RTSP server in a process of its own: stopped, stalled and started at will."""
 
-    def __init__(self, host: str = "127.0.0.1") -> None:
+    def __init__(
+        self, host: str = "127.0.0.1", certificate: tuple[Path, Path] | None = None
+    ) -> None:
         self._host = host
+        self._certificate = certificate or ()
         self.port = free_port()
-        self.url = f"rtsp://{host}:{self.port}/camera"
+        self.url = f"rtsp{'s' if certificate else ''}://{host}:{self.port}/camera"
         self._process: subprocess.Popen[str] | None = None
 
     def start(self, media: Path | str) -> None:
         """Serves a file with H.264, or ``mjpeg``."""
         script = Path(__file__).with_name("rtsp_server.py")
         self._process = subprocess.Popen(
-            [SYSTEM_PYTHON, str(script), self._host, str(self.port), str(media)],
+            [SYSTEM_PYTHON, script, self._host, str(self.port), media, *self._certificate],
             stdout=subprocess.PIPE,
             text=True,
         )
@@ -75,8 +79,14 @@ class RtspServer:
 
 
 @contextmanager
-def rtsp_server(host: str = "127.0.0.1") -> Iterator[RtspServer]:
-    """A server that is not started yet, for an address of this host; CI must have one."""
+def rtsp_server(
+    host: str = "127.0.0.1", certificate: tuple[Path, Path] | None = None
+) -> Iterator[RtspServer]:
+    """A server that is not started yet, for an address of this host; CI must have one.
+
+    Args:
+        certificate: The files of a certificate and its key: then it is ``rtsps://``.
+    """
     there = (
         Path(SYSTEM_PYTHON).exists()
         and not subprocess.run(
@@ -87,7 +97,7 @@ def rtsp_server(host: str = "127.0.0.1") -> Iterator[RtspServer]:
         if os.environ.get("CI"):
             pytest.fail("CI needs GStreamer's RTSP server (gir1.2-gst-rtsp-server-1.0)")
         pytest.skip("GStreamer's RTSP server (gir1.2-gst-rtsp-server-1.0) is not here")
-    server = RtspServer(host)
+    server = RtspServer(host, certificate)
     try:
         yield server
     finally:
@@ -195,3 +205,22 @@ def _environment() -> dict[str, str]:
     root = str(Path(__file__).parents[1])
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("PLATESTREAM", "REDIS"))}
     return {**kept, "PYTHONPATH": root, "PLATESTREAM_LOG__FORMAT": "json"}
+
+
+def self_made_certificate(path: Path, name: str) -> None:
+    """A certificate as cameras come with, signed by itself, and its key, in one file.
+
+    Args:
+        name: Whom it is for, as openssl has it: ``DNS:camera.example``, ``IP:127.0.0.1``.
+    """
+    if shutil.which("openssl") is None:
+        if os.environ.get("CI"):
+            pytest.fail("CI needs openssl")
+        pytest.skip("no openssl here")
+    command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt"]
+    command += ["ec_paramgen_curve:prime256v1", "-nodes", "-days", "30", "-subj", "/CN=camera"]
+    command += ["-addext", f"subjectAltName={name}", "-keyout", f"{path}.key", "-out", str(path)]
+    subprocess.run(command, check=True, capture_output=True)
+    key = path.with_name(f"{path.name}.key")
+    path.write_text(path.read_text() + key.read_text())
+    key.unlink()

@@ -15,6 +15,7 @@ from platestream.video.picture_folder import PictureFolder
 from platestream.video.source import SourceFrame, VideoSource
 from platestream.video.source_options import check_source, is_live
 from platestream.video.timestamps import LIVE_GAP_S, Timestamps
+from platestream.video.trust import Trust
 
 __all__ = [
     "KEYFRAME_S",
@@ -31,6 +32,7 @@ __all__ = [
     "SourceFrame",
     "StalledError",
     "Timestamps",
+    "Trust",
     "VideoEncoder",
     "VideoSource",
     "check_source",

@@ -23,12 +23,14 @@ from platestream.video import device
 from platestream.video.reason import reason
 from platestream.video.source_options import is_live, options_for
 from platestream.video.transport_stream import TransportStream
+from platestream.video.trust import PORTS as TLS_PORTS
+from platestream.video.trust import Trust
 
 _STILLS = Disposition.attached_pic | Disposition.still_image | Disposition.timed_thumbnails
 IN_PIECES = ("hls", "dash")  # playlists: FFmpeg's names
 _MAX_RATE = 240
 _FALLBACK_RATE = Fraction(25)
-_PORTS = {"http": 80, "https": 443, "rtsp": 554, "rtsps": 322, "rtmp": 1935}  # those of TCP
+_PORTS = {"http": 80, "rtsp": 554, "rtmp": 1935, **TLS_PORTS}  # those of TCP
 _CONNECTED_S = 2.0  # a connection that takes longer is none
 
 
@@ -37,24 +39,36 @@ class StalledError(SourceError):
 
 
 def open_source(
-    source: str, rtsp_transport: str = "tcp", timeout_s: float = 10.0
+    source: str,
+    rtsp_transport: str = "tcp",
+    timeout_s: float = 10.0,
+    trust: Trust | None = None,
 ) -> InputContainer:
     """Opens a file, a URL or a device.
 
     Args:
         rtsp_transport: ``tcp`` or ``udp``.
         timeout_s: Live: how long opening, and then each read, may take.
+        trust: As for ``options_for``.
 
     Raises:
         StalledError: Live: it takes a connection, and gave nothing within ``timeout_s``.
-        SourceError: It is not there, or cannot be read.
+        SourceError: It is not there, cannot be read, or its certificate is not trusted.
     """
     if not is_live(source):
         _refuse_what_is_no_file(source)
-    how = options_for(source, rtsp_transport, timeout_s)
-    return open_container(
-        how.opened, source, format=how.format, options=how.options, timeout=how.timeout
-    )
+    trust = trust or Trust()
+    how = options_for(source, rtsp_transport, timeout_s, trust)
+    try:
+        return open_container(
+            how.opened, source, format=how.format, options=how.options, timeout=how.timeout
+        )
+    except StalledError:
+        raise
+    except SourceError as error:
+        if said := trust.trouble(source):
+            raise SourceError(f"cannot open {mask(source)}: {said}") from error
+        raise
 
 
 def _refuse_what_is_no_file(source: str) -> None:

@@ -22,6 +22,7 @@ from platestream.video.packet_queue import PacketQueue
 from platestream.video.source import Through, VideoSource, to_picture
 from platestream.video.source_options import BETWEEN_PIECES
 from platestream.video.timestamps import Timestamps
+from platestream.video.trust import Trust
 
 _GRACE_S = 1.0  # FFmpeg's own limit comes first, so that the thread lets go of the source itself
 _BEGINNING = 3  # times timeout_s: opening has several steps, and a key frame may be far
@@ -72,6 +73,7 @@ class LiveReader:
         backlog_frames: int,
         lag_s: float,
         after_s: float | None = None,
+        trust: Trust | None = None,
     ) -> None:
         """Begins to open the source.
 
@@ -81,11 +83,13 @@ class LiveReader:
             lag_s: How late frames may be decoded.
             after_s: Frames up to this time stamp have been taken already, and are passed over if
                 the source is a file.
+            trust: As for ``options_for``.
         """
         self.name = mask(source)
         self.rate = Fraction(25)
         self._source = source
         self._transport = rtsp_transport
+        self._trust = trust
         self._timeout_s = timeout_s
         self._backlog = backlog_frames
         self._lag_s = lag_s
@@ -209,7 +213,10 @@ class LiveReader:
     def _read(self) -> SourceError | None:
         """Reads to the end; returns why it came before its time."""
         with VideoSource(
-            self._source, rtsp_transport=self._transport, timeout_s=self._timeout_s
+            self._source,
+            rtsp_transport=self._transport,
+            timeout_s=self._timeout_s,
+            trust=self._trust,
         ) as video:
             self.rate = video.rate
             self._alive_at = time.monotonic()

@@ -40,6 +40,7 @@ from platestream.video.reason import reason
 from platestream.video.source_options import is_live
 from platestream.video.timestamps import Timestamps
 from platestream.video.transport_stream import TransportStream
+from platestream.video.trust import Trust
 
 VideoPacket: TypeAlias = "Packet[VideoStream]"
 Through = Callable[["Iterator[VideoPacket]"], "Iterator[VideoPacket | None]"]
@@ -86,11 +87,19 @@ class VideoSource:
             decoded.
     """
 
-    def __init__(self, source: str, *, rtsp_transport: str = "tcp", timeout_s: float = 10.0):
+    def __init__(
+        self,
+        source: str,
+        *,
+        rtsp_transport: str = "tcp",
+        timeout_s: float = 10.0,
+        trust: Trust | None = None,
+    ) -> None:
         """Opens a file, URL or device.
 
         Args:
             timeout_s: Live: how long opening, and then each read, may take.
+            trust: As for ``options_for``.
 
         Raises:
             StalledError: Live: it takes a connection, and gave nothing within ``timeout_s``.
@@ -106,7 +115,7 @@ class VideoSource:
         self.timed_out = False
         self._timeout_s = timeout_s
         self._parts: TransportStream | None = None
-        self._container = open_source(source, rtsp_transport, timeout_s)
+        self._container = open_source(source, rtsp_transport, timeout_s, trust)
         try:
             self._stream = video_stream(self._container, source)
         except SourceError:

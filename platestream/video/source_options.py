@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from platestream.video import device
+from platestream.video.trust import Trust
 
 _UDP_BUFFER = 4 * 2**20  # bytes in the kernel: a large picture comes as one burst
 # Nothing that reads this machine's files is among them, whatever a playlist or a redirect asks
-_WEB = ("http", "https", "httpproxy", "tcp", "tls", "crypto", "data")
-_NETWORK = (*_WEB, "udp", "rtp", "srtp", "ffrtmphttp", "ffrtmpcrypt")
+_WEB: tuple[str, ...] = ("http", "https", "httpproxy", "tcp", "tls", "crypto", "data")
+_NETWORK: tuple[str, ...] = (*_WEB, "udp", "rtp", "srtp", "ffrtmphttp", "ffrtmpcrypt")
 BETWEEN_PIECES = 3  # times timeout_s: a piece of a playlist may be as long as that
 
 
@@ -46,12 +47,15 @@ def check_source(source: str) -> None:
         device.options_of(source)
 
 
-def options_for(source: str, rtsp_transport: str, timeout_s: float) -> SourceOptions:
+def options_for(
+    source: str, rtsp_transport: str, timeout_s: float, trust: Trust | None = None
+) -> SourceOptions:
     """How to open a file, a URL or a device.
 
     Args:
         rtsp_transport: ``tcp`` or ``udp``.
         timeout_s: Live: how long nothing may come.
+        trust: Which certificates are good; by itself: those of the system's authorities.
 
     Raises:
         SourceError: A device is asked for something that there is not.
@@ -66,7 +70,10 @@ def options_for(source: str, rtsp_transport: str, timeout_s: float) -> SourceOpt
         )
     scheme = urlsplit(source).scheme.lower()
     allowed = _WEB if scheme in _WEB else (scheme, *_NETWORK)
-    options = {"protocol_whitelist": ",".join(allowed)}
+    trust = trust or Trust()
+    if scheme == "https" and trust.verify:  # a redirect must not lead past the check
+        allowed = tuple(name for name in allowed if name != "http")
+    options = {"protocol_whitelist": ",".join(allowed)} | trust.options(scheme)
     if scheme.startswith("rtsp"):
         options |= {"rtsp_transport": rtsp_transport, "buffer_size": str(_UDP_BUFFER)}
     elif scheme == "udp":

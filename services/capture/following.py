@@ -17,6 +17,7 @@ from platestream.video import (
     SourceFrame,
     StalledError,
     Timestamps,
+    Trust,
 )
 from services.capture import recording as recordings
 from services.capture.one_size import OneSize
@@ -41,7 +42,10 @@ class Following:
     """
 
     def __init__(self, session: Session) -> None:
+        """Raises: SourceError: ``capture.ca_file`` holds no certificate."""
         settings = session.settings.capture
+        self._trust = Trust(settings.tls_verify, settings.ca_file, settings.tls_name)
+        self._trust.check()
         self.recording: Recording | None = None
         self._session = session
         self._camera = session.settings.camera
@@ -120,6 +124,7 @@ class Following:
                 backlog_frames=settings.live_backlog_frames,
                 lag_s=settings.live_lag_s,
                 after_s=self._taken_s,
+                trust=self._trust,
             )
         self._count()  # Redis may be away: before a frame is taken, which would be lost
         try:

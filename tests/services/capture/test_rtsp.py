@@ -29,7 +29,14 @@ from tests.services.capture.published import (
     more,
     numbers,
 )
-from tests.sources import RtspServer, capture, free_port, rtsp_server, write_video
+from tests.sources import (
+    RtspServer,
+    capture,
+    free_port,
+    rtsp_server,
+    self_made_certificate,
+    write_video,
+)
 
 
 @pytest.fixture
@@ -68,6 +75,35 @@ def test_rtsp_frames_keep_their_order_and_their_times(
     known = facts(client)
     assert (known["state"], known["ended"], known["source"]) == ("ended", "1", rtsp.url)
     assert int(known["frames"]) == captured(client) == some[-1].frame_id
+
+
+def test_over_tls_a_camera_is_followed_once_its_certificate_is_named(
+    clip: Path, tmp_path: Path, server: EmbeddedRedis
+) -> None:
+    client = streams.connect(server.url)
+    file = tmp_path / "camera.pem"
+    self_made_certificate(file, "IP:127.0.0.1")
+    with rtsp_server(certificate=(file, file)) as rtsp:
+        rtsp.start(clip)
+        with capture(rtsp.url, server.url, CAMERA, *FAST, cwd=tmp_path) as process:
+            wait_until(lambda: facts(client).get("state") == "lost", what="it is refused")
+            process.send_signal(signal.SIGTERM)
+            _, log = process.communicate(timeout=30)
+        assert "its certificate is not trusted (self" in log
+        assert captured(client) == 0
+        trusted = f"capture.ca_file={file}"
+        with capture(rtsp.url, server.url, CAMERA, trusted, *FAST, cwd=tmp_path) as process:
+            wait_until(lambda: captured(client) >= 30, what="frames")
+    check_order(frames(client))
+
+
+def test_a_file_without_certificates_is_refused(tmp_path: Path, server: EmbeddedRedis) -> None:
+    setting = f"capture.ca_file={tmp_path}/ca.pem"
+    with capture("rtsps://127.0.0.1/c", server.url, CAMERA, setting, cwd=tmp_path) as process:
+        _, log = process.communicate(timeout=30)
+    assert process.returncode == 2
+    assert f"capture.ca_file: cannot read '{tmp_path}/ca.pem'" in log
+    assert "Traceback" not in log
 
 
 @pytest.mark.parametrize("transport", ["tcp", "udp"])
