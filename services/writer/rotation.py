@@ -6,10 +6,13 @@ import contextlib
 from pathlib import Path
 from typing import Any
 
+from platestream.clock import now_ms
 from platestream.outputs import OutputFiles, OutputNames
 from platestream.settings import WriterSettings
 from platestream.video import unfinished_path
 from services.writer.careful_clock import CarefulClock
+
+_TO_COME_MS = 60_000  # less is another machine's clock, of a disk that several write to
 
 
 class Rotation:
@@ -27,6 +30,7 @@ class Rotation:
         A video and its lines go together. How old a file is says when it was last written, by
         a clock that nobody has set ahead for ``keep_hours`` (``CarefulClock``). What
         is on the disk counts towards ``keep_mib``, also what is not to be deleted, or cannot be.
+        A file of a time to come was written before the clock was set back: before all others.
 
         Args:
             in_use: Videos that must stay, whatever their age.
@@ -36,9 +40,10 @@ class Rotation:
         """
         if not (settings.keep_hours or settings.keep_mib):
             return 0
+        to_come_ns = (now_ms() + _TO_COME_MS) * 1_000_000
         there = sorted(
             (row for files in names.found() if (row := _stat(files))),
-            key=lambda row: (row[0], str(row[2].video)),
+            key=lambda row: (row[0] < to_come_ns, row[0], str(row[2].video)),
         )
         budget = settings.keep_mib * 2**20
         total = sum(size for _, size, _ in there)
@@ -47,7 +52,7 @@ class Rotation:
         for written_ns, size, files in there:
             too_old = bool(settings.keep_hours) and written_ns < oldest_ns
             if not (too_old or (budget and total > budget)):
-                break
+                continue
             if files.video in in_use or not self._remove(files, log):
                 continue
             total -= size
@@ -57,13 +62,13 @@ class Rotation:
 
     def _oldest_ns(self, keep_hours: float, log: Any) -> int:
         kept_ms = round(keep_hours * 3_600_000)
-        now_ms, step_ms = self._clock.look(kept_ms)
+        latest_ms, step_ms = self._clock.look(kept_ms)
         if kept_ms and step_ms > 0:
             log.warning(
                 f"the clock was set {step_ms / 3_600_000:.1f} h ahead; how old files are is told "
                 f"by the clock as it was, for {keep_hours:g} h (writer.keep_hours)"
             )
-        return (now_ms - kept_ms) * 1_000_000
+        return (latest_ms - kept_ms) * 1_000_000
 
     def _remove(self, files: OutputFiles, log: Any) -> bool:
         """Deletes a segment; says once if that cannot be."""

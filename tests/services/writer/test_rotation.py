@@ -121,6 +121,25 @@ def test_a_clock_that_is_set_ahead_makes_no_file_old(
     assert len(log.said) == 1
 
 
+def test_files_of_a_time_to_come_make_room_before_what_came_since(
+    names: OutputNames, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are of a clock that was set ahead, and has been set back before the others came."""
+    clock, log = Clock(monkeypatch, 1.7e9), Log()
+    of_then, ahead, ahead_too, since, newest = (video(names, day) for day in range(1, 6))
+    hours = {of_then: -90.0, ahead: 24 * 365.0, ahead_too: 24 * 366.0, since: -2.0, newest: -1.0}
+    for path, when in hours.items():
+        os.utime(path, (clock.wall + 3600 * when,) * 2)
+    rotation = Rotation()
+    assert rotation.remove_old(names, WriterSettings(keep_mib=2), {newest}, log) == 3
+    assert left(names) == [since, newest]
+
+    os.utime(newest, (clock.wall + 3600 * 24 * 365,) * 2)
+    os.utime(since, (clock.wall - 3600 * 50,) * 2)
+    assert rotation.remove_old(names, KEPT, set(), log) == 1
+    assert left(names) == [newest]  # how old it is, nobody knows
+
+
 def test_a_machine_that_begins_in_1970_keeps_what_it_wrote_before_its_clock_was_set(
     names: OutputNames, monkeypatch: pytest.MonkeyPatch
 ) -> None:
