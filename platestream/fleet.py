@@ -171,6 +171,9 @@ class Fleet:
                 self._looked_at = now = time.monotonic()
                 self._look(now)
                 for member in list(self._members.values()):
+                    if self._stopping:
+                        break
+                    self._looked_at = time.monotonic()
                     member.tick(now)
                     if member.gone:
                         del self._members[member.name]

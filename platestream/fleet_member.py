@@ -6,7 +6,7 @@ import random
 import socket
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import structlog
@@ -28,6 +28,7 @@ REMIND_S = 60.0
 
 _THROUGH_POLL_S = 0.5
 _OTHER_POLL_S = 2.0
+_NO_ANSWER_S = 5.0
 _LONGEST_PAUSE_S = 60.0
 _STEADY_S = 60.0  # a process that has run for so long is no longer held to have failed before
 _OFTEN = 2  # failures; after them a process is held to serve only when it
@@ -56,6 +57,24 @@ class CameraState:
     keeps_dying: bool = False
 
 
+class Asking:
+    """Whether Redis is asked: not for a while after it has given no answer.
+
+    An answer may take seconds, and the fleet looks after one member after the other.
+    """
+
+    def __init__(self) -> None:
+        self._next = 0.0
+
+    def may(self) -> bool:
+        """Whether it is asked now."""
+        return time.monotonic() >= self._next
+
+    def failed(self) -> None:
+        """Notes that it gave no answer."""
+        self._next = time.monotonic() + _NO_ANSWER_S
+
+
 @dataclass(frozen=True)
 class Context:
     """What the members of a fleet have in common.
@@ -73,6 +92,7 @@ class Context:
     grace_s: float
     stop_s: float
     hang_s: float
+    asking: Asking = field(default_factory=Asking)
 
 
 class Member:
@@ -172,13 +192,14 @@ class Member:
 
         To start one here would take it back, and so on; it is started when the other one is gone.
         """
-        if not self._refused:
-            return False
         context = self._context
+        if not (self._refused and context.asking.may()):
+            return False
         ours = f"{socket.gethostname()}:{self._last_pid}"
         try:
             other = streams.other_owner(context.client, self.name, context.service, ours)
         except streams.FAILURE as error:
+            context.asking.failed()
             self._log.debug(f"cannot see who serves it: {error}")
             return False  # its process waits for Redis, and says so
         if other:
@@ -259,11 +280,14 @@ class Member:
         if now < self._next_question:
             return False
         self._next_question = now + _THROUGH_POLL_S
-        client = self._context.client
+        client, asking = self._context.client, self._context.asking
         try:
-            if all(streams.is_through(client, self.name, service) for service in services):
+            if asking.may() and all(
+                streams.is_through(client, self.name, service) for service in services
+            ):
                 return True
         except streams.FAILURE as error:
+            asking.failed()
             self._log.debug(f"cannot see how far it is: {error}")
         if now - self._left_at > self._context.grace_s:
             self._log.warning(

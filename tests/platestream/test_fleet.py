@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -82,6 +84,43 @@ def test_states_say_how_each_camera_does(
     wait_until(lambda: not one.problem, PATIENCE_S, "the file in force")
     wait_until(lambda: one.states()["plays"].state == "leaving", PATIENCE_S, "a camera leaving")
     assert one.states()["ends"].state == "done"
+
+
+def test_cameras_removed_beside_a_silent_redis_hold_up_neither_others_nor_the_end(
+    silent: EmbeddedRedis, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """How far each is cannot be asked: every question takes as long as an answer may."""
+    path = tmp_path / "cameras.toml"
+    names = [f"gate-{number}" for number in range(6)]
+    cameras = {name: f"[cameras.{name}]\nsource = 'none.mp4'\n" for name in names}
+    path.write_text("".join(cameras.values()))
+    one = Fleet(
+        "track", path, Settings(redis=RedisSettings(url=silent.url)), {"redis.url": silent.url}
+    )
+    thread = threading.Thread(target=one.run)
+    thread.start()
+    try:
+        client = streams.connect(silent.url)
+        owned = [streams.owners_key(name) for name in names]
+        wait_until(lambda: client.exists(*owned) == len(names), PATIENCE_S, "all at work")
+        for name in names[1:]:  # they have something to do: nobody is through with them
+            streams.register_camera(client, name, started_at_ms="1")
+        silent.process.send_signal(signal.SIGSTOP)
+        path.write_text(cameras[names[0]])
+        wait_until(
+            lambda: one.states()[names[-1]].state == "leaving", PATIENCE_S, "cameras leaving"
+        )
+        idle = [one.idle_s() for _ in range(60) if not time.sleep(0.1)]
+        assert max(idle) < 6  # one question and not five
+        asked = time.monotonic()
+        one.stop()
+        thread.join(PATIENCE_S)
+        took_s = time.monotonic() - asked
+    finally:
+        silent.process.send_signal(signal.SIGCONT)
+        one.stop()
+        thread.join(PATIENCE_S)
+    assert took_s < 12
 
 
 def test_a_camera_and_a_file_of_cameras_do_not_go_together(tmp_path: Path) -> None:
