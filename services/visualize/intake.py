@@ -16,10 +16,12 @@ class Intake:
 
     Frame ids count up by one, so that a gap is what was trimmed before it was handed out. How far
     it has come is remembered over outages: where Redis comes back without its last moments, ids
-    are missing that were there.
+    are missing that were there. Where capture of a live source was then started again, too, they
+    begin again below what it has had: with frames that were captured later.
     """
 
     def __init__(self) -> None:
+        self._newest_ms = 0  # when the newest frame that it was handed was captured
         self._last = 0  # frame that was handed out, or is known to be no loss
         self._session: Session
         self._consumer: GroupConsumer
@@ -49,7 +51,11 @@ class Intake:
         deliveries = self._consumer.read(_BATCH, _BLOCK_MS)
         for delivery in deliveries:
             trimmed = delivery.frame_id - self._last - 1
+            captured_ms = _captured_ms(delivery)
+            if trimmed < 0 and captured_ms > self._newest_ms > 0:
+                self._last = delivery.frame_id
             self._last = max(self._last, delivery.frame_id)
+            self._newest_ms = max(self._newest_ms, captured_ms)
             if trimmed > 0:
                 self._session.count(self._session.settings.camera, trimmed_before_visualize=trimmed)
         return self._skip(deliveries) if len(deliveries) == _BATCH else deliveries
@@ -79,6 +85,14 @@ class Intake:
         if old:
             self._session.done(self._consumer, *[d.id for d in old], skipped_by_visualize=len(old))
         return [d for d in deliveries if d not in old]
+
+
+def _captured_ms(delivery: Delivery) -> int:
+    """When a live frame was captured; 0 for all else."""
+    if not _is_live(delivery) or delivery.fields is None:
+        return 0
+    said = delivery.fields.get(b"captured_at_ms", b"")
+    return streams.whole_number(said.decode("utf-8", "replace"))
 
 
 def _is_live(delivery: Delivery) -> bool:

@@ -21,10 +21,19 @@ def begin(client: redis.Redis, mode: str, first: int) -> None:
     streams.register_camera(client, CAMERA, mode=mode, first_frame_id=str(first))
 
 
-def capture(client: redis.Redis, ids: range, mode: str = "live", *, kept: int = 10**6) -> None:
+def capture(
+    client: redis.Redis,
+    ids: range,
+    mode: str = "live",
+    *,
+    kept: int = 10**6,
+    began_ms: int | None = None,
+) -> None:
     for frame_id in ids:
         oldest = streams.entry_id(max(0, frame_id + 1 - kept))
         fields = {"mode": mode}
+        if began_ms is not None:
+            fields["captured_at_ms"] = str(began_ms + 40 * frame_id)
         streams.publish_captured(client, CAMERA, frame_id, fields, oldest_kept=oldest)
 
 
@@ -119,6 +128,27 @@ def test_a_redis_that_has_lost_its_last_moments_has_lost_no_frame_that_was_drawn
     capture(client, range(11, 14))
     take_all(session, joined(session, intake))
     assert "trimmed_before_visualize" not in counts(session)
+
+
+@pytest.mark.parametrize("known", [0, 20], ids=["empty", "of a while ago"])
+def test_what_is_trimmed_counts_also_where_ids_begin_again(session: Session, known: int) -> None:
+    """Redis came back so, and capture was started again."""
+    client = session.client
+    begin(client, "live", 1)
+    intake = joined(session)
+    capture(client, range(1, 101), began_ms=1_000)
+    take_all(session, intake)
+    client.flushall()
+    begin(client, "live", 1)
+    capture(client, range(1, known + 1), began_ms=1_000)
+    joined(session, intake)
+    capture(client, range(known + 1, known + 5), began_ms=90_000)
+    assert [one.frame_id for one in take_all(session, intake)][-4:] == list(
+        range(known + 1, known + 5)
+    )
+    capture(client, range(known + 5, known + 45), kept=8, began_ms=90_000)
+    assert len(take_all(session, intake)) == 8
+    assert counts(session)["trimmed_before_visualize"] == 32
 
 
 def test_skipping_never_takes_the_end_of_an_earlier_recording(session: Session) -> None:
