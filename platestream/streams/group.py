@@ -15,8 +15,9 @@ from platestream.streams.keys import counts_key, frame_id_of
 from platestream.streams.owner import Owner
 from platestream.streams.replies import streams_of
 
-# Passes over all but the newest frames of a camera; says how many that were. The end of an earlier
-# recording is not passed over, nor, where only live ones are to be, what a file before it has left.
+# Passes over all but the newest frames of a camera; counts them, and says how many. The end of an
+# earlier recording is not passed over, nor, where only live ones are to be, what a file before it
+# has left.
 SKIP_TO_NEWEST = """
 if ARGV[3] == 'live' and redis.call('HGET', KEYS[2], 'mode') ~= 'live' then return 0 end
 local head = tonumber(redis.call('HGET', KEYS[2], 'last_frame_id') or '0')
@@ -43,7 +44,9 @@ for _, group in ipairs(redis.call('XINFO', 'GROUPS', KEYS[1])) do
     if target > delivered then
       redis.call('XGROUP', 'SETID', KEYS[1], ARGV[1], string.format('%d-0', target))
       if delivered == 0 then delivered = before end  -- a new group: what was before it is not its
-      return math.max(0, target - delivered)
+      local skipped = math.max(0, target - delivered)
+      if skipped > 0 then redis.call('HINCRBY', KEYS[3], 'skipped_by_ocr', skipped) end
+      return skipped
     end
   end
 end

@@ -12,7 +12,14 @@ import redis
 
 from platestream.streams.connection import Client
 from platestream.streams.group import SKIP_TO_NEWEST, Delivery, GroupConsumer, ensure_group
-from platestream.streams.keys import OCR, camera_key, frame_id_of, frames_key, retry_key
+from platestream.streams.keys import (
+    OCR,
+    camera_key,
+    counts_key,
+    frame_id_of,
+    frames_key,
+    retry_key,
+)
 from platestream.streams.replies import streams_of
 
 Policy = Literal["auto", "every", "newest"]
@@ -232,8 +239,9 @@ class PoolConsumer:
             if camera in self._newest_only:
                 # looked at once more by the script: a file that begins now must not lose a frame
                 only = "live" if self._policy == "auto" else ""
+                beside = (camera_key(camera), counts_key(camera))
                 cast("Any", pipeline).execute_command(
-                    "EVAL", SKIP_TO_NEWEST, 2, key, camera_key(camera), OCR, "1", only
+                    "EVAL", SKIP_TO_NEWEST, 3, key, *beside, OCR, "1", only
                 )
             pipeline.xreadgroup(OCR, self._name, {key: ">"}, count=count)
         replies = iter(self._execute(pipeline))

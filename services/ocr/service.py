@@ -90,7 +90,7 @@ class _Pool:
             self._consumer.held_back = replica.held_back()
             taken = self._consumer.take(self._settings.batch, _BLOCK_MS)
             for camera, skipped in self._consumer.skipped.items():
-                self._session.count(camera, skipped_by_ocr=skipped)
+                self._session.metrics.count(camera, skipped_by_ocr=skipped)
             self._consumer.skipped.clear()
             for first in range(0, len(taken), self._settings.batch):
                 with self._presence.batch():

@@ -33,8 +33,8 @@ def consumer(client: redis.Redis, name: str = "a", group: str = streams.OCR) -> 
 
 
 def skip(client: redis.Redis, keep: int, only: str = "") -> int:
-    keys = (KEY, streams.camera_key(CAMERA))
-    return int(client.eval(SKIP_TO_NEWEST, 2, *keys, streams.OCR, keep, only))  # type: ignore[arg-type]
+    keys = (KEY, streams.camera_key(CAMERA), streams.counts_key(CAMERA))
+    return int(client.eval(SKIP_TO_NEWEST, 3, *keys, streams.OCR, keep, only))  # type: ignore[arg-type]
 
 
 def test_a_producer_that_repeats_itself_is_refused(client: redis.Redis) -> None:

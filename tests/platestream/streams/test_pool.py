@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import signal
 import socket
 import struct
 import subprocess
@@ -16,6 +17,7 @@ import pytest
 import redis
 
 from platestream import streams
+from platestream.embedded_redis import EmbeddedRedis
 from platestream.streams import PoolConsumer
 from tests.conftest import wait_until
 
@@ -94,6 +96,24 @@ def test_live_cameras_get_equally_many_readings_however_fast_they_are(real: redi
             real, streams.frames_key(camera), streams.OCR
         )
         assert consumer.skipped[camera] + read[camera] == last[camera] - unread - 1
+        counted = streams.read_counts(real, camera)["skipped_by_ocr"]
+        assert counted == consumer.skipped[camera]
+
+
+def test_what_is_skipped_without_an_answer_is_counted(silent: EmbeddedRedis) -> None:
+    """Redis does what it was sent while it stood still."""
+    other = streams.connect(silent.url)
+    consumer = pool(streams.connect(silent.url, timeout_s=0.5), "a", mode="live")
+    put(other, "a", 1)
+    assert [d.frame_id for d in consumer.take(1, 1)] == [1]
+    put(other, "a", *range(2, 12))
+    silent.process.send_signal(signal.SIGSTOP)
+    with pytest.raises(redis.TimeoutError):
+        consumer.take(1, 1)
+    silent.process.send_signal(signal.SIGCONT)
+    key = streams.frames_key("a")
+    wait_until(lambda: streams.last_handed_out(other, key, streams.OCR) == 11)
+    assert streams.read_counts(other, "a")["skipped_by_ocr"] == 9
 
 
 def test_while_live_cameras_have_frames_a_file_does_not_fill_batches(
