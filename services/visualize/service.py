@@ -68,8 +68,9 @@ def _handle(
         done: Takes the entry's id, to be acknowledged with others, where nothing is counted.
     """
     lost: dict[str, int] = {}
+    is_out = renderer.has_published(delivery.frame_id)  # by one that was killed
     if delivery.fields is None:
-        lost["trimmed_before_visualize"] = int(delivery.is_frame)
+        lost["trimmed_before_visualize"] = int(delivery.is_frame and not is_out)
     else:
         try:
             message = messages.parse_frame(delivery.fields)
@@ -80,7 +81,7 @@ def _handle(
                 return False
         except OverwrittenError as error:
             session.log.debug(f"entry {delivery.id} of {intake.key}: {error}")
-            lost["overwritten_before_visualize"] = 1
+            lost["overwritten_before_visualize"] = int(not is_out)
         except MessageError as error:
             session.log.error(f"entry {delivery.id} of {intake.key}: {error}")
             lost["refused_by_visualize"] = 1
@@ -105,6 +106,10 @@ class _Renderer:
         # the writer is done with a frame only when it holds the next
         self._producer = Producer(session, "rendered", [streams.WRITER], least_frames=2)
         self._previous = streams.last_published(session.client, self._key)
+
+    def has_published(self, frame_id: int) -> bool:
+        """Whether a frame is out already: what was handed out again may be."""
+        return frame_id <= self._previous
 
     def render(self, stream_id: str, frame: Frame) -> bool:
         """Draws a reading and publishes; False if stopped while waiting for it, or for room.

@@ -14,7 +14,15 @@ import redis
 from platestream import messages, pixels, streams
 from platestream.colour import Colour
 from platestream.errors import SettingsError
-from platestream.messages import End, Frame, Plate, Reading, RenderedFrame, Tracks
+from platestream.messages import (
+    End,
+    Frame,
+    Pixels,
+    Plate,
+    Reading,
+    RenderedFrame,
+    Tracks,
+)
 from platestream.picture import I420, Form, form_of, memory_of
 from platestream.runtime import Session
 from platestream.settings import Settings, load
@@ -77,6 +85,31 @@ def test_only_what_is_refused_is_counted_so(client: redis.Redis, damaged: bool) 
     counts = streams.read_hash(client, streams.counts_key(CAMERA))
     assert int(counts.get("refused_by_visualize", 0)) == (2 if damaged else 0)
     assert _rendered(client)[0].reading_frame_id == 1  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("gone", ["entry", "picture"])
+def test_a_frame_that_a_killed_one_had_published_is_not_counted_as_lost(
+    real: redis.Redis, tmp_path: Path, gone: str
+) -> None:
+    """Of three frames that it held it had published two, and acknowledged none."""
+    key, rendered = streams.frames_key(CAMERA), streams.rendered_key(CAMERA)
+    streams.ensure_group(real, key, streams.VISUALIZE)
+    nowhere = Pixels(
+        codec="shm", ring=f"{CAMERA}.frames.{'0' * 16}.{'0' * 8}.ring", slot=0, generation=2
+    )
+    for frame_id in (1, 2, 3):
+        frame = _frame(frame_id).model_copy(update={"mode": "live", "pixels": nowhere})
+        _publish(real, frame)
+        if frame_id < 3:
+            streams.publish(real, rendered, streams.entry_id(frame_id), {"mode": "live"})
+    streams.GroupConsumer(real, key, streams.VISUALIZE, streams.VISUALIZE).read(3, None)
+    if gone == "entry":
+        real.xtrim(key, maxlen=0, approximate=False)
+    settings = Settings(camera=CAMERA, streams={"shm_dir": str(tmp_path)})
+    with drawing(Session("visualize", settings, real)):
+        wait_until(lambda: real.xpending(key, streams.VISUALIZE)["pending"] == 0)
+    lost = "trimmed" if gone == "entry" else "overwritten"
+    assert streams.read_counts(real, CAMERA) == {f"{lost}_before_visualize": 1}
 
 
 def _exact(client: redis.Redis) -> Session:
