@@ -371,3 +371,72 @@ def test_processes_have_the_time_to_stop_that_the_settings_give(
         tracking.end()
         assert 1.5 <= time.monotonic() - began < 8
         assert not runs(stopped)
+
+
+@contextmanager
+def _two_cameras(clip: Path, folder: Path, url: str) -> Iterator[dict[str, Fleet]]:
+    """Fleets that have written some frames of two cameras, without OCR."""
+    path, client = folder / "cameras.toml", streams.connect(url)
+    write_cameras(path, {"a": clip, "b": clip})
+    output = ("--set", f"writer.output={folder}/{{camera}}-{{started}}.mp4")
+    with ExitStack() as stack:
+        fleets = {
+            name: stack.enter_context(fleet(name, path, url, *words))
+            for name, words in {"capture": (), "visualize": (), "writer": output}.items()
+        }
+        wait_until(lambda: min(written(client, c) for c in "ab") >= 20, PATIENCE_S, "frames")
+        yield fleets
+
+
+def _frames_written(folder: Path, camera: str) -> int:
+    """How many frames a camera's one video has; as many as lines, each of a frame of its own."""
+    (video,) = folder.glob(f"{camera}-*.mp4")
+    (lines,) = folder.glob(f"{camera}-*.jsonl")
+    ids = [json.loads(line)["frame_id"] for line in lines.read_text().splitlines()]
+    assert ids == sorted(set(ids))
+    with VideoSource(str(video)) as opened:
+        assert sum(1 for _ in opened.frames()) == len(ids)
+    return len(ids)
+
+
+def test_fleets_end_soon_though_redis_is_silent(
+    make_long_video: Callable[[Path, int], Path], tmp_path: Path, silent: EmbeddedRedis
+) -> None:
+    clip = make_long_video(tmp_path / "clip.mp4", 120)
+    with _two_cameras(clip, tmp_path, silent.url) as fleets:
+        silent.process.send_signal(signal.SIGSTOP)
+        began = time.monotonic()
+        for one in fleets.values():
+            one.process.send_signal(signal.SIGTERM)
+        assert [one.process.wait(60) for one in fleets.values()] == [0, 0, 0]
+        assert time.monotonic() - began < 20  # some 4 s with nothing else on the machine
+        assert not any(one.says("killed") for one in fleets.values())
+    assert all(_frames_written(tmp_path, camera) >= 20 for camera in "ab")
+
+
+@pytest.mark.soak
+def test_fleets_go_on_when_a_silent_redis_wakes(
+    make_long_video: Callable[[Path, int], Path], tmp_path: Path, silent: EmbeddedRedis
+) -> None:
+    """Of what came meanwhile all is counted; no process is taken for hung."""
+    client, clip = streams.connect(silent.url), make_long_video(tmp_path / "clip.mp4", 120)
+    with _two_cameras(clip, tmp_path, silent.url) as fleets:
+        before = {name: one.children() for name, one in fleets.items()}
+        silent.process.send_signal(signal.SIGSTOP)
+        time.sleep(35)  # the fault itself: longer than an answer may take, and than http.hang_s
+        silent.process.send_signal(signal.SIGCONT)
+        then = {camera: written(client, camera) for camera in "ab"}
+        wait_until(
+            lambda: all(written(client, c) > then[c] + 25 for c in "ab"), PATIENCE_S, "more frames"
+        )
+        assert {name: one.children() for name, one in fleets.items()} == before
+        fleets["capture"].end()
+        wait_until(lambda: all(finished(client, c) for c in "ab"), PATIENCE_S, "the ends")
+    for camera in "ab":
+        found = streams.read_counts(client, camera)
+        lost = sum(
+            number for name, number in found.items() if name.endswith(("_visualize", "_writer"))
+        )
+        assert found["frames_in"] == found["frames_written"] + lost
+        assert found["skipped_by_capture"] > 25 * 30
+        assert _frames_written(tmp_path, camera) == found["frames_written"]
