@@ -91,9 +91,11 @@ def test_every_service_ends_soon_though_redis_is_silent(
     assert shown == len([json.loads(line) for line in lines]) >= 30
 
 
-def test_a_run_ends_soon_though_redis_is_silent(silent: EmbeddedRedis, tmp_path: Path) -> None:
+def test_a_run_ends_soon_though_redis_is_silent(
+    silent: EmbeddedRedis, make_long_video: Callable[[Path, int], Path], tmp_path: Path
+) -> None:
     client = streams.connect(silent.url)
-    source = write_video(tmp_path / "in.mp4", [n / 25 for n in range(1500)])
+    source = make_long_video(tmp_path / "in.mp4", 60)
     out = tmp_path / "out.mp4"
     with running(source, out, silent.url, "--live", "--ocr-replicas", "0") as run:
         wait_until(lambda: counts(client, "frames_written") >= 30, 60, what="frames written")
