@@ -227,7 +227,8 @@ def _forward(emitted: npt.NDArray[Any], states: _States) -> npt.NDArray[np.float
 
 def _log_forward(emitted: npt.NDArray[Any], states: _States) -> npt.NDArray[np.float64]:
     """The same in logarithms, ten times slower, for what is too unlikely to be a float."""
-    rows, leap, last = np.log(emitted), np.log(states.leap), states.last
+    rows = np.log(emitted, dtype=np.float64)
+    leap, last = np.log(states.leap), states.last
     forward = np.full((len(leap) + 2, len(last)), -np.inf)
     here, before, two_before = forward[2:], forward[1:-1], forward[:-2]
     here[:2] = rows[0, :2]
