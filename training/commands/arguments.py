@@ -18,7 +18,7 @@ PLAIN = {"add_completion": False, "pretty_exceptions_enable": False, "no_args_is
 
 Data = Annotated[Path, typer.Option(help="The folder with the pictures.")]
 Seed = Annotated[int, typer.Option(min=0, max=2**32 - 1)]
-LearningRate = Annotated[float, typer.Option(min=1e-9, max=1.0)]
+LearningRate = Annotated[float, typer.Option(min=0.0, max=1.0)]
 Patience = Annotated[int, typer.Option(min=1, help="Epochs without a better score.")]
 Logs = Annotated[Path, typer.Option(help="Checkpoints, TensorBoard and CSV logs.")]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint in --logs.")]
