@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import csv
+import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -15,12 +15,14 @@ import numpy.typing as npt
 from platestream.errors import DataError
 from platestream.vision.geometry import box_iou
 from training import splits
+from training.tables import whole_rows
 
 Image = npt.NDArray[np.uint8]
 Boxes = npt.NDArray[np.float32]
 Quads = npt.NDArray[np.float32]
 
 CORNER_COLUMNS = [f"{axis}{i}" for i in (1, 2, 3, 4) for axis in "xy"]
+_BOX = ("x1", "y1", "x2", "y2")
 ACTIONS = ("add", "remove", "ignore", "negative")
 _SAME = 0.7  # intersection over union with which a correction means a published box
 _NEAR_BITS = 50  # of 256; shots of one scene, a little apart
@@ -85,18 +87,34 @@ def list_photos(root: Path) -> list[str]:
 
 
 def read_photo(root: Path, file: str) -> Photo | None:
-    """Reads a photograph and its boxes; None if it cannot be read."""
+    """Reads a photograph and its boxes; None if it cannot be read.
+
+    Raises:
+        DataError: Its labels cannot be read, or a line is no box of YOLO's.
+    """
     path = root / "images" / file
     image = cv2.imread(str(path))
     if image is None:
         return None
     height, width = image.shape[:2]
+    labels = root / "labels" / f"{path.stem}.txt"
+    try:
+        lines = labels.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"cannot read '{labels}': {error}") from error
     rows = []
-    for line in (root / "labels" / f"{path.stem}.txt").read_text().splitlines():
-        if line.strip():
-            _, x, y, w, h = (float(value) for value in line.split()[:5])
-            rows.append([(x - w / 2) * width, (y - h / 2) * height,
-                         (x + w / 2) * width, (y + h / 2) * height])  # fmt: skip
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        try:
+            x, y, w, h = _numbers(line.split()[1:5])
+        except ValueError as error:
+            raise DataError(
+                f"'{labels}', line {number}: needs a class, then x, y, width and height in shares "
+                f"of the picture: {error}"
+            ) from error
+        rows.append([(x - w / 2) * width, (y - h / 2) * height,
+                     (x + w / 2) * width, (y + h / 2) * height])  # fmt: skip
     boxes = np.array(rows, np.float32).reshape(-1, 4)
     return Photo(path, image.astype(np.uint8), boxes)
 
@@ -173,16 +191,15 @@ def read_truth(path: Path) -> dict[str, Truth]:
     boxes: dict[str, list[list[float]]] = defaultdict(list)
     ignore: dict[str, list[list[float]]] = defaultdict(list)
     files = []
-    for number, row in _rows(path):
+    for number, row in whole_rows(path, ("file", *_BOX)):
+        files.append(row["file"])
+        if not row["x1"]:
+            continue
         try:
-            files.append(row["file"])
-            if row["x1"]:
-                box = [float(row[key]) for key in ("x1", "y1", "x2", "y2")]
-                (ignore if row.get("ignore") == "1" else boxes)[row["file"]].append(box)
-        except (KeyError, ValueError, TypeError) as error:
-            raise DataError(
-                f"'{path}', line {number}: needs columns file, x1, y1, x2, y2: {error}"
-            ) from error
+            box = _box(row)
+        except ValueError as error:
+            raise DataError(f"'{path}', line {number}: {error}") from error
+        (ignore if row.get("ignore") == "1" else boxes)[row["file"]].append(box)
     return {
         file: Truth(
             np.array(boxes[file], np.float32).reshape(-1, 4),
@@ -199,16 +216,14 @@ def read_corrections(path: Path) -> dict[str, list[Correction]]:
         DataError: The file is missing, or a row is not so.
     """
     found: dict[str, list[Correction]] = defaultdict(list)
-    for number, row in _rows(path):
+    for number, row in whole_rows(path, ("file", *_BOX, "action")):
         try:
-            x1, y1, x2, y2 = (float(row[key]) for key in ("x1", "y1", "x2", "y2"))
+            x1, y1, x2, y2 = _box(row)
             if row["action"] not in ACTIONS:
                 raise ValueError(f"action '{row['action']}' is none of {', '.join(ACTIONS)}")
-            found[row["file"]].append(Correction((x1, y1, x2, y2), row["action"]))
-        except (KeyError, ValueError, TypeError) as error:
-            raise DataError(
-                f"'{path}', line {number}: needs file, x1, y1, x2, y2, action: {error}"
-            ) from error
+        except ValueError as error:
+            raise DataError(f"'{path}', line {number}: {error}") from error
+        found[row["file"]].append(Correction((x1, y1, x2, y2), row["action"]))
     return dict(found)
 
 
@@ -222,13 +237,11 @@ def read_corners(path: Path) -> dict[str, Quads]:
         DataError: The file is missing, or a row is not so.
     """
     found: dict[str, list[list[float]]] = defaultdict(list)
-    for number, row in _rows(path):
+    for number, row in whole_rows(path, ("file", *CORNER_COLUMNS)):
         try:
-            found[row["file"]].append([float(row[key]) for key in CORNER_COLUMNS])
-        except (KeyError, ValueError, TypeError) as error:
-            raise DataError(
-                f"'{path}', line {number}: needs columns file, {', '.join(CORNER_COLUMNS)}: {error}"
-            ) from error
+            found[row["file"]].append(_numbers([row[key] for key in CORNER_COLUMNS]))
+        except ValueError as error:
+            raise DataError(f"'{path}', line {number}: {error}") from error
     return {f: np.array(rows, np.float32).reshape(-1, 4, 2) for f, rows in found.items()}
 
 
@@ -238,10 +251,7 @@ def read_files(path: Path) -> list[str]:
     Raises:
         DataError: The file is missing, or has no such column.
     """
-    try:
-        return [row["file"] for _, row in _rows(path)]
-    except KeyError as error:
-        raise DataError(f"'{path}' needs a column 'file'") from error
+    return [row["file"] for _, row in whole_rows(path, ["file"])]
 
 
 def prepare(
@@ -260,9 +270,25 @@ def prepare(
     return shrink(photo, long_side)
 
 
-def _rows(path: Path) -> list[tuple[int, dict[str, str]]]:
-    try:
-        with path.open(newline="", encoding="utf-8") as file:
-            return list(enumerate(csv.DictReader(file), 2))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"cannot read '{path}': {error}") from error
+def _box(row: Mapping[str, str]) -> list[float]:
+    """A row's box.
+
+    Raises:
+        ValueError: It is none.
+    """
+    x1, y1, x2, y2 = _numbers([row[key] for key in _BOX])
+    if x1 >= x2 or y1 >= y2:
+        raise ValueError(f"{x1:g}, {y1:g}, {x2:g}, {y2:g} is no box: x1 < x2 and y1 < y2")
+    return [x1, y1, x2, y2]
+
+
+def _numbers(texts: Sequence[str]) -> list[float]:
+    """Numbers that a picture's places may be.
+
+    Raises:
+        ValueError: One is not.
+    """
+    numbers = [float(text) for text in texts]
+    if not all(math.isfinite(number) for number in numbers):
+        raise ValueError(f"{', '.join(texts)} are not all numbers")
+    return numbers

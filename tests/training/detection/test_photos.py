@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
@@ -14,6 +15,7 @@ from training.detection.photos import (
     correct,
     read_corners,
     read_corrections,
+    read_photo,
     read_truth,
     shrink,
     with_corners,
@@ -46,7 +48,14 @@ def test_removing_what_is_not_there_changes_nothing() -> None:
 
 
 @pytest.mark.parametrize(
-    ("row", "says"), [("a.jpg,1,2,3,4,drop", "drop"), ("a.jpg,1,2,x,4,add", "line 2")]
+    ("row", "says"),
+    [
+        ("a.jpg,1,2,3,4,drop", "drop"),
+        ("a.jpg,1,2,x,4,add", "line 2"),
+        ("a.jpg,1,2,nan,4,add", "line 2: 1, 2, nan, 4 are not all numbers"),
+        ("a.jpg,3,2,1,4,add", "line 2: 3, 2, 1, 4 is no box"),
+        ("a.jpg,1,2,3", "line 2 ends too early: it has no 'y2'"),
+    ],
 )
 def test_a_wrong_row_is_named(tmp_path: Path, row: str, says: str) -> None:
     file = tmp_path / "corrections.csv"
@@ -76,3 +85,26 @@ def test_corners_go_to_the_box_that_is_theirs_and_shrink_with_it() -> None:
     assert max(small.image.shape[:2]) == 300
     assert np.allclose(small.corners[0], corners[0] / 2)
     assert np.allclose(small.boxes, photo().boxes / 2)
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (b"0 0.5 0.5 0.1 0.1\n0 0.5 0.5 wide 0.1\n", "line 2: needs a class, then x, y, width"),
+        (b"0 0.5 0.5 0.1\n", "line 1: needs a class"),
+        (b"0 0.5 nan 0.1 0.1\n", "line 1: needs a class"),
+        (b"\xff\xfe0", "cannot read"),
+    ],
+)
+def test_published_boxes_that_are_none_are_named(tmp_path: Path, content: bytes, says: str) -> None:
+    for name in ("images", "labels"):
+        (tmp_path / name).mkdir()
+    cv2.imwrite(str(tmp_path / "images" / "a.png"), np.zeros((40, 60, 3), np.uint8))
+    label = tmp_path / "labels" / "a.txt"
+    label.write_bytes(content)
+    with pytest.raises(DataError, match=says):
+        read_photo(tmp_path, "a.png")
+    label.write_text("0 0.5 0.5 0.5 0.25\n\n")
+    read = read_photo(tmp_path, "a.png")
+    assert read is not None
+    assert read.boxes.tolist() == [[15, 15, 45, 25]]
