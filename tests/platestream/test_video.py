@@ -24,6 +24,7 @@ from platestream.video import (
     codecs,
     scan,
 )
+from tests.conftest import wait_until
 from tests.numbered import number_of, numbered_picture
 
 
@@ -60,6 +61,8 @@ def test_few_threads_decode_however_many_cores_there_are(
     with VideoSource(str(make_video(tmp_path / "a.mp4", frames=20))) as source:
         before = decoding()
         next(source.frames())
+        # a thread names itself, when it comes to run
+        wait_until(lambda: decoding() - before >= 3, what="three threads that decode")
         assert decoding() - before == 3
 
 

@@ -70,24 +70,26 @@ def followed(session: Session) -> list[float]:
     return times
 
 
-def test_a_clock_that_is_set_back_does_not_squeeze_a_source_without_stamps(
-    client: redis.Redis, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def session(client: redis.Redis, monkeypatch: pytest.MonkeyPatch) -> Session:
+    """Of a capture whose source is the camera above."""
     monkeypatch.setattr(following, "LiveReader", Camera)
     capture = CaptureSettings(source="http://camera/mjpeg")
-    session = Session("capture", Settings(camera="gate-1", capture=capture), client)
+    return Session("capture", Settings(camera="gate-1", capture=capture), client)
+
+
+def test_a_clock_that_is_set_back_does_not_squeeze_a_source_without_stamps(
+    session: Session,
+) -> None:
     times = followed(session)
     steps = [b - a for a, b in itertools.pairwise(times)]
     assert steps == pytest.approx([0.1] * 99)
 
 
 def test_where_the_clock_was_set_back_a_restarted_capture_goes_on_behind_the_last_frame(
-    client: redis.Redis, monkeypatch: pytest.MonkeyPatch
+    session: Session, client: redis.Redis
 ) -> None:
     """The recording began half an hour before the clock was set back by an hour."""
-    monkeypatch.setattr(following, "LiveReader", Camera)
-    capture = CaptureSettings(source="http://camera/mjpeg")
-    session = Session("capture", Settings(camera="gate-1", capture=capture), client)
     earlier = recordings.begin(session, "live", 64, 36, Fraction(25))
     earlier.started_at_ms += 1_800_000
     recordings.register(session, earlier)
