@@ -19,7 +19,8 @@ Matrix = npt.NDArray[np.float64]
 _LEAST_SEEN, _WHOLE = 0.35, 0.97  # shares of a plate's box within a view
 PSEUDO = 0.5  # how far corners that a detector has fitted are trusted
 _MIRRORED = [1, 0, 3, 2]
-_SLANTED_SHARE, _SLANTED, _MOST_SLANTED = 0.3, 0.1, 0.45  # the last two in radians
+_SLANTED_SHARE, _SLANTED, _MOST_SLANTED = 0.2, 0.1, 0.45  # the last two in radians
+_ASIDE_SHARE, _STEEPEST, _HIGHEST = 0.25, 0.85, 0.6  # seen from beside and above; in radians
 
 
 @dataclass
@@ -156,7 +157,10 @@ def placing(
     linear = np.diag([scale * stretch, scale])
     leaning = np.zeros(2)
     if tilt:
-        slanted = rng.random() < _SLANTED_SHARE
+        kind = rng.random()
+        if kind < _ASIDE_SHARE:
+            linear = _aside(rng) @ linear
+        slanted = _ASIDE_SHARE <= kind < _ASIDE_SHARE + _SLANTED_SHARE
         angle = rng.uniform(-_MOST_SLANTED, _MOST_SLANTED) if slanted else (
             rng.normal(0, _SLANTED))  # fmt: skip
         turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
@@ -170,6 +174,19 @@ def placing(
     lean[2, :2] = leaning
     back = np.array([[1, 0, target[0]], [0, 1, target[1]], [0, 0, 1]])
     return np.asarray(back @ lean @ middle @ home, np.float64)
+
+
+def _aside(rng: np.random.Generator) -> Matrix:
+    """2x2: what is seen from the front as from beside and above, its width kept.
+
+    Level lines climb towards the far end, by as much as 33 degrees.
+    """
+    yaw = rng.uniform(-_STEEPEST, _STEEPEST)
+    pitch = rng.uniform(0, _HIGHEST)
+    narrowed = np.cos(yaw)
+    return np.array(
+        [[1, 0], [np.sin(yaw) * np.sin(pitch) / narrowed, np.cos(pitch) / narrowed]], np.float64
+    )
 
 
 def transform(quads: Quads, matrix: Matrix) -> Quads:

@@ -41,7 +41,8 @@ def random_corners(
     tilt = rng.normal(0, roll)
     x = flat[:, 0] * np.cos(yaw)
     z = flat[:, 0] * np.sin(yaw) + flat[:, 1] * np.sin(pitch)
-    y = flat[:, 1] * np.cos(pitch)
+    # from above and from beside at once its long sides climb, as at most gates
+    y = flat[:, 1] * np.cos(pitch) + flat[:, 0] * np.sin(yaw) * np.sin(pitch)
     depth = 1 + z / rng.uniform(2000, 8000)  # of a camera so many plate millimetres away
     points = np.stack([x / depth, y / depth], 1)
     turn = np.array([[np.cos(tilt), -np.sin(tilt)], [np.sin(tilt), np.cos(tilt)]])
