@@ -15,7 +15,7 @@ from training.detection.light import glare, night
 from training.detection.pasting import flatten, paint_synthetic, repaint
 from training.detection.photos import Photo
 from training.detection.targets import to_sample
-from training.detection.views import Pyramid, View, empty, mirror, placing, tile
+from training.detection.views import Pyramid, View, empty, mirror, placing, tile, transform
 
 QUAD = np.array([[100, 110], [180, 100], [182, 122], [102, 132]], np.float32)
 
@@ -48,6 +48,29 @@ def test_corners_stay_on_the_plate_whatever_the_perspective(scale: float, seed: 
     assert np.abs(view.corners[0].mean(0) - 128).max() < 6
     assert brightness(view) > 205
     assert brightness(mirror(view)) > 205
+
+
+def test_some_plates_are_seen_from_beside_and_above() -> None:
+    rng = np.random.default_rng(0)
+    middle = QUAD.mean(0).astype(np.float64)
+    target = np.array([128.0, 128.0])
+
+    def climbs(tilt: bool) -> np.ndarray:
+        moved = [
+            transform(QUAD[None], placing(rng, middle, 1.0, target, tilt=tilt))[0]
+            for _ in range(400)
+        ]
+        across = [quad[1] - quad[0] + quad[2] - quad[3] for quad in moved]
+        down = [quad[3] - quad[0] + quad[2] - quad[1] for quad in moved]
+        # how far the long sides climb more than a plate that is merely turned would
+        return np.array([
+            np.arctan2(a[1], a[0]) + np.arctan2(d[0], d[1])
+            for a, d in zip(across, down, strict=True)
+        ])  # fmt: skip
+
+    assert np.abs(climbs(False)).max() < 0.15
+    steep = np.abs(climbs(True)) > 0.3
+    assert 0.02 < steep.mean() < 0.15  # by shearing alone, one in 150
 
 
 @pytest.mark.parametrize(("shift", "x2", "known"), [(60, 242.0, 0.5), (120, 256.0, 0.0)])
