@@ -25,6 +25,7 @@ Corners = npt.NDArray[np.float32]
 _OVERLAP = 0.5
 _PLATE_MM = 520.0  # what the painted-over plate is taken to be wide
 _LEAST = 70.0  # pixels of the plate that is painted over
+_WIDTHS = (0, 60, 90, 120)  # pixels of a painted plate's box, from each to the next
 
 
 def evaluate(
@@ -40,9 +41,10 @@ def evaluate(
         lean: Standard deviation in radians of the plate's turn in the picture.
 
     Returns:
-        Shares with their intervals. ``corner_error`` is the largest distance of a plate's four
-        corners from where it was painted, in shares of the plate's height: median and 90th
-        percentile; ``turn`` how far found plates lean for each degree that painted ones do.
+        Shares with their intervals; ``exact_from_…_px`` by the width of a plate's box.
+        ``corner_error`` is the largest distance of a plate's four corners from where it was
+        painted, in shares of the plate's height: median and 90th percentile; ``turn`` how far
+        found plates lean for each degree that painted ones do.
 
     Raises:
         DataError: There is no such type, or no photograph of the CSV.
@@ -50,7 +52,9 @@ def evaluate(
     if kind not in KINDS:
         raise DataError(f"no plate type '{kind}'; there are {', '.join(KINDS)}")
     rng = np.random.default_rng(seed)
-    found = exact = accepted = right = count = 0
+    found = accepted = right = 0
+    exact: list[bool] = []
+    widths: list[float] = []
     errors: list[float] = []
     turns: list[tuple[float, float]] = []
     for file, known in sorted(read_truth(truth).items()):
@@ -62,7 +66,8 @@ def evaluate(
             continue
         picture = image.astype(np.uint8)
         text, corners = paint(picture, box, kind, lean, rng)
-        count += 1
+        exact.append(False)
+        widths.append(float(np.ptp(corners[:, 0])))
         (plates,) = reader.read([picture])
         where = np.array([bounding_box(corners)], np.float32)
         boxes = np.array([p.detection.box for p in plates], np.float32).reshape(-1, 4)
@@ -71,23 +76,28 @@ def evaluate(
             continue
         plate = plates[int(shared.argmax())]
         found += 1
-        exact += plate.text.guess == text
+        exact[-1] = plate.text.guess == text
         accepted += plate.text.accepted
         right += plate.text.accepted and plate.text.text == text
         height = float(np.linalg.norm(corners[3] - corners[0] + corners[2] - corners[1])) / 2
         off = np.linalg.norm(plate.detection.corners - corners, axis=1).max()
         errors.append(float(off) / height)
         turns.append((_angle(corners), _angle(plate.detection.corners)))
-    if not count:
+    if not exact:
         raise DataError(f"no photograph of '{truth}' with a large enough plate is in '{root}'")
     result: dict[str, Any] = {
         "kind": kind,
-        "painted": count,
-        "found": share(found, count),
-        "found_and_exact": share(exact, count),
-        "accepted": share(accepted, count),
+        "painted": len(exact),
+        "found": share(found, len(exact)),
+        "found_and_exact": share(sum(exact), len(exact)),
+        "accepted": share(accepted, len(exact)),
         "accepted_right": share(right, accepted),
     }
+    classes = np.digitize(widths, _WIDTHS)
+    for number, low in enumerate(_WIDTHS, 1):
+        of = classes == number
+        if of.any():
+            result[f"exact_from_{low}_px"] = share(int(np.array(exact)[of].sum()), int(of.sum()))
     if errors:
         median, most = np.percentile(errors, [50, 90]).tolist()
         result["corner_error"] = {"median": round(median, 3), "p90": round(most, 3)}

@@ -39,6 +39,9 @@ def test_found_read_and_turned_plates_are_counted(truth: Path) -> None:
     assert result["painted"] == result["found"]["of"] == PHOTOS
     assert result["found"]["hits"] >= PHOTOS - 1
     assert result["found_and_exact"]["hits"] >= PHOTOS - 1
+    wide = [value for key, value in result.items() if key.startswith("exact_from_")]
+    assert sum(one["of"] for one in wide) == PHOTOS
+    assert sum(one["hits"] for one in wide) == result["found_and_exact"]["hits"]
     assert 0 < result["corner_error"]["median"] < 0.35
     assert 0.4 < result["turn"] < 1.3  # corners turn with their plate
 
