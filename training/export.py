@@ -75,6 +75,9 @@ def _traced(network: torch.nn.Module, task: str, loaded: Weights, path: Path) ->
         try:
             made = loaded.config["network"]
             example = torch.zeros(2, 1, int(made["height"]), int(made["width"]))
+            known = len(str(loaded.config["alphabet"]))
+            if known + 1 != made["classes"]:
+                raise ValueError(f"it has {made['classes']} classes for an alphabet of {known}")
         except (KeyError, TypeError, ValueError) as error:
             raise WeightsError(f"'{path}' does not say what its network takes: {error}") from error
         free = {"plates": {0: "plates"}, "probabilities": {0: "plates"}}

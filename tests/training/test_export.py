@@ -11,7 +11,7 @@ import pytest
 pytest.importorskip("torch", reason="the train extra is not installed")
 pytest.importorskip("onnx", reason="the train extra is not installed")
 
-from platestream.vision import model_file
+from platestream.vision import model_file, weights
 from platestream.vision.backends import load_network
 from platestream.vision.onnx_file import load_onnx
 from training import cli
@@ -38,8 +38,8 @@ def test_an_export_runs_as_the_weights_do(task: str, tmp_path: Path) -> None:
 
 
 def test_what_cannot_be_exported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    def export(task: str, weights: Path, output: Path) -> str:
-        code = cli.main(["export", task, "--weights", str(weights), "--output", str(output)])
+    def export(task: str, source: Path, output: Path) -> str:
+        code = cli.main(["export", task, "--weights", str(source), "--output", str(output)])
         assert code == 2
         return capsys.readouterr().err
 
@@ -47,6 +47,17 @@ def test_what_cannot_be_exported(tmp_path: Path, capsys: pytest.CaptureFixture[s
     detector = model_file.default_path("detector", ".safetensors")
     assert "no recognizer weights" in export("recognizer", tmp_path / "none", output)
     assert "not recognizer" in export("recognizer", detector, output)
+    path = model_file.default_path("recognizer", ".safetensors")
+    shipped = weights.load_weights(path, "recognizer")
+    short = tmp_path / "short.safetensors"
+    weights.save_weights(
+        short,
+        shipped.tensors,
+        task="recognizer",
+        architecture=shipped.architecture,
+        config=shipped.config | {"alphabet": "0123456789"},
+    )
+    assert "classes for an alphabet of 10" in export("recognizer", short, output)
     (tmp_path / "file").write_text("")
     assert "cannot be written" in export("detector", detector, tmp_path / "file" / "m.onnx")
     assert not output.exists()
