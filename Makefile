@@ -16,7 +16,7 @@ demo: $(STAMP)  ## the main job on the built-in clip; look at out/demo.mp4
 	$(BIN)/platestream demo
 
 test: $(STAMP)  ## all tests that need nothing but this checkout
-	$(BIN)/python -m pytest -n 4 -m "not shared and not docker and not soak"
+	$(BIN)/python -m pytest -n 6 -m "not shared and not docker and not soak"
 
 lint: $(STAMP)  ## ruff, mypy --strict, directions of imports
 	$(BIN)/ruff check .

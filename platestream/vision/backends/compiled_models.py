@@ -21,7 +21,7 @@ from platestream.vision.backends.openvino_runtime import ov
 
 _DIGEST = hashlib.sha256().digest_size
 _LARGEST = 128 * 2**20  # bytes of one file; ours are of 1 to 8 MiB
-_ALL = 256 * 2**20  # bytes of all of them: those used last stay
+_ALL = 768 * 2**20  # bytes of all of them: those used last stay; pictures have many sizes
 
 
 class CompiledModels:
