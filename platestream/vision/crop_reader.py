@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -28,14 +29,16 @@ _GROUNDS = (0.12, 0.3)  # of its width, what is put round it: a plate that fills
 _TALLEST = 2.0  # times its width; no plate is as high as that
 _SURE = 0.999  # confidence of a reading of one line that needs no second look
 _LOOSE = 0.7  # of its width; where the plate takes less, the first look has hardly seen it
+_LEANING = 0.15  # radians; nor where it leans by more
 _BATCH = 16
 
 
 class _Look(NamedTuple):
-    """What a second look reads, and how much of the crop's width the plate takes."""
+    """What a second look reads, how much of the crop's width the plate takes, and its lean."""
 
     text: PlateText
     share: float
+    lean: float
 
 
 class CropReader:
@@ -45,7 +48,8 @@ class CropReader:
     where they lie level. The second look finds the plate's corners, with two widths of ground
     round the crop, warps it flat as the recognizer likes it best, and fuses what all looks say.
     They are of one picture, so that together they count as one. In a loose crop the first look
-    does not count: what it takes for the plate's letters is what lies round it.
+    does not count: what it takes for the plate's letters is what lies round it. Nor does it where
+    the plate leans much.
     """
 
     def __init__(self, recognizer: Recognizer, detector: Callable[[], Detector]) -> None:
@@ -152,14 +156,15 @@ class CropReader:
         texts = self._recognizer.predict([flatten(images[i], corners) for i, corners in seen])
         looks: list[list[_Look]] = [[] for _ in images]
         for (i, corners), text in zip(seen, texts, strict=True):
-            width = float(np.linalg.norm(corners[1] - corners[0]))
-            looks[i].append(_Look(text, width / images[i].shape[1]))
+            across, up = (float(v) for v in corners[1] - corners[0])
+            share = math.hypot(across, up) / images[i].shape[1]
+            looks[i].append(_Look(text, share, abs(math.atan2(up, across))))
         return looks
 
     def _fused(self, first: PlateText, again: Sequence[_Look]) -> PlateText:
         """What all looks at one picture say, or the first where most of them see no plate."""
-        is_loose = bool(again) and min(look.share for look in again) < _LOOSE
-        texts = [*([] if is_loose else [first]), *(look.text for look in again)]
+        seen_well = all(look.share >= _LOOSE and look.lean <= _LEANING for look in again)
+        texts = [*([first] if seen_well else []), *(look.text for look in again)]
         read = [text for text in texts if text.raw]
         if not again or 2 * len(read) <= len(texts):
             return first
