@@ -54,6 +54,10 @@ def _evaluate_recognizer(
     single_look: Annotated[
         bool, typer.Option("--single-look", help="The recognizer alone, without a detector.")
     ] = False,
+    spoiled: Annotated[
+        bool,
+        typer.Option("--spoiled", help="The plates of --photos turned, smeared, dark, …, as well."),
+    ] = False,
     latency: Latency = False,
     as_json: Json = False,
 ) -> None:
@@ -61,10 +65,16 @@ def _evaluate_recognizer(
     from platestream import plates
     from platestream.vision.crop_reader import CropReader
     from platestream.vision.recognizer import Recognizer
-    from training.recognition.evaluation import evaluate, evaluate_photos
+    from training.recognition.evaluation import (
+        evaluate,
+        evaluate_photos,
+        evaluate_spoiled_photos,
+    )
 
     if (photos is None) != (photo_texts is None):
         raise DataError("--photos and --photo-texts go together: the pictures, and their texts")
+    if spoiled and photos is None:
+        raise DataError("--spoiled wants --photos, whose plates it spoils, and --photo-texts")
     recognizer = (Recognizer if single_look else CropReader).load(
         weights, backend=backend, device=device, precision=precision, threshold=threshold
     )
@@ -73,6 +83,8 @@ def _evaluate_recognizer(
     result = computed(recognizer.network) | evaluate(recognizer, data, labels, negatives)
     if photos is not None and photo_texts is not None:
         result |= evaluate_photos(recognizer, photos, photo_texts)
+        if spoiled:
+            result |= evaluate_spoiled_photos(recognizer, photos, photo_texts)
     if latency:
         from training.latency import recognizer_latency
 

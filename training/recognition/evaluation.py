@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 
 from platestream import plates
@@ -26,6 +27,7 @@ from training.recognition.crops import (
     plate_folder,
 )
 from training.recognition.reliability import expected_calibration_error, risk_coverage
+from training.spoiling import WAYS
 
 _BATCH = 32
 
@@ -107,6 +109,45 @@ def evaluate_photos(recognizer: Recognizer | CropReader, root: Path, texts: Path
         pairs.append((crop.path.name, crop.text, read))
     judgement = {**_shares(pairs), "mistakes": _mistakes(pairs)}
     return {f"photos_{name}": value for name, value in judgement.items()}
+
+
+def evaluate_spoiled_photos(
+    recognizer: Recognizer | CropReader, root: Path, texts: Path
+) -> dict[str, Any]:
+    """Judges on the same plates in photographs as bad days and places would have made them.
+
+    Each is cut along the upright box round where its own box has moved to.
+
+    Args:
+        root, texts: As ``evaluate_photos`` takes them.
+
+    Returns:
+        ``photos_spoiled``: rows with the ``way`` (see ``spoiling``) and shares.
+
+    Raises:
+        DataError, SourceError: As ``evaluate_photos``.
+    """
+    crops = photo_crops(root, texts, recognizer.formats.alphabet)
+    rows = []
+    for name, spoil in WAYS.items():
+        rng = np.random.default_rng(0)
+        pairs = []
+        for crop in crops:
+            assert crop.box is not None
+            spoiled, matrix = spoil(read_picture(crop.path), crop.box, rng)
+            x1, y1, x2, y2 = crop.box
+            corners = np.array([[[x1, y1], [x2, y1], [x2, y2], [x1, y2]]], np.float64)
+            (moved,) = cv2.perspectiveTransform(corners, matrix)
+            (left, top), (right, bottom) = moved.min(0), moved.max(0)
+            part = spoiled[max(0, round(top)) : round(bottom), max(0, round(left)) : round(right)]
+            if not part.size:
+                raise DataError(f"'{crop.path}' ends before {crop.box}")
+            (read,) = recognizer.predict([np.ascontiguousarray(part)])
+            pairs.append((crop.path.name, crop.text, read))
+        shares = _shares(pairs)
+        told = ("exact", "exact_guessed", "accepted", "accepted_right")
+        rows.append({"way": name, **{key: shares[key] for key in told}})
+    return {"photos_spoiled": rows}
 
 
 def _shares(pairs: Sequence[tuple[str, str, PlateText]]) -> dict[str, Any]:

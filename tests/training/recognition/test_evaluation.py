@@ -13,7 +13,12 @@ import pytest
 from platestream.errors import DataError, SourceError
 from platestream.vision.recognizer import Recognizer
 from training import cli
-from training.recognition.evaluation import evaluate, evaluate_photos
+from training.recognition.evaluation import (
+    evaluate,
+    evaluate_photos,
+    evaluate_spoiled_photos,
+)
+from training.spoiling import WAYS
 from training.synthesis.plate import render_plate
 
 CHECKED = Path(__file__).parents[3] / "training" / "data"
@@ -168,6 +173,17 @@ def test_plates_of_photographs_are_judged_along_their_boxes(
     assert (mistake["text"], mistake["read"]) == ("M807MA77", "M807MA71")
 
 
+def test_plates_of_spoiled_photographs_are_cut_where_they_have_moved_to(
+    recognizer: Recognizer, photos: Path
+) -> None:
+    result = evaluate_spoiled_photos(recognizer, photos, photos / "texts.csv")
+    rows = {row["way"]: row for row in result["photos_spoiled"]}
+    assert rows.keys() == WAYS.keys()
+    for way in ("turned by 30 degrees", "turned by 45 degrees", "fog"):
+        assert (rows[way]["exact"]["hits"], rows[way]["exact"]["of"]) == (1, 2)
+        assert (rows[way]["accepted"]["hits"], rows[way]["accepted_right"]["hits"]) == (2, 1)
+
+
 def test_a_photograph_that_is_not_there_is_named(recognizer: Recognizer, photos: Path) -> None:
     (photos / "images" / "a.png").unlink()
     with pytest.raises(SourceError, match=r"a\.png"):
@@ -180,6 +196,8 @@ def test_photographs_and_their_texts_go_together(
     arguments = ["--data", str(crops / "crops"), "--labels", str(crops / "labels.csv")]
     assert cli.main(["evaluate", "recognizer", *arguments, "--photos", str(photos)]) == 2
     assert "--photo-texts" in capsys.readouterr().err
+    assert cli.main(["evaluate", "recognizer", *arguments, "--spoiled"]) == 2
+    assert "--spoiled wants --photos" in capsys.readouterr().err
 
 
 @pytest.mark.shared
