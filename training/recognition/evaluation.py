@@ -16,6 +16,7 @@ from platestream.picture_file import Image, read_picture
 from platestream.plates import PlateFormats
 from platestream.vision.crop_reader import CropReader
 from platestream.vision.decoding import PlateText
+from platestream.vision.geometry import Box, bounding_box
 from platestream.vision.recognizer import Recognizer
 from training import labels, tables
 from training.intervals import share
@@ -102,10 +103,7 @@ def evaluate_photos(recognizer: Recognizer | CropReader, root: Path, texts: Path
     for crop in crops:
         image = read_picture(crop.path)
         assert crop.box is not None
-        x1, y1, x2, y2 = (max(0, round(v)) for v in crop.box)
-        if not image[y1:y2, x1:x2].size:
-            raise DataError(f"'{crop.path}' ends before {crop.box}")
-        (read,) = recognizer.predict([np.ascontiguousarray(image[y1:y2, x1:x2])])
+        (read,) = recognizer.predict([_cut(image, crop.box, crop.path)])
         pairs.append((crop.path.name, crop.text, read))
     judgement = {**_shares(pairs), "mistakes": _mistakes(pairs)}
     return {f"photos_{name}": value for name, value in judgement.items()}
@@ -138,16 +136,24 @@ def evaluate_spoiled_photos(
             x1, y1, x2, y2 = crop.box
             corners = np.array([[[x1, y1], [x2, y1], [x2, y2], [x1, y2]]], np.float64)
             (moved,) = cv2.perspectiveTransform(corners, matrix)
-            (left, top), (right, bottom) = moved.min(0), moved.max(0)
-            part = spoiled[max(0, round(top)) : round(bottom), max(0, round(left)) : round(right)]
-            if not part.size:
-                raise DataError(f"'{crop.path}' ends before {crop.box}")
-            (read,) = recognizer.predict([np.ascontiguousarray(part)])
+            (read,) = recognizer.predict([_cut(spoiled, bounding_box(moved), crop.path)])
             pairs.append((crop.path.name, crop.text, read))
         shares = _shares(pairs)
         told = ("exact", "exact_guessed", "accepted", "accepted_right")
         rows.append({"way": name, **{key: shares[key] for key in told}})
     return {"photos_spoiled": rows}
+
+
+def _cut(image: Image, box: Box, path: Path) -> Image:
+    """What a photograph shows of a box.
+
+    Raises:
+        DataError: Nothing.
+    """
+    x1, y1, x2, y2 = (max(0, round(v)) for v in box)
+    if not image[y1:y2, x1:x2].size:
+        raise DataError(f"'{path}' ends before {box}")
+    return np.ascontiguousarray(image[y1:y2, x1:x2])
 
 
 def _shares(pairs: Sequence[tuple[str, str, PlateText]]) -> dict[str, Any]:
